@@ -1,0 +1,67 @@
+//! A fixed 64-bit hash: the same bytes give the same number on every platform and in every version of Rust.
+//!
+//! Used for randomness, state digests and memo keys. Not for security.
+
+/// Finalizer of splitmix64: spreads every input bit over the output.
+pub fn mix64(mut x: u64) -> u64 {
+    x = (x ^ (x >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+    x = (x ^ (x >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+    x ^ (x >> 31)
+}
+
+/// Hashes bytes, eight at a time.
+pub fn hash64(bytes: &[u8]) -> u64 {
+    let mut digest = Digest::new();
+    digest.write(bytes);
+    digest.finish()
+}
+
+/// A running hash, for digests of state.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Digest(u64);
+
+impl Digest {
+    pub fn new() -> Digest {
+        Digest(0x9e37_79b9_7f4a_7c15)
+    }
+
+    /// Adds bytes and their length.
+    pub fn write(&mut self, bytes: &[u8]) {
+        let mut chunks = bytes.chunks_exact(8);
+        for chunk in &mut chunks {
+            let mut word = [0; 8];
+            word.copy_from_slice(chunk);
+            self.write_u64(u64::from_le_bytes(word));
+        }
+        let mut word = [0; 8];
+        let rest = chunks.remainder();
+        word[..rest.len()].copy_from_slice(rest);
+        self.write_u64(u64::from_le_bytes(word) ^ ((bytes.len() as u64) << 56));
+    }
+
+    pub fn write_u64(&mut self, word: u64) {
+        self.0 = mix64(self.0.rotate_left(5) ^ word).wrapping_add(0x9e37_79b9_7f4a_7c15);
+    }
+
+    pub fn finish(&self) -> u64 {
+        mix64(self.0)
+    }
+}
+
+impl Default for Digest {
+    fn default() -> Digest {
+        Digest::new()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_length_counts() {
+        assert_ne!(hash64(b"a"), hash64(b"a\0"));
+        assert_ne!(hash64(b""), hash64(b"\0"));
+        assert_eq!(hash64(b"kubottle"), hash64(b"kubottle"));
+    }
+}
