@@ -1,1 +1,19 @@
-//! apimachinery
+//! What upstream keeps in `k8s.io/apimachinery`: the object tree, names of kinds and resources, requests and answers,
+//! selectors, quantities, errors, patches, managed fields, schema.
+//!
+//! One representation from the wire to the screen: [`Object`], an immutable tree with shared subtrees.
+
+pub mod field;
+mod gvr;
+pub mod json;
+mod object;
+mod request;
+pub mod status;
+mod value;
+
+pub use gvr::{Gvk, Gvr, resources};
+pub use object::{Object, ObjectKey};
+pub use request::{
+    Body, Credential, List, Options, PatchType, Request, Response, ResponseBody, UserInfo, Verb, WatchEvent, WatchEventType,
+};
+pub use value::{Fields, Key, Value, key};

@@ -36,6 +36,11 @@ impl Sym {
         })
     }
 
+    /// The symbol of a text that was interned before; never interns.
+    pub fn existing(text: &str) -> Option<Sym> {
+        INTERNER.with_borrow(|interner| interner.ids.get(text).map(|&id| Sym(id)))
+    }
+
     /// The shared text: schema keys of objects are these, so that equal keys are one allocation.
     pub fn text(self) -> Rc<str> {
         INTERNER.with_borrow(|interner| interner.texts[self.0 as usize].clone())

@@ -95,10 +95,19 @@ impl Time {
     /// Parses RFC 3339 with an optional fraction and offset.
     pub fn parse(text: &str) -> Option<Time> {
         let b = text.as_bytes();
-        if b.len() < 20 || !text.is_ascii() || b[4] != b'-' || b[7] != b'-' || !matches!(b[10], b'T' | b't') || b[13] != b':' || b[16] != b':' {
+        if b.len() < 20
+            || !text.is_ascii()
+            || b[4] != b'-'
+            || b[7] != b'-'
+            || !matches!(b[10], b'T' | b't')
+            || b[13] != b':'
+            || b[16] != b':'
+        {
             return None;
         }
-        let num = |r: std::ops::Range<usize>| text[r.clone()].bytes().all(|c| c.is_ascii_digit()).then(|| text[r.clone()].parse::<u32>().ok())?;
+        let num = |r: std::ops::Range<usize>| {
+            text[r.clone()].bytes().all(|c| c.is_ascii_digit()).then(|| text[r.clone()].parse::<u32>().ok())?
+        };
         let (y, mo, d) = (num(0..4)?, num(5..7)?, num(8..10)?);
         let (h, mi, s) = (num(11..13)?, num(14..16)?, num(17..19)?);
         if !(1..=12).contains(&mo) || d < 1 || d > days_in_month(y as i64, mo) || h > 23 || mi > 59 || s > 59 {
@@ -250,7 +259,14 @@ mod tests {
 
     #[test]
     fn durations_print_as_in_go() {
-        for (us, text) in [(0, "0s"), (1_500_000, "1.5s"), (90_000_000, "1m30s"), (3_600_000_000, "1h0m0s"), (250_000, "250ms"), (-5_000_000, "-5s")] {
+        for (us, text) in [
+            (0, "0s"),
+            (1_500_000, "1.5s"),
+            (90_000_000, "1m30s"),
+            (3_600_000_000, "1h0m0s"),
+            (250_000, "250ms"),
+            (-5_000_000, "-5s"),
+        ] {
             assert_eq!(Duration(us).to_string(), text);
         }
     }
