@@ -1,0 +1,22 @@
+//! What upstream keeps in `k8s.io/api` and `pkg/apis`, `pkg/registry`, `pkg/printers`: the built-in kinds.
+//!
+//! A kind is data plus a strategy. The data is the schema (see apimachinery) and one registry line ([`Kind`]); the strategy is a
+//! small file of rules under `<group>/<kind>.rs`: defaulting, validation, status, what an update may change, printer columns. Kinds
+//! without rules of their own take the generic path by their registry line alone.
+//!
+//! Everything here is a pure function of the objects handed in. Uniqueness, allocation (cluster IPs, node ports) and admission
+//! belong to kube-apiserver.
+
+mod check;
+mod edit;
+mod meta;
+mod printers;
+mod registry;
+mod rules;
+mod strategy;
+
+pub use edit::{Edit, edit};
+pub use meta::{validate as validate_object_meta, validate_update as validate_object_meta_update};
+pub use printers::{Column, human_duration};
+pub use registry::{kinds, strategy};
+pub use strategy::{Kind, NameRule, ScalePaths, Strategy};
