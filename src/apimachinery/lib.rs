@@ -4,15 +4,20 @@
 //! One representation from the wire to the screen: [`Object`], an immutable tree with shared subtrees.
 
 pub mod field;
+pub mod fields;
 mod gvr;
 pub mod json;
+pub mod labels;
 mod object;
+pub mod quantity;
 mod request;
 pub mod status;
+pub mod validation;
 mod value;
 
 pub use gvr::{Gvk, Gvr, resources};
 pub use object::{Object, ObjectKey};
+pub use quantity::Quantity;
 pub use request::{
     Body, Credential, List, Options, PatchType, Request, Response, ResponseBody, UserInfo, Verb, WatchEvent, WatchEventType,
 };
