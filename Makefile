@@ -1,0 +1,34 @@
+# The commands of this project. `make serve` is the main job, `make test` is everything that CI needs; both set up what is missing.
+SHELL := /bin/bash
+ENV := . "$$(tools/setup.sh --print-env)";
+PORT ?= 8080
+
+.PHONY: serve build test lint bench setup browser-test clean
+
+setup:
+	@tools/setup.sh
+
+# Builds the static site into dist/ (servable from any path).
+build: setup
+	@$(ENV) cargo fetch --quiet && trunk build --release
+
+# Builds the site and serves it on loopback; prints the URL.
+serve: build
+	@echo "Kubottle: http://127.0.0.1:$(PORT)/"
+	@cd dist && python3 -m http.server --bind 127.0.0.1 $(PORT) >/dev/null
+
+lint: setup
+	@$(ENV) cargo fmt --all --check && cargo clippy --workspace --all-targets --quiet -- -D warnings
+
+# Rust tests, the native server against the recordings, the page in a browser.
+test: setup
+	@$(ENV) tools/test.sh
+
+browser-test: build
+	@$(ENV) tools/browser-test.sh
+
+bench: setup
+	@$(ENV) tools/bench.sh
+
+clean:
+	rm -rf target dist www/dist
