@@ -63,6 +63,8 @@ pub enum Payload {
     Packet(Rc<cri_api::packet::Packet>),
     /// kube-proxy and the CNI plugin program their node's kernel.
     Kernel(Rc<cri_api::packet::KernelUpdate>),
+    /// Between a node's runtime or the laptop and the world around it.
+    Host(Rc<cri_api::host::HostMessage>),
 }
 
 /// One message on its way.
