@@ -16,13 +16,25 @@ pub type Id = Rc<str>;
 
 #[derive(Clone, Debug, PartialEq)]
 pub enum Message {
-    Request { id: u64, request: Request },
-    Response { id: u64, response: Response },
+    Request {
+        id: u64,
+        request: Request,
+    },
+    Response {
+        id: u64,
+        response: Response,
+    },
     /// Not asked for: a container ended, the runtime came up.
     Event(Event),
     /// A frame of an exec or attach stream, both ways (channels as in `v5.channel.k8s.io`), or of a followed log.
-    Frame { id: u64, channel: u8, data: Rc<[u8]> },
-    FrameEnd { id: u64 },
+    Frame {
+        id: u64,
+        channel: u8,
+        data: Rc<[u8]>,
+    },
+    FrameEnd {
+        id: u64,
+    },
 }
 
 /// What a sandbox is made from.
@@ -141,40 +153,92 @@ pub enum Request {
     Version,
     RunPodSandbox(Rc<PodSandboxConfig>),
     /// Kills all its containers and takes its network down. Answered by `Done`.
-    StopPodSandbox { sandbox: Id },
-    RemovePodSandbox { sandbox: Id },
+    StopPodSandbox {
+        sandbox: Id,
+    },
+    RemovePodSandbox {
+        sandbox: Id,
+    },
     /// Answered by `Image` or `Error`. Takes virtual time the first time.
-    PullImage { image: Text },
+    PullImage {
+        image: Text,
+    },
     /// Answered by `Image` (present) or `NoImage`.
-    ImageStatus { image: Text },
+    ImageStatus {
+        image: Text,
+    },
     ListImages,
-    CreateContainer { sandbox: Id, config: Rc<ContainerConfig> },
-    StartContainer { container: Id },
+    CreateContainer {
+        sandbox: Id,
+        config: Rc<ContainerConfig>,
+    },
+    StartContainer {
+        container: Id,
+    },
     /// Signals, waits up to `grace`, kills. Answered when it is dead.
-    StopContainer { container: Id, grace: Duration },
-    RemoveContainer { container: Id },
+    StopContainer {
+        container: Id,
+        grace: Duration,
+    },
+    RemoveContainer {
+        container: Id,
+    },
     /// New limits of a running container. 0: unlimited.
-    UpdateContainerResources { container: Id, memory_limit: i64, cpu_limit_milli: i64 },
+    UpdateContainerResources {
+        container: Id,
+        memory_limit: i64,
+        cpu_limit_milli: i64,
+    },
     /// Answered by `Pods`: all sandboxes with their containers, as a restarted kubelet needs them.
     ListPodSandbox,
     /// Answered by `ExecSync`.
-    ExecSync { container: Id, command: Vec<Text>, timeout: Duration },
+    ExecSync {
+        container: Id,
+        command: Vec<Text>,
+        timeout: Duration,
+    },
     /// A stream: answered by `Streaming`, then frames (1 stdout, 2 stderr, 3 a Status in JSON), then `FrameEnd`.
-    Exec { container: Id, command: Vec<Text>, tty: bool, stdin: bool },
-    Attach { container: Id, tty: bool, stdin: bool },
-    PortForward { sandbox: Id, port: u16 },
+    Exec {
+        container: Id,
+        command: Vec<Text>,
+        tty: bool,
+        stdin: bool,
+    },
+    Attach {
+        container: Id,
+        tty: bool,
+        stdin: bool,
+    },
+    PortForward {
+        sandbox: Id,
+        port: u16,
+    },
     /// Answered by `Logs`; with `follow` frames on channel 1 come after it until the container ends.
-    ReadLogs { container: Id, options: LogOptions },
+    ReadLogs {
+        container: Id,
+        options: LogOptions,
+    },
     /// Answered by `Stats`.
     Stats,
     /// Makes (or replaces the files of) a pod's volume. Answered by `Done` or `Error`.
-    SetupVolume { volume: Text, content: VolumeContent, fs_group: Option<i64> },
-    RemoveVolume { volume: Text },
+    SetupVolume {
+        volume: Text,
+        content: VolumeContent,
+        fs_group: Option<i64>,
+    },
+    RemoveVolume {
+        volume: Text,
+    },
     /// From the node's own network namespace. Answered by `Dialed` or `Error` with Go's text.
-    Dial { dial: Dial, timeout: Duration },
+    Dial {
+        dial: Dial,
+        timeout: Duration,
+    },
     /// The files of a directory of the node, such as /etc/kubernetes/manifests. Answered by `Files`. The runtime sends
     /// `Event::DirectoryChanged` when one changes later.
-    WatchDirectory { path: Text },
+    WatchDirectory {
+        path: Text,
+    },
 }
 
 /// An image on the node.
@@ -241,34 +305,61 @@ pub struct ContainerStats {
 
 #[derive(Clone, Debug, PartialEq)]
 pub enum Response {
-    Version { runtime: Text, version: Text },
-    Sandbox { sandbox: Id, ips: Vec<IpAddr> },
+    Version {
+        runtime: Text,
+        version: Text,
+    },
+    Sandbox {
+        sandbox: Id,
+        ips: Vec<IpAddr>,
+    },
     Image(Image),
     NoImage,
     Images(Vec<Image>),
-    Container { container: Id },
+    Container {
+        container: Id,
+    },
     /// The container's state after start or stop.
     Status(ContainerStatus),
     Pods(Vec<PodStatus>),
-    ExecSync { exit_code: i32, stdout: Rc<[u8]>, stderr: Rc<[u8]>, timed_out: bool },
+    ExecSync {
+        exit_code: i32,
+        stdout: Rc<[u8]>,
+        stderr: Rc<[u8]>,
+        timed_out: bool,
+    },
     Streaming,
-    Logs { data: Rc<[u8]>, follows: bool },
+    Logs {
+        data: Rc<[u8]>,
+        follows: bool,
+    },
     Stats(Vec<ContainerStats>),
     /// HTTP status and the beginning of the body; for TCP 0.
-    Dialed { status: u16, body: Text },
+    Dialed {
+        status: u16,
+        body: Text,
+    },
     /// Name and content.
     Files(Vec<(Text, Rc<[u8]>)>),
     Done,
     /// A gRPC error: code (`NotFound`, `DeadlineExceeded`, `Unknown` …) and text.
-    Error { code: Text, message: Text },
+    Error {
+        code: Text,
+        message: Text,
+    },
 }
 
 #[derive(Clone, Debug, PartialEq)]
 pub enum Event {
     ContainerStopped(ContainerStatus),
     /// The sandbox died without being asked to.
-    SandboxStopped { sandbox: Id },
-    DirectoryChanged { path: Text, files: Vec<(Text, Rc<[u8]>)> },
+    SandboxStopped {
+        sandbox: Id,
+    },
+    DirectoryChanged {
+        path: Text,
+        files: Vec<(Text, Rc<[u8]>)>,
+    },
     /// The runtime (re)started: what it still knows is to be listed again.
     RuntimeReady,
     /// The CNI plugin has a configuration or lost it.

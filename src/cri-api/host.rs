@@ -31,31 +31,85 @@ pub struct ComponentSpec {
 pub enum HostMessage {
     /// runtime → world.
     StartComponent(ComponentSpec),
-    StopComponent { container: Text },
+    StopComponent {
+        container: Text,
+    },
     /// A component's service account token was renewed in its volume.
-    TokenRenewed { container: Text, token: Text },
+    TokenRenewed {
+        container: Text,
+        token: Text,
+    },
     /// world → runtime: it runs at this address (a `sim::Addr`).
-    ComponentStarted { container: Text, addr: u32 },
+    ComponentStarted {
+        container: Text,
+        addr: u32,
+    },
     /// It ended by itself or was killed.
-    ComponentExited { container: Text, code: i32 },
+    ComponentExited {
+        container: Text,
+        code: i32,
+    },
     /// A line for the container's log.
-    ComponentLog { container: Text, line: Text },
+    ComponentLog {
+        container: Text,
+        line: Text,
+    },
     /// laptop or node shell → page: terminal output of a tab.
-    TtyOutput { tab: u32, data: Rc<[u8]> },
+    TtyOutput {
+        tab: u32,
+        data: Rc<[u8]>,
+    },
     /// page → laptop: keys.
-    TtyInput { tab: u32, data: Rc<[u8]> },
-    TtyResize { tab: u32, cols: u16, rows: u16 },
-    TtyOpen { tab: u32, cols: u16, rows: u16 },
-    TtyClose { tab: u32 },
+    TtyInput {
+        tab: u32,
+        data: Rc<[u8]>,
+    },
+    TtyResize {
+        tab: u32,
+        cols: u16,
+        rows: u16,
+    },
+    TtyOpen {
+        tab: u32,
+        cols: u16,
+        rows: u16,
+    },
+    TtyClose {
+        tab: u32,
+    },
     /// A tab's shell has ended.
-    TtyClosed { tab: u32, code: i32 },
+    TtyClosed {
+        tab: u32,
+        code: i32,
+    },
     /// laptop → page: edit this text (`kubectl edit`, `vi`); page → laptop: what came of it.
-    OpenBuffer { buffer: u32, name: Text, text: Text },
-    BufferClosed { buffer: u32, saved: Option<Text> },
+    OpenBuffer {
+        buffer: u32,
+        name: Text,
+        text: Text,
+    },
+    BufferClosed {
+        buffer: u32,
+        saved: Option<Text>,
+    },
     /// page → laptop: run a command without a terminal; its output comes back as `JobOutput`, then `JobDone`.
-    RunJob { job: u32, argv: Vec<Text>, stdin: Rc<[u8]> },
-    JobOutput { job: u32, stderr: bool, data: Rc<[u8]> },
-    JobDone { job: u32, code: i32 },
+    RunJob {
+        job: u32,
+        argv: Vec<Text>,
+        stdin: Rc<[u8]>,
+    },
+    JobOutput {
+        job: u32,
+        stderr: bool,
+        data: Rc<[u8]>,
+    },
+    JobDone {
+        job: u32,
+        code: i32,
+    },
     /// A file of the laptop or of a node is written by the page.
-    WriteFile { path: Text, data: Rc<[u8]> },
+    WriteFile {
+        path: Text,
+        data: Rc<[u8]>,
+    },
 }

@@ -52,13 +52,25 @@ pub enum HopKind {
     /// Left a pod or the host.
     Sent,
     /// kube-proxy's rule for a service port chose an endpoint: service (`default/my-service:80`), virtual end, endpoint, of how many.
-    Dnat { service: Text, from: Endpoint, to: Endpoint, of: u32 },
+    Dnat {
+        service: Text,
+        from: Endpoint,
+        to: Endpoint,
+        of: u32,
+    },
     /// Source rewritten to the node's address (NodePort from outside).
-    Masquerade { to: IpAddr },
+    Masquerade {
+        to: IpAddr,
+    },
     /// By the route to a pod range.
-    Routed { cidr: Text, via: IpAddr },
+    Routed {
+        cidr: Text,
+        via: IpAddr,
+    },
     /// Dropped or refused, and why.
-    Refused { reason: Text },
+    Refused {
+        reason: Text,
+    },
     Delivered,
 }
 
