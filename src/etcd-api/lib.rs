@@ -45,12 +45,15 @@ impl KeyRange {
     }
     /// All keys that begin with `prefix` (which must not be empty nor end in the greatest character).
     pub fn prefix(prefix: &str) -> KeyRange {
+        KeyRange { key: prefix.into(), end: Some(KeyRange::prefix_end(prefix).into()) }
+    }
+    /// The first key after all that begin with `prefix`.
+    pub fn prefix_end(prefix: &str) -> String {
         let mut end = prefix.as_bytes().to_vec();
         if let Some(last) = end.last_mut() {
             *last += 1;
         }
-        let end = String::from_utf8(end).expect("prefixes are ASCII").into();
-        KeyRange { key: prefix.into(), end: Some(end) }
+        String::from_utf8(end).expect("prefixes are ASCII")
     }
     pub fn contains(&self, key: &str) -> bool {
         match &self.end {
@@ -148,6 +151,8 @@ pub enum Request {
     CancelWatch {
         watch_id: u64,
     },
+    /// Answered on every watch of the client: an empty batch with the present revision.
+    WatchProgress,
     MemberList,
     Status,
     HashKv {
@@ -168,7 +173,7 @@ pub enum OpResponse {
 
 #[derive(Clone, PartialEq, Debug, Default)]
 pub struct RangeResponse {
-    pub kvs: Vec<KeyValue>,
+    pub kvs: Vec<Rc<KeyValue>>,
     pub more: bool,
     pub count: i64,
 }
@@ -245,11 +250,11 @@ pub enum Response {
 #[derive(Clone, PartialEq, Debug)]
 pub struct Event {
     /// `None`: deleted (then `key` and `mod_revision` say what and when).
-    pub kv: Option<KeyValue>,
+    pub kv: Option<Rc<KeyValue>>,
     pub key: Key,
     pub mod_revision: i64,
-    pub prev_kv: Option<KeyValue>,
-    /// The message whose transaction made this change.
+    pub prev_kv: Option<Rc<KeyValue>>,
+    /// The message that made the client send the transaction: for kube-apiserver the id of the API request.
     pub cause: u64,
 }
 
@@ -266,8 +271,10 @@ pub enum Message {
         revision: i64,
         response: Rc<Response>,
     },
+    /// `after` is the `revision` of the batch before it on this watch: a client that sees a gap has lost something.
     WatchEvents {
         watch_id: u64,
+        after: i64,
         revision: i64,
         events: Rc<Vec<Event>>,
     },
