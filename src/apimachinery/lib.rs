@@ -11,6 +11,7 @@ pub mod labels;
 mod object;
 pub mod quantity;
 mod request;
+pub mod schema;
 pub mod status;
 pub mod validation;
 mod value;

@@ -110,6 +110,10 @@ impl Fields {
     pub fn keys(&self) -> impl Iterator<Item = &Key> {
         self.entries.iter().map(|(k, _)| k)
     }
+    /// The members as a sorted slice.
+    pub fn entries(&self) -> &[(Key, Value)] {
+        &self.entries
+    }
     pub fn len(&self) -> usize {
         self.entries.len()
     }
