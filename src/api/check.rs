@@ -339,3 +339,114 @@ pub fn non_negative(n: Option<i64>, path: &Path, errors: &mut ErrorList) {
         errors.invalid(path, n, NON_NEGATIVE);
     }
 }
+
+/// A text member; empty if it is missing.
+pub fn text<'a>(v: &'a Value, name: &str) -> &'a str {
+    v.get(name).and_then(Value::as_str).unwrap_or("")
+}
+
+/// A member that is there and not null.
+pub fn some<'a>(v: &'a Value, name: &str) -> Option<&'a Value> {
+    v.get(name).filter(|v| !v.is_null())
+}
+
+/// `Required` for each missing text of `names`.
+pub fn required(v: &Value, names: &[&str], path: &Path, errors: &mut ErrorList) {
+    for name in names {
+        if v.get(name).is_none_or(Value::is_empty) {
+            errors.required(&path.child(name), "");
+        }
+    }
+}
+
+/// An IP address, else upstream's text.
+pub fn ip(s: &str, path: &Path, errors: &mut ErrorList) -> Option<std::net::IpAddr> {
+    let ip = parse_ip(s);
+    if ip.is_none() {
+        errors.invalid(path, s, IP);
+    }
+    ip
+}
+
+pub fn cidr(s: &str, path: &Path, errors: &mut ErrorList) -> bool {
+    let ok = apimachinery::validation::parse_cidr(s).is_some();
+    if !ok {
+        errors.invalid(path, s, "must be a valid CIDR value, (e.g. 10.9.8.0/24 or 2001:db8::/64)");
+    }
+    ok
+}
+
+/// The values of a selector's requirement fit its operator. `also_valid` are further operators (node selectors' `Gt`, `Lt`).
+pub fn requirement(req: &Value, path: &Path, check_values: bool, node: bool, errors: &mut ErrorList) {
+    let values = req.list_at(&["values"]);
+    match text(req, "operator") {
+        "In" | "NotIn" if values.is_empty() => {
+            errors.required(&path.child("values"), "must be specified when `operator` is 'In' or 'NotIn'");
+        }
+        "In" | "NotIn" => {}
+        "Exists" | "DoesNotExist" if !values.is_empty() => {
+            errors.forbidden(&path.child("values"), "may not be specified when `operator` is 'Exists' or 'DoesNotExist'");
+        }
+        "Exists" | "DoesNotExist" => {}
+        "Gt" | "Lt" if node && values.len() == 1 => {}
+        "Gt" | "Lt" if node => {
+            errors.required(&path.child("values"), "must be specified single value when `operator` is 'Lt' or 'Gt'");
+        }
+        other => errors.invalid(&path.child("operator"), other, "not a valid selector operator"),
+    }
+    let key = text(req, "key");
+    qualified_name(key).report(errors, &path.child("key"), key);
+    if check_values {
+        for (i, v) in values.iter().enumerate() {
+            let v = v.as_str().unwrap_or("");
+            let wrong = label_value(v);
+            if !wrong.is_none() {
+                wrong.report(errors, &path.child("values").index(i), v);
+            }
+        }
+    }
+}
+
+/// `ValidateLabelSelector`.
+pub fn label_selector(selector: Option<&Value>, path: &Path, errors: &mut ErrorList) {
+    let Some(selector) = selector else { return };
+    labels(selector.map_at(&["matchLabels"]), &path.child("matchLabels"), errors);
+    for (i, req) in selector.list_at(&["matchExpressions"]).iter().enumerate() {
+        requirement(req, &path.child("matchExpressions").index(i), true, false, errors);
+    }
+}
+
+/// A path below a volume: relative and without `..`.
+pub fn descending_path(s: &str, path: &Path, errors: &mut ErrorList) {
+    if s.starts_with('/') {
+        errors.invalid(path, s, "must be a relative path");
+    }
+    no_backsteps(s, path, errors);
+}
+
+pub fn no_backsteps(s: &str, path: &Path, errors: &mut ErrorList) {
+    if s.split('/').any(|part| part == "..") {
+        errors.invalid(path, s, "must not contain '..'");
+    }
+}
+
+/// As [`descending_path`]; names that begin with `..` are the kubelet's.
+pub fn non_reserved_path(s: &str, path: &Path, errors: &mut ErrorList) {
+    descending_path(s, path, errors);
+    if s.starts_with("..") && !s.starts_with("../") && s != ".." {
+        errors.invalid(path, s, "must not start with '..'");
+    }
+}
+
+/// A port by number or by name.
+pub fn port_or_name(port: Option<&Value>, path: &Path, errors: &mut ErrorList) {
+    match port {
+        Some(Value::Str(name)) => port_name(name).report(errors, path, name),
+        other => {
+            let n = other.and_then(Value::as_i64).unwrap_or(0);
+            if !port_num(n).is_none() {
+                errors.invalid(path, n, PORT);
+            }
+        }
+    }
+}

@@ -8,7 +8,9 @@
 //! belong to kube-apiserver.
 
 mod check;
+mod core;
 mod edit;
+mod gotypes;
 mod meta;
 mod printers;
 mod registry;

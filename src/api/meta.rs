@@ -71,7 +71,7 @@ pub fn validate_meta(meta: &Value, namespaced: bool, path: &Path, errors: &mut E
 fn validate_accessory(meta: &Value, path: &Path, errors: &mut ErrorList) {
     check::non_negative(meta.int_at(&["generation"]), &path.child("generation"), errors);
     check::labels(meta.map_at(&["labels"]), &path.child("labels"), errors);
-    validate_annotations(meta, path, errors);
+    annotations(meta, path, errors);
     let owners = meta.list_at(&["ownerReferences"]);
     if !owners.is_empty() {
         validate_owner_references(owners, &path.child("ownerReferences"), errors);
@@ -82,7 +82,7 @@ fn validate_accessory(meta: &Value, path: &Path, errors: &mut ErrorList) {
     }
 }
 
-fn validate_annotations(meta: &Value, path: &Path, errors: &mut ErrorList) {
+pub fn annotations(meta: &Value, path: &Path, errors: &mut ErrorList) {
     let Some(map) = meta.map_at(&["annotations"]) else { return };
     let mut size = 0;
     for (k, v) in map {

@@ -30,7 +30,7 @@ static STRATEGIES: &[&dyn Strategy] = &[
     &Rules::of(Kind::cluster("", "nodes", "Node").status()),
     &Rules::of(Kind::namespaced("", "persistentvolumeclaims", "PersistentVolumeClaim").status()),
     &Rules::of(Kind::cluster("", "persistentvolumes", "PersistentVolume").status()),
-    &Rules::of(Kind::namespaced("", "pods", "Pod").status().generation()),
+    &crate::core::pod::PodStrategy,
     &Rules::of(Kind::namespaced("", "podtemplates", "PodTemplate").generation()),
     &Rules::of(Kind::namespaced("", "replicationcontrollers", "ReplicationController").status().generation()),
     &Rules::of(Kind::namespaced("", "resourcequotas", "ResourceQuota").status()),

@@ -1,0 +1,3 @@
+//! The core group: pods and what they use.
+
+pub mod pod;

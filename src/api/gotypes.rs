@@ -1,0 +1,8 @@
+//! Objects as Go prints its internal structs in error texts: every field by its Go name, in the order of the type.
+
+use apimachinery::Value;
+
+/// The unified diff of two pod specs that follows a refused change. Left out: the bottle prints none.
+pub fn spec_diff(_old: &Value, _new: &Value) -> String {
+    String::new()
+}
