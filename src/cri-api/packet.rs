@@ -19,6 +19,8 @@ pub struct Packet {
     pub src: Endpoint,
     pub dst: Endpoint,
     pub body: PacketBody,
+    /// The node (or host outside) that the last hop hands it to; the nodes' network delivers by it.
+    pub next_hop: IpAddr,
     /// What happened to it on its way, for the picture: one entry a hop, in order.
     pub hops: Vec<Hop>,
 }

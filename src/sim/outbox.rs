@@ -69,4 +69,8 @@ impl Outbox {
     pub fn take(&mut self) -> Vec<Outgoing> {
         std::mem::take(&mut self.sent)
     }
+    /// Appends what was taken.
+    pub fn put_back(&mut self, outgoing: Vec<Outgoing>) {
+        self.sent.extend(outgoing);
+    }
 }

@@ -216,7 +216,7 @@ mod tests {
         send(&mut queue, Addr(1), Addr(2), 0, 1);
         queue.freeze(Addr(3));
         send(&mut queue, Addr(1), Addr(3), 0, 2);
-        assert_eq!(drain(&mut queue), []);
+        assert_eq!(drain(&mut queue), Vec::<u64>::new());
         queue.thaw(Addr(3));
         assert_eq!(drain(&mut queue), [2]);
     }

@@ -1,0 +1,191 @@
+//! The node's own shell (`ssh node-1`), the world's messages about components, and API calls of programs in containers.
+
+use std::rc::Rc;
+
+use apimachinery::{Response, ResponseBody, WatchEvent};
+use base::{Map, Time};
+use cri_api::call::{ApiCall, ApiEvent, CallId};
+use cri_api::cri::Id;
+use cri_api::host::HostMessage;
+use cri_api::machine::TtyId;
+use cri_api::program::Spawn;
+use cri_api::{MachineInput, MachineOutput, StartSpec, Stdio};
+use sim::{Addr, Outbox, Payload};
+
+use crate::network::Owner;
+use crate::{Runtime, Wake};
+
+/// Calls to kube-apiserver that programs have made, and terminals on the node.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct HostCalls {
+    /// Our id → whose call: a container's, or the node's own.
+    calls: Map<u64, (Option<Id>, CallId)>,
+    ttys: Map<u32, (TtyId, u32)>,
+    /// kube-apiserver's address, as the world told.
+    apiserver: Addr,
+}
+
+impl Runtime {
+    /// Where programs' API calls go.
+    pub fn set_apiserver(&mut self, addr: Addr) {
+        self.host_calls.apiserver = addr;
+    }
+
+    pub(crate) fn host_message(&mut self, now: Time, message: &HostMessage, out: &mut Outbox) {
+        match message {
+            HostMessage::ComponentStarted { container, addr } => {
+                let addr = Addr(*addr);
+                self.change(container, |c| c.component = Some(addr));
+            }
+            HostMessage::ComponentExited { container, code } => {
+                if self.containers.get(container).is_some_and(|c| c.is_running()) {
+                    self.container_ended(now, container, *code, "", out);
+                }
+            }
+            HostMessage::ComponentLog { container, line } => self.log_line(now, container, line, out),
+            HostMessage::TtyOpen { tab, cols, rows } => self.open_shell(now, *tab, *cols, *rows, out),
+            HostMessage::TtyInput { tab, data } => {
+                if let Some((tty, _)) = self.host_calls.ttys.get(tab).copied() {
+                    self.feed_host(now, MachineInput::Tty { tty, data: data.clone() }, out);
+                }
+            }
+            HostMessage::TtyResize { tab, cols, rows } => {
+                if let Some((tty, _)) = self.host_calls.ttys.get(tab).copied() {
+                    self.feed_host(now, MachineInput::TtyResize { tty, cols: *cols, rows: *rows }, out);
+                }
+            }
+            HostMessage::TtyClose { tab } => {
+                if let Some((tty, _)) = self.host_calls.ttys.remove(tab) {
+                    self.feed_host(now, MachineInput::TtyHangup { tty }, out);
+                }
+            }
+            HostMessage::WriteFile { path, data } => {
+                self.write_host_file(now, path, data, 0o644);
+                self.notice_directories(now, out);
+            }
+            _ => {}
+        }
+    }
+
+    fn open_shell(&mut self, now: Time, tab: u32, cols: u16, rows: u16, out: &mut Outbox) {
+        let host = Rc::make_mut(&mut self.host);
+        let tty = host.open_tty(cols, rows);
+        let mut env = base::Map::new();
+        for (k, v) in
+            [("PATH", "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"), ("HOME", "/root"), ("TERM", "xterm")]
+        {
+            env.insert(k.into(), v.into());
+        }
+        env.insert("PS1".into(), format!("root@{}:\\w# ", self.config.node).into());
+        let command = Spawn { env: Some(env), cwd: Some("/root".into()), ..Spawn::new(&["sh", "-i"]) };
+        let spec = StartSpec { command, uid: 0, gid: 0, groups: Vec::new(), stdio: [Stdio::Tty(tty); 3] };
+        let mut outputs = Vec::new();
+        let mut lent = cri_api::Host { volumes: &mut self.volumes, programs: &self.config.programs };
+        match host.start(now, &mut lent, spec, &mut outputs) {
+            Ok(pid) => {
+                self.host_calls.ttys.insert(tab, (tty, pid));
+                self.carry_out_host(now, outputs, out);
+            }
+            Err(_) => self.answer_world(out, HostMessage::TtyClosed { tab, code: 127 }),
+        }
+    }
+
+    fn answer_world(&self, out: &mut Outbox, message: HostMessage) {
+        self.ask_world(message, out);
+    }
+
+    pub(crate) fn feed_host(&mut self, now: Time, input: MachineInput, out: &mut Outbox) {
+        let mut outputs = Vec::new();
+        let mut lent = cri_api::Host { volumes: &mut self.volumes, programs: &self.config.programs };
+        Rc::make_mut(&mut self.host).handle(now, &mut lent, input, &mut outputs);
+        self.carry_out_host(now, outputs, out);
+    }
+
+    fn carry_out_host(&mut self, now: Time, outputs: Vec<MachineOutput>, out: &mut Outbox) {
+        for output in outputs {
+            match output {
+                MachineOutput::Timer(at) => self.wake_after(at.since(now), Wake::Host, out),
+                MachineOutput::TtyOutput { tty, data } => {
+                    let tab = self.host_calls.ttys.iter().find(|(_, (t, _))| *t == tty).map(|(tab, _)| *tab);
+                    if let Some(tab) = tab {
+                        self.answer_world(out, HostMessage::TtyOutput { tab, data });
+                    }
+                }
+                MachineOutput::Exited { pid, status, .. } => {
+                    let tab = self.host_calls.ttys.iter().find(|(_, (_, p))| *p == pid).map(|(tab, _)| *tab);
+                    if let Some(tab) = tab {
+                        self.host_calls.ttys.remove(&tab);
+                        self.answer_world(out, HostMessage::TtyClosed { tab, code: status.code() });
+                    }
+                }
+                MachineOutput::Net(net) => self.net_request(now, Owner::Host, self.config.node_ip, net, out),
+                MachineOutput::Api { call, request } => self.api_call(None, call, &request, out),
+                MachineOutput::ApiFrame { call, channel, data } => self.api_call_frame(None, call, channel, data, out),
+                MachineOutput::ApiClosed { call } => self.api_call_closed(None, call, out),
+                MachineOutput::Edit { call, .. } => self.feed_host(now, MachineInput::Edited { call, text: None }, out),
+                MachineOutput::EditClosed { .. } | MachineOutput::Output { .. } => {}
+            }
+        }
+        self.notice_directories(now, out);
+    }
+
+    /// A program calls kube-apiserver.
+    pub(crate) fn api_call(&mut self, whose: Option<Id>, call: CallId, request: &ApiCall, out: &mut Outbox) {
+        let id = self.next();
+        self.host_calls.calls.insert(id, (whose, call));
+        out.send(self.host_calls.apiserver, Payload::ApiRequest { id, request: request.request.clone() });
+    }
+
+    fn find_call(&self, whose: Option<&Id>, call: CallId) -> Option<u64> {
+        self.host_calls.calls.iter().find(|(_, (w, c))| w.as_ref() == whose && *c == call).map(|(id, _)| *id)
+    }
+
+    pub(crate) fn api_call_frame(&mut self, whose: Option<&Id>, call: CallId, channel: u8, data: Rc<[u8]>, out: &mut Outbox) {
+        if let Some(id) = self.find_call(whose, call) {
+            out.send(self.host_calls.apiserver, Payload::StreamFrame { id, channel, data });
+        }
+    }
+
+    pub(crate) fn api_call_closed(&mut self, whose: Option<&Id>, call: CallId, out: &mut Outbox) {
+        if let Some(id) = self.find_call(whose, call) {
+            self.host_calls.calls.remove(&id);
+            out.send(self.host_calls.apiserver, Payload::StreamEnd { id });
+        }
+    }
+
+    fn to_caller(&mut self, now: Time, id: u64, event: ApiEvent, out: &mut Outbox) {
+        let Some((whose, call)) = self.host_calls.calls.get(&id).cloned() else { return };
+        if event.is_last() {
+            self.host_calls.calls.remove(&id);
+        }
+        match whose {
+            Some(container) => self.feed(now, &container, MachineInput::Api { call, event }, out),
+            None => self.feed_host(now, MachineInput::Api { call, event }, out),
+        }
+    }
+
+    pub(crate) fn api_response(&mut self, now: Time, id: u64, response: &Rc<Response>, out: &mut Outbox) {
+        if self.dial_answered(now, id, response, out) || self.bridge_answered(now, id, response, out) {
+            return;
+        }
+        let event = match &response.body {
+            ResponseBody::Text(_, text) if response.code == 0 => ApiEvent::Failed(text.clone()),
+            _ => ApiEvent::Response(response.clone()),
+        };
+        self.to_caller(now, id, event, out);
+    }
+
+    pub(crate) fn api_events(&mut self, now: Time, id: u64, events: &[WatchEvent], out: &mut Outbox) {
+        for event in events {
+            self.to_caller(now, id, ApiEvent::Watch(event.clone()), out);
+        }
+    }
+
+    pub(crate) fn api_frame(&mut self, now: Time, id: u64, channel: u8, data: &Rc<[u8]>, out: &mut Outbox) {
+        self.to_caller(now, id, ApiEvent::Frame { channel, data: data.clone() }, out);
+    }
+
+    pub(crate) fn api_closed(&mut self, now: Time, id: u64, out: &mut Outbox) {
+        self.to_caller(now, id, ApiEvent::Closed, out);
+    }
+}

@@ -1,0 +1,314 @@
+//! A node's machine: container runtime, kernel network, volumes and the node's own shell, as one process.
+//!
+//! In a real node these are containerd with runc and a CNI plugin, the kernel's namespaces and netfilter, and the filesystem.
+//! Here [`Runtime`] answers the kubelet's CRI requests, runs programs over simulated files ([`cri_api::Machine`]), starts
+//! components (kube-apiserver, CoreDNS …) through the world that hosts it, and carries connections by kube-proxy's rules and
+//! CNI's routes. Images come from a table ([`Images`]) that the cluster makes.
+//!
+//! Left out by name: image layers and garbage collection, cgroups beyond limits, user namespaces, runtime classes.
+
+mod bridge;
+mod container;
+mod dial;
+mod exec;
+mod host;
+mod image;
+mod logs;
+mod network;
+mod route;
+mod volume;
+
+use std::net::IpAddr;
+use std::rc::Rc;
+
+use base::{Duration, Map, Seed, Set, Time};
+use cri_api::cri::{self, Id};
+use cri_api::host::HostMessage;
+use cri_api::{Machine, MachineOutput, ProgramTable, VolumeId, Volumes};
+use sim::{Addr, Message, Outbox, Payload};
+
+pub use container::{Container, Sandbox};
+pub use image::{Image, Images, PullError, Start};
+pub use network::Network;
+
+type Text = Rc<str>;
+
+/// What a runtime is made from.
+#[derive(Clone)]
+pub struct Config {
+    pub node: Text,
+    pub node_ip: IpAddr,
+    pub seed: Seed,
+    pub boot: Time,
+    pub cpus: u32,
+    /// Bytes.
+    pub memory: u64,
+    pub programs: Rc<ProgramTable>,
+    pub images: Rc<Images>,
+    /// The node's own root filesystem (its shell).
+    pub root: cri_api::Tree,
+    /// Pull images at once (tests, `recorded`).
+    pub images_present: bool,
+}
+
+/// How long a sandbox takes (pause container, CNI).
+const SANDBOX_TIME: Duration = Duration::from_millis(380);
+/// How long creating a container takes (snapshot, spec).
+const CREATE_TIME: Duration = Duration::from_millis(12);
+/// How long starting it takes (runc).
+const START_TIME: Duration = Duration::from_millis(70);
+
+/// What a timer of the runtime is for.
+#[derive(Clone, Debug)]
+enum Wake {
+    Container(Id),
+    Host,
+    /// The grace period of a stop is over.
+    Kill(Id),
+    ExecTimeout(u64),
+    DialTimeout(u64),
+    Pulled(Text),
+}
+
+/// A node's machine. Clone is cheap.
+#[derive(Clone)]
+pub struct Runtime {
+    config: Rc<Config>,
+    /// Who gets events: the kubelet that spoke last.
+    kubelet: Addr,
+    sandboxes: Map<Id, Rc<Sandbox>>,
+    containers: Map<Id, Rc<Container>>,
+    machines: Map<Id, Rc<Machine>>,
+    pulled: Set<Text>,
+    volumes: Volumes,
+    volume_ids: Map<Text, VolumeId>,
+    host: Rc<Machine>,
+    network: Network,
+    execs: Map<u64, exec::Exec>,
+    followers: Map<u64, logs::Follower>,
+    dials: Map<u64, dial::Dialing>,
+    bridges: Map<u64, bridge::Bridge>,
+    host_calls: host::HostCalls,
+    wakes: Map<u64, Wake>,
+    watched: Set<Text>,
+    counter: u64,
+}
+
+impl Runtime {
+    pub fn new(config: Config) -> Runtime {
+        let machine_config = cri_api::MachineConfig {
+            hostname: config.node.clone(),
+            fqdn: config.node.clone(),
+            container: false,
+            boot: config.boot,
+            cpus: config.cpus,
+            memory: config.memory,
+            ..cri_api::MachineConfig::default()
+        };
+        let host = Machine::new(machine_config, config.root.clone());
+        Runtime {
+            network: Network::new(config.node_ip, config.seed.derive("network")),
+            config: Rc::new(config),
+            kubelet: Addr::OUTSIDE,
+            sandboxes: Map::new(),
+            containers: Map::new(),
+            machines: Map::new(),
+            pulled: Set::new(),
+            volumes: Volumes::default(),
+            volume_ids: Map::new(),
+            host: Rc::new(host),
+            execs: Map::new(),
+            followers: Map::new(),
+            dials: Map::new(),
+            bridges: Map::new(),
+            host_calls: host::HostCalls::default(),
+            wakes: Map::new(),
+            watched: Set::new(),
+            counter: 0,
+        }
+    }
+
+    pub fn handle(&mut self, now: Time, message: Message, out: &mut Outbox) {
+        let from = message.from;
+        match message.payload {
+            Payload::Start => self.reboot(now, out),
+            Payload::Timer(token) => self.wake(now, token, out),
+            Payload::Cri(m) => match &*m {
+                cri::Message::Request { id, request } => {
+                    self.kubelet = from;
+                    self.request(now, from, *id, request, out);
+                }
+                cri::Message::Frame { id, channel, data } => self.exec_input(now, *id, *channel, data, out),
+                cri::Message::FrameEnd { id } => self.stream_closed(now, *id, out),
+                cri::Message::Response { .. } | cri::Message::Event(_) => {}
+            },
+            Payload::Packet(packet) => self.packet_in(now, from, (*packet).clone(), out),
+            Payload::Kernel(update) => self.network.update(&update),
+            Payload::Host(m) => self.host_message(now, &m, out),
+            Payload::ApiResponse { id, response } => self.api_response(now, id, &response, out),
+            Payload::WatchEvents { id, events } => self.api_events(now, id, &events, out),
+            Payload::StreamFrame { id, channel, data } => self.api_frame(now, id, channel, &data, out),
+            Payload::StreamEnd { id } => self.api_closed(now, id, out),
+            Payload::ApiRequest { .. } | Payload::PeerGone { .. } | Payload::Etcd(_) => {}
+        }
+    }
+
+    /// The machine was switched on: what ran before has stopped; files on disk are still there.
+    fn reboot(&mut self, now: Time, out: &mut Outbox) {
+        let running: Vec<Id> = self.containers.iter().filter(|(_, c)| c.is_running()).map(|(id, _)| id.clone()).collect();
+        for id in running {
+            self.container_ended(now, &id, 255, "Unknown", out);
+        }
+        let sandboxes: Vec<Id> = self.sandboxes.keys().cloned().collect();
+        for id in sandboxes {
+            if let Some(sandbox) = self.sandboxes.get_mut(&id) {
+                Rc::make_mut(sandbox).ready = false;
+            }
+        }
+        self.network.reboot();
+        self.execs = Map::new();
+        self.dials = Map::new();
+        self.wakes = Map::new();
+    }
+
+    fn next(&mut self) -> u64 {
+        self.counter += 1;
+        self.counter
+    }
+
+    /// 64 hexadecimal digits.
+    fn new_id(&mut self) -> Id {
+        let n = self.next() * 4;
+        let seed = self.config.seed.derive("id");
+        format!("{:016x}{:016x}{:016x}{:016x}", seed.draw(n), seed.draw(n + 1), seed.draw(n + 2), seed.draw(n + 3)).into()
+    }
+
+    fn wake_after(&mut self, delay: Duration, wake: Wake, out: &mut Outbox) {
+        let token = self.next();
+        self.wakes.insert(token, wake);
+        out.timer(delay, token);
+    }
+
+    fn wake(&mut self, now: Time, token: u64, out: &mut Outbox) {
+        match self.wakes.remove(&token) {
+            Some(Wake::Container(id)) => self.feed(now, &id, cri_api::MachineInput::Timer, out),
+            Some(Wake::Host) => self.feed_host(now, cri_api::MachineInput::Timer, out),
+            Some(Wake::Kill(id)) => self.kill(now, &id, out),
+            Some(Wake::ExecTimeout(id)) => self.exec_timeout(now, id, out),
+            Some(Wake::DialTimeout(id)) => self.dial_timeout(now, id, out),
+            Some(Wake::Pulled(image)) => {
+                self.pulled.insert(image);
+            }
+            None => {}
+        }
+    }
+
+    fn request(&mut self, now: Time, from: Addr, id: u64, request: &cri::Request, out: &mut Outbox) {
+        use cri::Request as R;
+        let (delay, response) = match request {
+            R::Version => (Duration::ZERO, cri::Response::Version { runtime: "containerd".into(), version: "2.4.2".into() }),
+            R::RunPodSandbox(config) => (SANDBOX_TIME, self.run_sandbox(now, config)),
+            R::StopPodSandbox { sandbox } => (Duration::from_millis(20), self.stop_sandbox(now, sandbox, out)),
+            R::RemovePodSandbox { sandbox } => (Duration::ZERO, self.remove_sandbox(sandbox)),
+            R::PullImage { image } => self.pull(image, out),
+            R::ImageStatus { image } => (Duration::ZERO, self.image_status(image)),
+            R::ListImages => (Duration::ZERO, self.list_images()),
+            R::CreateContainer { sandbox, config } => (CREATE_TIME, self.create_container(now, sandbox, config)),
+            R::StartContainer { container } => (START_TIME, self.start_container(now, container, out)),
+            R::StopContainer { container, grace } => {
+                match self.stop_container(now, from, id, container, *grace, out) {
+                    Some(response) => (Duration::ZERO, response),
+                    None => return, // answered when it is dead
+                }
+            }
+            R::RemoveContainer { container } => (Duration::ZERO, self.remove_container(container)),
+            R::UpdateContainerResources { container, memory_limit, cpu_limit_milli } => {
+                (Duration::ZERO, self.update_resources(container, *memory_limit, *cpu_limit_milli))
+            }
+            R::ListPodSandbox => (Duration::ZERO, self.list_pods()),
+            R::ExecSync { container, command, timeout } => {
+                match self.exec_sync(now, from, id, container, command, *timeout, out) {
+                    Some(response) => (Duration::ZERO, response),
+                    None => return,
+                }
+            }
+            R::Exec { container, command, tty, stdin } => match self.exec(now, from, id, container, command, *tty, *stdin, out) {
+                Some(response) => (Duration::ZERO, response),
+                None => return,
+            },
+            R::Attach { container, tty: _, stdin: _ } => (Duration::ZERO, self.attach(from, id, container)),
+            R::PortForward { .. } => (Duration::ZERO, error("Unimplemented", "port-forward is not in this bottle")),
+            R::ReadLogs { container, options } => (Duration::ZERO, self.read_logs(from, id, container, options)),
+            R::Stats => (Duration::ZERO, self.stats(now)),
+            R::SetupVolume { volume, content, fs_group } => (Duration::ZERO, self.setup_volume(now, volume, content, *fs_group)),
+            R::RemoveVolume { volume } => (Duration::ZERO, self.remove_volume(volume)),
+            R::Dial { dial, timeout } => {
+                self.dial(now, from, id, dial, *timeout, out);
+                return;
+            }
+            R::WatchDirectory { path } => (Duration::ZERO, self.watch_directory(now, path)),
+        };
+        out.send_after(delay, from, Payload::Cri(Rc::new(cri::Message::Response { id, response })));
+    }
+
+    fn event(&self, event: cri::Event, out: &mut Outbox) {
+        if self.kubelet != Addr::OUTSIDE {
+            out.send(self.kubelet, Payload::Cri(Rc::new(cri::Message::Event(event))));
+        }
+    }
+
+    /// Asks the world.
+    fn ask_world(&self, message: HostMessage, out: &mut Outbox) {
+        out.send(Addr::OUTSIDE, Payload::Host(Rc::new(message)));
+    }
+
+    /// Feeds a container's machine and carries out what it asks for.
+    fn feed(&mut self, now: Time, id: &Id, input: cri_api::MachineInput, out: &mut Outbox) {
+        let mut outputs = Vec::new();
+        let Some(machine) = self.machines.get_mut(id) else { return };
+        let mut host = cri_api::Host { volumes: &mut self.volumes, programs: &self.config.programs };
+        Rc::make_mut(machine).handle(now, &mut host, input, &mut outputs);
+        self.carry_out(now, id, outputs, out);
+    }
+
+    fn carry_out(&mut self, now: Time, id: &Id, outputs: Vec<MachineOutput>, out: &mut Outbox) {
+        for output in outputs {
+            match output {
+                MachineOutput::Timer(at) => self.wake_after(at.since(now), Wake::Container(id.clone()), out),
+                MachineOutput::Exited { pid, status, oom } => self.process_ended(now, id, pid, status, oom, out),
+                MachineOutput::Output { stream, data } => self.output(now, id, stream, data, out),
+                MachineOutput::TtyOutput { tty, data } => self.tty_output(now, id, tty, data, out),
+                MachineOutput::Net(net) => self.net_output(now, id, net, out),
+                MachineOutput::Api { call, request } => self.api_call(Some(id.clone()), call, &request, out),
+                MachineOutput::ApiFrame { call, channel, data } => self.api_call_frame(Some(id), call, channel, data, out),
+                MachineOutput::ApiClosed { call } => self.api_call_closed(Some(id), call, out),
+                MachineOutput::Edit { call, .. } => {
+                    // vi in a container has no page to open a buffer in: it ends as if given up.
+                    self.feed(now, id, cri_api::MachineInput::Edited { call, text: None }, out);
+                }
+                MachineOutput::EditClosed { .. } => {}
+            }
+        }
+        self.notice_directories(now, out);
+    }
+
+    /// The containers that exist, for the page and `crictl`.
+    pub fn containers(&self) -> impl Iterator<Item = (&Id, &Container)> {
+        self.containers.iter().map(|(id, c)| (id, &**c))
+    }
+    pub fn sandboxes(&self) -> impl Iterator<Item = (&Id, &Sandbox)> {
+        self.sandboxes.iter().map(|(id, s)| (id, &**s))
+    }
+    /// The processes of a container, for the page.
+    pub fn machine(&self, container: &str) -> Option<&Machine> {
+        self.machines.get(container).map(|m| &**m)
+    }
+    pub fn network(&self) -> &Network {
+        &self.network
+    }
+}
+
+/// A gRPC error.
+fn error(code: &str, message: impl Into<Text>) -> cri::Response {
+    cri::Response::Error { code: code.into(), message: message.into() }
+}
