@@ -15,6 +15,7 @@ pub mod schema;
 pub mod status;
 pub mod validation;
 mod value;
+pub mod yaml;
 
 pub use gvr::{Gvk, Gvr, resources};
 pub use object::{Object, ObjectKey};

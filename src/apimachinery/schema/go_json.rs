@@ -1,7 +1,5 @@
 //! JSON as Go reads it: `encoding/json`'s error texts, members given twice named by path, document order on demand.
 
-use std::rc::Rc;
-
 use base::Sym;
 
 use crate::value::{Fields, Key, Value};

@@ -15,7 +15,8 @@ use std::fmt;
 use std::rc::Rc;
 
 pub use decode::{Decoded, decode, zero};
-pub use go_json::{JsonError, Parsed, parse as parse_json};
+pub(crate) use go_json::shared_key;
+pub use go_json::{JsonError, Parsed, member_paths, parse as parse_json};
 pub use load::{named, of};
 pub use resources::{Resource, Subresource, group_versions, resource, resource_for_kind, resources, resources_in};
 pub use tables::{Column, columns};
