@@ -1,0 +1,198 @@
+//! kube-proxy: watches Services and EndpointSlices and programs its node's kernel with what they mean.
+//!
+//! A real kube-proxy writes iptables or nftables rules; here a rule says the same in a table (virtual address and port → ready
+//! endpoints), one message per changed service. Models `pkg/proxy`. Left out by name: IPVS, topology hints, terminating endpoints
+//! as a last resort, host port and health check node port servers.
+
+use std::net::{IpAddr, Ipv4Addr};
+use std::rc::Rc;
+
+use apimachinery::{Object, ObjectKey, Response, ResponseBody, Value, resources};
+use base::{Seed, Set, Time};
+use client_go::{ClientConfig, Delta, Handled, Informers, Selectors};
+use cri_api::packet::{KernelUpdate, RuleEndpoint, ServiceRule};
+use sim::{Addr, Message, Outbox, Payload};
+
+type Text = Rc<str>;
+
+const SERVICES: usize = 0;
+const SLICES: usize = 1;
+
+/// Upstream's watches leave out headless services and those that another proxy takes care of.
+const SELECTOR: &str = "!service.kubernetes.io/headless,!service.kubernetes.io/service-proxy-name";
+
+/// One node's kube-proxy.
+#[derive(Clone, Debug)]
+pub struct KubeProxy {
+    node: Text,
+    /// The node's machine, whose kernel is programmed.
+    machine: Addr,
+    informers: Informers,
+    /// Services whose rules are in the kernel.
+    programmed: Set<ObjectKey>,
+    started: bool,
+}
+
+impl KubeProxy {
+    pub fn new(node: &str, machine: Addr, config: ClientConfig, seed: Seed) -> KubeProxy {
+        let mut informers = Informers::new(1, config, seed.derive("kube-proxy"));
+        let services = informers.add(resources::services(), Selectors::label(SELECTOR), &[]);
+        let slices = informers.add(resources::endpointslices(), Selectors::label(SELECTOR), &[by_service]);
+        debug_assert_eq!((services, slices), (SERVICES, SLICES));
+        KubeProxy { node: node.into(), machine, informers, programmed: Set::new(), started: false }
+    }
+
+    pub fn handle(&mut self, _now: Time, message: Message, out: &mut Outbox) {
+        match &message.payload {
+            Payload::Start => {
+                self.kernel(KernelUpdate::FlushServices, out);
+                self.informers.start(out);
+            }
+            Payload::ApiRequest { id, .. } => out.respond(message.from, *id, self.health()),
+            payload => {
+                let handled = self.informers.handle(payload, out);
+                if !self.started && self.informers.all_synced() {
+                    self.program_all(out);
+                } else if let (Handled::Deltas(number, deltas), true) = (handled, self.started) {
+                    self.changed(number, &deltas, out);
+                }
+            }
+        }
+    }
+
+    /// `/healthz`: 200 once both caches are filled.
+    fn health(&self) -> Response {
+        let code = if self.informers.all_synced() { 200 } else { 503 };
+        Response { code, warnings: Vec::new(), body: ResponseBody::Text("text/plain".into(), "ok".into()) }
+    }
+
+    /// The first sync, when both caches are filled.
+    fn program_all(&mut self, out: &mut Outbox) {
+        self.started = true;
+        let all: Vec<ObjectKey> = self.informers.store(SERVICES).iter().map(|(key, _)| key.clone()).collect();
+        for key in all {
+            self.program(&key, out);
+        }
+    }
+
+    fn changed(&mut self, number: usize, deltas: &[Delta], out: &mut Outbox) {
+        let mut keys: Vec<ObjectKey> = deltas.iter().filter_map(|d| service_of(number, d.object())).collect();
+        keys.sort();
+        keys.dedup();
+        for key in keys {
+            self.program(&key, out);
+        }
+    }
+
+    /// Writes the rules of one service, or takes them away.
+    fn program(&mut self, key: &ObjectKey, out: &mut Outbox) {
+        let rules = match self.informers.store(SERVICES).get(key) {
+            Some(service) => self.rules(key, service),
+            None => Vec::new(),
+        };
+        let known = match rules.is_empty() {
+            true => self.programmed.remove(key).is_some(),
+            false => self.programmed.insert(key.clone()).is_some(),
+        };
+        if known || !rules.is_empty() {
+            let service = key.to_string().into();
+            self.kernel(KernelUpdate::Service { service, rules: Rc::new(rules) }, out);
+        }
+    }
+
+    fn rules(&self, key: &ObjectKey, service: &Object) -> Vec<ServiceRule> {
+        let addresses = virtual_addresses(service);
+        if addresses.is_empty() {
+            return Vec::new();
+        }
+        let affinity = (service.str_at(&["spec", "sessionAffinity"]) == Some("ClientIP"))
+            .then(|| service.int_at(&["spec", "sessionAffinityConfig", "clientIP", "timeoutSeconds"]).unwrap_or(10_800));
+        let local = |field| service.str_at(&["spec", field]) == Some("Local");
+        let mut rules = Vec::new();
+        for port in service.list_at(&["spec", "ports"]) {
+            let name = port.str_at(&["name"]).unwrap_or("");
+            let protocol: Text = port.str_at(&["protocol"]).unwrap_or("TCP").into();
+            let endpoints = Rc::new(self.endpoints(key, name, &protocol));
+            let rule = |ip, number: i64, local_only, masquerade| ServiceRule {
+                service: format!("{key}:{name}").into(),
+                ip,
+                port: number as u16,
+                protocol: protocol.clone(),
+                endpoints: endpoints.clone(),
+                session_affinity_s: affinity,
+                local_only,
+                masquerade,
+            };
+            let number = port.int_at(&["port"]).unwrap_or(0);
+            rules.extend(addresses.iter().map(|(ip, outside)| {
+                let field = if *outside { "externalTrafficPolicy" } else { "internalTrafficPolicy" };
+                rule(*ip, number, local(field), *outside)
+            }));
+            if let Some(node_port) = port.int_at(&["nodePort"]).filter(|p| *p > 0) {
+                rules.push(rule(IpAddr::V4(Ipv4Addr::UNSPECIFIED), node_port, local("externalTrafficPolicy"), true));
+            }
+        }
+        rules
+    }
+
+    /// The endpoints of one port of a service, from all its slices.
+    fn endpoints(&self, key: &ObjectKey, port_name: &str, protocol: &str) -> Vec<RuleEndpoint> {
+        let mut endpoints = Vec::new();
+        for slice in self.informers.store(SLICES).by_index(0, &key.to_string()) {
+            if slice.str_at(&["addressType"]) == Some("FQDN") {
+                continue;
+            }
+            let port = slice
+                .list_at(&["ports"])
+                .iter()
+                .find(|p| p.str_at(&["name"]).unwrap_or("") == port_name && p.str_at(&["protocol"]).unwrap_or("TCP") == protocol);
+            let Some(port) = port.and_then(|p| p.int_at(&["port"])) else { continue };
+            for endpoint in slice.list_at(&["endpoints"]) {
+                let ip = endpoint.list_at(&["addresses"]).first().and_then(Value::as_str).and_then(|a| a.parse().ok());
+                let Some(ip) = ip else { continue };
+                endpoints.push(RuleEndpoint {
+                    ip,
+                    port: port as u16,
+                    is_local: endpoint.str_at(&["nodeName"]) == Some(&self.node),
+                    ready: endpoint.bool_at(&["conditions", "ready"]) != Some(false),
+                });
+            }
+        }
+        endpoints.sort_by_key(|e| (e.ip, e.port));
+        endpoints
+    }
+
+    fn kernel(&self, update: KernelUpdate, out: &mut Outbox) {
+        out.send(self.machine, Payload::Kernel(Rc::new(update)));
+    }
+
+    /// The services whose rules are in the kernel, for the page.
+    pub fn programmed(&self) -> impl Iterator<Item = &ObjectKey> {
+        self.programmed.iter()
+    }
+}
+
+/// Cluster, external and load balancer addresses; whether each is for clients outside.
+fn virtual_addresses(service: &Object) -> Vec<(IpAddr, bool)> {
+    let parse = |v: &Value| v.as_str().and_then(|s| s.parse().ok());
+    let mut addresses: Vec<(IpAddr, bool)> =
+        service.list_at(&["spec", "clusterIPs"]).iter().filter_map(parse).map(|ip| (ip, false)).collect();
+    addresses.extend(service.list_at(&["spec", "externalIPs"]).iter().filter_map(parse).map(|ip| (ip, true)));
+    let ingress = service.list_at(&["status", "loadBalancer", "ingress"]);
+    addresses.extend(ingress.iter().filter_map(|i| parse(i.get("ip")?)).map(|ip| (ip, true)));
+    addresses
+}
+
+/// Slices by `namespace/service`.
+fn by_service(slice: &Object, keys: &mut Vec<Rc<str>>) {
+    if let Some(service) = slice.label("kubernetes.io/service-name") {
+        keys.push(format!("{}/{service}", slice.namespace()).into());
+    }
+}
+
+fn service_of(number: usize, object: &Object) -> Option<ObjectKey> {
+    match number {
+        SERVICES => Some(object.key()),
+        _ => Some(ObjectKey::new(object.namespace(), object.label("kubernetes.io/service-name")?)),
+    }
+}
