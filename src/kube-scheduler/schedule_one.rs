@@ -1,0 +1,188 @@
+//! The algorithm: filter nodes until enough fit, score those, take the best. Models `pkg/scheduler/schedule_one.go`.
+
+use std::rc::Rc;
+
+use apimachinery::labels::Selector;
+use base::{Map, Seed, mix64};
+
+use crate::cache::Cache;
+use crate::diagnosis::Diagnosis;
+use crate::framework::{Cx, CycleState, PreFilter, Reject};
+use crate::memo::{Memo, Table};
+use crate::node_info::NodeInfo;
+use crate::plugins::{PLUGINS, inter_pod_affinity, pod_topology_spread};
+use crate::pod_info::{PodId, PodInfo};
+use crate::volumes::Volumes;
+
+/// With fewer nodes all are looked at.
+const MIN_FEASIBLE_NODES: usize = 100;
+/// At least so many per cent of the nodes are looked at.
+const MIN_PERCENTAGE: usize = 5;
+
+/// Pods that preempted others and wait for their node, by node.
+pub type Nominated = Map<u32, Vec<Rc<PodInfo>>>;
+
+/// What a cycle found out.
+pub enum Outcome {
+    Node(u32),
+    Nowhere(Diagnosis, Box<CycleState>, Vec<bool>),
+}
+
+/// How many feasible nodes are enough. Models `numFeasibleNodesToFind` with an adaptive percentage.
+pub fn enough_nodes(all: usize) -> usize {
+    if all < MIN_FEASIBLE_NODES {
+        return all;
+    }
+    let percentage = 50usize.saturating_sub(all / 125).max(MIN_PERCENTAGE);
+    (all * percentage / 100).max(MIN_FEASIBLE_NODES)
+}
+
+/// What one cycle works with.
+pub struct Cycle<'a> {
+    pub cache: &'a mut Cache,
+    pub volumes: &'a Volumes,
+    pub memo: &'a mut Memo,
+    pub nominated: &'a Nominated,
+    /// Where the search begins; moves on with every cycle.
+    pub start: &'a mut u32,
+    pub seed: Seed,
+}
+
+impl Cycle<'_> {
+    /// Finds a node for a pod. `default_selector`: of the Services and controllers that select it.
+    pub fn schedule(&mut self, pod: &PodInfo, default_selector: Option<&Selector>) -> Outcome {
+        let order = self.cache.order();
+        let mut state = CycleState::default();
+        inter_pod_affinity::prepare(self.cache, pod, &mut state.affinity);
+        pod_topology_spread::prepare(self.cache, pod, default_selector, &mut state.spread);
+        let cx = Cx { cache: self.cache, volumes: self.volumes };
+        let mut diagnosis = Diagnosis::new(order.len());
+        let active = match pre_filter(&cx, pod, &mut state) {
+            Ok(active) => active,
+            Err(reject) => {
+                diagnosis.pre_filter = Some(reject);
+                // Upstream: the next plugin's PostFilter finds no state of its own.
+                diagnosis.post_filter = "not found".into();
+                return Outcome::Nowhere(diagnosis, Box::new(state), Vec::new());
+            }
+        };
+        let table = self.memo.table(pod.signature, cx.cache.image_generation);
+        let feasible = find_feasible(&cx, pod, &state, &active, &order, self.start, self.nominated, table, &mut diagnosis);
+        match feasible[..] {
+            [] => Outcome::Nowhere(diagnosis, Box::new(state), active),
+            [only] => Outcome::Node(only),
+            _ => Outcome::Node(best(&cx, pod, &mut state, &feasible, table, self.seed)),
+        }
+    }
+}
+
+/// Runs PreFilter of all; tells which plugins are to filter.
+fn pre_filter(cx: &Cx, pod: &PodInfo, state: &mut CycleState) -> Result<Vec<bool>, Reject> {
+    PLUGINS
+        .iter()
+        .map(|plugin| match plugin.pre_filter(cx, pod, state) {
+            PreFilter::Run => Ok(true),
+            PreFilter::Skip => Ok(false),
+            PreFilter::Reject(reject) => Err(reject),
+        })
+        .collect()
+}
+
+/// All filters on one node, without memory.
+pub fn filter_node(cx: &Cx, pod: &PodInfo, state: &CycleState, node: &NodeInfo, active: &[bool]) -> Option<Reject> {
+    PLUGINS.iter().zip(active).filter(|(_, on)| **on).find_map(|(plugin, _)| plugin.filter(cx, pod, state, node))
+}
+
+/// Goes round from where the last cycle stopped until enough nodes fit. Models `findNodesThatPassFilters`.
+fn find_feasible(
+    cx: &Cx,
+    pod: &PodInfo,
+    state: &CycleState,
+    active: &[bool],
+    order: &[u32],
+    start: &mut u32,
+    nominated: &Nominated,
+    table: &mut Table,
+    diagnosis: &mut Diagnosis,
+) -> Vec<u32> {
+    let n = order.len();
+    let enough = enough_nodes(n);
+    let global: Vec<usize> = (0..PLUGINS.len()).filter(|&i| active[i] && !PLUGINS[i].is_local()).collect();
+    let (mut feasible, mut seen) = (Vec::with_capacity(enough), 0);
+    while seen < n && feasible.len() < enough {
+        let node = cx.cache.node(order[(*start as usize + seen) % n]);
+        seen += 1;
+        if let Some(reject) = beside_nominated(cx, pod, state, node, nominated, active) {
+            diagnosis.reject(node.index, reject);
+            continue;
+        }
+        if let Some(reject) = table.reject(cx, pod, state, node) {
+            diagnosis.reject(node.index, reject.clone());
+            continue;
+        }
+        match global.iter().find_map(|&i| PLUGINS[i].filter(cx, pod, state, node)) {
+            Some(reject) => diagnosis.reject(node.index, reject),
+            None => feasible.push(node.index),
+        }
+    }
+    if n > 0 {
+        *start = ((*start as usize + seen) % n) as u32;
+    }
+    feasible
+}
+
+/// Whether the node would still do if the pods nominated for it were there. Models `RunFilterPluginsWithNominatedPods`.
+fn beside_nominated(
+    cx: &Cx,
+    pod: &PodInfo,
+    state: &CycleState,
+    node: &NodeInfo,
+    nominated: &Nominated,
+    active: &[bool],
+) -> Option<Reject> {
+    if nominated.is_empty() {
+        return None;
+    }
+    let others = nominated.get(&node.index)?.iter().filter(|p| p.priority >= pod.priority && p.id != pod.id);
+    let mut with = node.clone();
+    let before = with.pods.len();
+    others.for_each(|p| with.add_pod(p.clone()));
+    if with.pods.len() == before { None } else { filter_node(cx, pod, state, &with, active) }
+}
+
+/// The node with the highest weighted sum of scores; among equals a draw.
+fn best(cx: &Cx, pod: &PodInfo, state: &mut CycleState, nodes: &[u32], table: &Table, seed: Seed) -> u32 {
+    let mut totals = vec![0i64; nodes.len()];
+    let mut raw: Vec<i64> = Vec::with_capacity(nodes.len());
+    let mut local_scorer = 0;
+    for plugin in PLUGINS.iter().filter(|p| p.weight() > 0) {
+        let scorer = local_scorer;
+        local_scorer += plugin.is_local() as usize;
+        if !plugin.pre_score(cx, pod, state, nodes) {
+            continue;
+        }
+        raw.clear();
+        match plugin.is_local() {
+            true => raw.extend(nodes.iter().map(|&i| table.score(i, scorer))),
+            false => raw.extend(nodes.iter().map(|&i| plugin.score(cx, pod, state, cx.cache.node(i)))),
+        }
+        plugin.normalize(state, nodes, &mut raw);
+        for (total, score) in totals.iter_mut().zip(&raw) {
+            *total += plugin.weight() * score;
+        }
+    }
+    let draw = |node: u32| mix64(seed.0 ^ pod.id.0 ^ mix64(node as u64));
+    let top = (0..nodes.len()).max_by_key(|&i| (totals[i], draw(nodes[i]))).expect("there are nodes");
+    nodes[top]
+}
+
+/// Forgets that a pod was nominated.
+pub fn withdraw(nominated: &mut Nominated, id: PodId) {
+    let node = nominated.iter().find(|(_, pods)| pods.iter().any(|p| p.id == id)).map(|(n, _)| *n);
+    let Some(node) = node else { return };
+    let pods = nominated.get_mut(&node).expect("found above");
+    pods.retain(|p| p.id != id);
+    if pods.is_empty() {
+        nominated.remove(&node);
+    }
+}
