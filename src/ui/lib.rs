@@ -1,8 +1,33 @@
-//! The page.
-use wasm_bindgen::prelude::*;
-#[wasm_bindgen(inline_js = "export function load(url) { return import(url) }")]
-extern "C" {
-    #[wasm_bindgen(catch)]
-    pub fn load(url: &str) -> Result<js_sys::Promise, JsValue>;
+//! The page: what the worker says, drawn; what the user does, told to the worker. It keeps no cluster state of its own.
+//!
+//! [`app`] holds what was last said and which panel is open; [`link`] is the wire; [`stage`] draws scenes (its dots move
+//! outside the virtual DOM); [`inspector`], [`dock`] and [`timeline`] are the panels around it. Names and texts of objects
+//! are user data: they are only ever put on the page as text nodes.
+//!
+//! Left out here, by name: the lenses Components, Control plane and Service network (listed, not drawn), labs, sharing.
+
+mod app;
+mod dialogs;
+mod dock;
+mod format;
+mod header;
+mod icons;
+mod inspector;
+mod js;
+mod link;
+mod list;
+mod palette;
+mod seen;
+mod shared;
+mod stage;
+mod timeline;
+mod toasts;
+
+/// Mounts the page into `#app`, in place of the static skeleton.
+pub fn start() {
+    let root = js::document().get_element_by_id("app");
+    match root {
+        Some(root) => yew::Renderer::<app::App>::with_root(root).render(),
+        None => yew::Renderer::<app::App>::new().render(),
+    };
 }
-pub fn start() {}

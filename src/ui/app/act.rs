@@ -1,0 +1,293 @@
+//! What the page does when it is asked, and what it does with the worker's batches.
+
+use protocol::*;
+use wasm_bindgen::prelude::*;
+use yew::prelude::*;
+
+use super::{App, Do, Msg, Pane, Sheet, page_width};
+use crate::dock::EditRequest;
+use crate::dock::terminal::TermTab;
+use crate::js;
+use crate::link::Link;
+use crate::seen::Effect;
+use crate::shared::Shared;
+use crate::toasts::Toast;
+
+/// Toasts go away by themselves after this, errors later.
+const TOAST_MS: u32 = 6_000;
+/// How many events the list holds.
+const EVENTS: u32 = 200;
+
+impl App {
+    pub(super) fn send(&self, message: &ToWorker) {
+        if let Some(link) = self.link.as_ref().filter(|_| self.seen.ready) {
+            link.send(message);
+        }
+    }
+
+    /// Starts a worker; it is told what to do once it has said that it listens.
+    pub(super) fn connect(&mut self, ctx: &Context<Self>) {
+        match Link::open(ctx.link().callback(Msg::Link)) {
+            Ok(link) => self.link = Some(link),
+            Err(error) => self.died = Some(error),
+        }
+    }
+
+    /// The worker listens: what cluster, which lens, which panels.
+    fn greet(&mut self, protocol: u32) {
+        if protocol != PROTOCOL_VERSION {
+            self.link = None;
+            self.died = Some("The page and its worker are of different builds; reload the page.".into());
+            return;
+        }
+        let resume = std::mem::take(&mut self.resume);
+        let resume = self.seen.saved.as_ref().filter(|_| resume).map(|saved| saved.1.clone());
+        let query = js::window().location().search().unwrap_or_default();
+        let wanted = |key: &str| web_sys::UrlSearchParams::new_with_str(&query).ok().and_then(|p| p.get(key));
+        self.send(&ToWorker::Start(Start {
+            protocol: PROTOCOL_VERSION,
+            config: Config::Named(wanted("config").unwrap_or_else(|| "demo".into())),
+            seed: wanted("seed").and_then(|s| s.parse().ok()).unwrap_or(1),
+            epoch_us: js_sys::Date::now() as i64 * 1000,
+            resume,
+        }));
+        self.show();
+        self.send(&ToWorker::WatchEvents { query: Some(EventsQuery { limit: EVENTS, ..EventsQuery::default() }) });
+        for (tab, (cols, rows)) in self.terminals.open_tabs() {
+            self.send(&ToWorker::OpenTerminal { tab, cols, rows });
+        }
+        self.inspect_again();
+    }
+
+    /// Tells the worker which lens is on screen and how large.
+    pub(super) fn show(&self) {
+        let Some((width, height)) = self.stage.or(self.list.then_some((self.width, 600.0))) else { return };
+        let compact = self.width < 900.0;
+        // The legend has a line of its own under the picture.
+        let height = (height - if compact { 24.0 } else { 32.0 }).max(160.0);
+        self.send(&ToWorker::Show(View { lens: self.lens, width, height, compact, options: self.options.clone() }));
+    }
+
+    fn inspect_again(&self) {
+        self.send(&ToWorker::Inspect { thing: self.asked.clone(), tab: self.tab });
+    }
+
+    /// Takes a batch in, and acknowledges it when the frame that shows it has been drawn.
+    pub(super) fn take(&mut self, ctx: &Context<Self>, batch: Batch) -> bool {
+        for message in batch.messages {
+            let effect = self.seen.take(message);
+            self.follow(ctx, effect);
+        }
+        let link = ctx.link().clone();
+        let drawn = Closure::once_into_js(move || link.send_message(Msg::Drawn(batch.seq)));
+        // A window always takes a frame callback.
+        let _ = js::window().request_animation_frame(drawn.unchecked_ref());
+        true
+    }
+
+    fn follow(&mut self, ctx: &Context<Self>, effect: Effect) {
+        match effect {
+            Effect::Nothing => {}
+            Effect::Greeted { protocol } => self.greet(protocol),
+            Effect::Fly(flights) => {
+                self.dots.fly(&self.seen.picture, flights);
+            }
+            Effect::Terminal(tab, bytes) => self.terminals.write(tab, &bytes),
+            Effect::TerminalMode(tab, mode) => {
+                if let Some(tab) = self.tabs.iter_mut().find(|t| t.id == tab) {
+                    (tab.place, tab.note) = (mode.place, mode.note);
+                }
+            }
+            Effect::TerminalClosed(tab, code) => {
+                if let Some(tab) = self.tabs.iter_mut().find(|t| t.id == tab) {
+                    tab.closed = true;
+                    tab.note = format!("The shell has ended (exit {code}). Open another terminal with +.");
+                }
+            }
+            Effect::AskFork { tab, command } => self.ask_fork = Some((tab, command)),
+            Effect::OpenBuffer { buffer, name, text } => {
+                self.edit = Some(Shared::new(EditRequest { buffer, name, text }));
+                self.open_pane(Pane::Manifests);
+            }
+            Effect::ActionDone { error } => {
+                if let Some(error) = error {
+                    self.toast(ctx, Notice { level: Level::Error, text: error, thing: None });
+                }
+            }
+            Effect::Notice(notice) => self.toast(ctx, notice),
+            Effect::PausedChanged(paused) => self.dots.set_paused(paused),
+            Effect::PictureReset => self.dots.clear(),
+        }
+    }
+
+    pub(super) fn toast(&mut self, ctx: &Context<Self>, notice: Notice) {
+        let id = self.count();
+        let wait = if notice.level == Level::Error { 3 * TOAST_MS } else { TOAST_MS };
+        self.toasts.push(Toast { id, level: notice.level, text: notice.text, thing: notice.thing });
+        if self.toasts.len() > 4 {
+            self.toasts.remove(0);
+        }
+        let link = ctx.link().clone();
+        gloo_timers::callback::Timeout::new(wait, move || link.send_message(Msg::Do(Do::DropToast(id)))).forget();
+    }
+
+    fn count(&mut self) -> u32 {
+        self.counter += 1;
+        self.counter
+    }
+
+    pub(super) fn open_pane(&mut self, pane: Pane) {
+        self.pane = pane;
+        self.sheet = Sheet::Dock;
+    }
+
+    pub(super) fn resized(&mut self) -> bool {
+        let width = page_width();
+        let phone_before = self.width < 600.0;
+        let changed = (self.width < 900.0) != (width < 900.0) || phone_before != (width < 600.0);
+        self.width = width;
+        if phone_before != (width < 600.0) {
+            self.list = width < 600.0;
+        }
+        if changed {
+            self.show();
+        }
+        changed
+    }
+
+    /// Does what was asked; true if the page has to be drawn again.
+    pub(super) fn act(&mut self, ctx: &Context<Self>, what: Do) -> bool {
+        match what {
+            Do::Send(message) => {
+                self.send(&message);
+                return false;
+            }
+            Do::Lens(lens) => {
+                self.lens = lens;
+                self.show();
+            }
+            Do::Choose(thing) => {
+                self.options.chosen = Some(thing);
+                self.show();
+            }
+            Do::Options(options) => {
+                self.options = options;
+                self.show();
+            }
+            Do::StageSize(w, h) => {
+                if self.stage != Some((w, h)) && w > 0.0 {
+                    self.stage = Some((w, h));
+                    self.show();
+                }
+                return false;
+            }
+            Do::Inspect(thing) => self.inspect(thing),
+            Do::InspectTab(tab) => {
+                self.tab = tab;
+                self.inspect_again();
+            }
+            Do::Act(action) => {
+                let id = self.count();
+                self.send(&ToWorker::Act { id, action });
+                return false;
+            }
+            Do::Apply { name, text, dry_run } => {
+                let id = self.count();
+                self.send(&ToWorker::Apply { id, name, text, dry_run });
+                return false;
+            }
+            Do::Restart { resume } => {
+                self.died = None;
+                self.resume = resume;
+                self.connect(ctx);
+            }
+            other => self.act_here(ctx, other),
+        }
+        true
+    }
+
+    fn inspect(&mut self, thing: Option<Thing>) {
+        if let Some(thing) = &thing {
+            // A message has no why of its own kind to begin with: its overview is the story.
+            let message = matches!(thing, Thing::Message { .. });
+            let was_message = matches!(self.asked, Some(Thing::Message { .. }));
+            if self.asked.is_none() || message != was_message {
+                self.tab = if message { Tab::Overview } else { Tab::Why };
+            }
+            self.aside = true;
+            self.sheet = Sheet::Inspector;
+        } else if self.sheet == Sheet::Inspector {
+            self.sheet = Sheet::None;
+        }
+        self.asked = thing;
+        self.inspect_again();
+    }
+
+    /// What concerns only the page itself.
+    fn act_here(&mut self, ctx: &Context<Self>, what: Do) {
+        match what {
+            Do::Pane(pane) => {
+                let same = self.pane == pane && self.sheet == Sheet::Dock;
+                self.pane = pane;
+                self.sheet = if same { Sheet::None } else { Sheet::Dock };
+            }
+            Do::ShowList(list) => {
+                self.list = list;
+                self.sheet = Sheet::None;
+            }
+            Do::ToggleAside => self.aside = !self.aside,
+            Do::NextTheme => {
+                self.theme = self.theme.next();
+                self.theme.put_on();
+                self.terminals.retheme();
+            }
+            Do::Palette(open) => self.palette = open,
+            Do::InsertExample(name) => {
+                self.insert = Some(Shared::new(name));
+                self.open_pane(Pane::Manifests);
+            }
+            Do::NewTerminal => {
+                let id = self.count();
+                self.tabs.push(TermTab { id, ..TermTab::default() });
+                self.active_tab = id;
+                self.open_pane(Pane::Terminal);
+            }
+            Do::SelectTerminal(id) => {
+                self.active_tab = id;
+                self.terminals.focus(id);
+            }
+            Do::CloseTerminal(id) => self.close_terminal(id),
+            Do::ForkAnswer { tab, yes } => {
+                self.ask_fork = None;
+                self.send(&ToWorker::ForkAnswer { tab, yes });
+                self.terminals.focus(tab);
+            }
+            Do::DropToast(id) => self.toasts.retain(|t| t.id != id),
+            Do::DockTop(y) => {
+                let page = js::window().inner_height().ok().and_then(|h| h.as_f64()).unwrap_or(800.0) as i32;
+                self.set_dock(page - 58 - y);
+            }
+            Do::DockBy(px) => self.set_dock(self.dock_px.unwrap_or(240) + px),
+            // The rest is done by `act`.
+            _ => {}
+        }
+        let _ = ctx;
+    }
+
+    fn set_dock(&mut self, px: i32) {
+        self.dock_px = Some(px.clamp(80, 620));
+    }
+
+    fn close_terminal(&mut self, id: u32) {
+        self.tabs.retain(|t| t.id != id);
+        self.terminals.close(id);
+        self.send(&ToWorker::CloseTerminal { tab: id });
+        if self.tabs.is_empty() {
+            let id = self.count();
+            self.tabs.push(TermTab { id, ..TermTab::default() });
+        }
+        if self.tabs.iter().all(|t| t.id != self.active_tab) {
+            self.active_tab = self.tabs[0].id;
+        }
+    }
+}

@@ -1,0 +1,91 @@
+//! The palette's entries, and the page's own keys.
+
+use protocol::*;
+use wasm_bindgen::JsCast;
+use web_sys::Element;
+use yew::prelude::*;
+
+use super::{App, Do, Pane};
+use crate::dock::EXAMPLES;
+use crate::palette::Command;
+
+impl App {
+    /// Everything that can be done now.
+    pub(super) fn commands(&self) -> Vec<Command> {
+        let mut all = Vec::new();
+        let mut add = |name: String, hint: &str, what: Do| all.push(Command { name, hint: hint.to_owned(), what });
+        for example in &EXAMPLES {
+            add(format!("Example: {}", example.title), example.name, Do::InsertExample(example.name));
+        }
+        for lens in Lens::ALL.into_iter().filter(|l| l.drawn() && *l != self.lens) {
+            add(format!("Lens: {}", lens.title()), "", Do::Lens(lens));
+        }
+        let pace = |p: Pace| Do::Send(ToWorker::Pace(p));
+        let clock = &self.seen.clock;
+        if clock.paused {
+            add("Play".into(), "space", pace(Pace::Play));
+        } else {
+            add("Pause".into(), "space", pace(Pace::Pause));
+        }
+        add("Step one event".into(), ".", pace(Pace::Step));
+        if clock.booting {
+            add("Skip the boot".into(), "", pace(Pace::SkipBoot));
+        }
+        if clock.past {
+            add("Back to the end".into(), "", Do::Send(ToWorker::SeekHead));
+            add("Go on from here (fork)".into(), "", Do::Send(ToWorker::ResumeHere { name: None }));
+        }
+        for speed in Speed::MENU {
+            add(format!("Speed: {}", speed.label()), "", pace(Pace::Speed(speed)));
+        }
+        for offer in self.seen.cluster.offers.iter().filter(|o| o.disabled.is_none()) {
+            add(offer.label.clone(), &offer.hint, Do::Act(offer.action.clone()));
+        }
+        self.option_commands(&mut add);
+        for b in self.seen.picture.boxes.values().filter(|b| !b.title.is_empty()) {
+            if let Some(thing) = &b.opens {
+                add(format!("Open {}", b.title), "", Do::Inspect(Some(thing.clone())));
+            }
+        }
+        all
+    }
+
+    fn option_commands(&self, add: &mut impl FnMut(String, &str, Do)) {
+        let o = &self.options;
+        let verb = |on: bool| if on { "Hide" } else { "Show" };
+        add(format!("{} heartbeats", verb(o.heartbeats)), "leases and node status", Do::Options(ViewOptions { heartbeats: !o.heartbeats, ..o.clone() }));
+        add(format!("{} system pods", verb(o.system_pods)), "kube-system", Do::Options(ViewOptions { system_pods: !o.system_pods, ..o.clone() }));
+        add("Theme".into(), self.theme.next().word(), Do::NextTheme);
+        add("New terminal".into(), "", Do::NewTerminal);
+        add("Terminal".into(), "", Do::Pane(Pane::Terminal));
+        add("Manifests".into(), "", Do::Pane(Pane::Manifests));
+        add("Events".into(), "", Do::Pane(Pane::Events));
+        add("Show or hide the inspector".into(), "", Do::ToggleAside);
+    }
+
+    /// The page's own keys: nothing where somebody is typing, but ⌘K and Escape.
+    pub(super) fn key(&mut self, ctx: &Context<Self>, event: &KeyboardEvent) -> bool {
+        let command = event.ctrl_key() || event.meta_key();
+        let at: Option<Element> = event.target().and_then(|t| t.dyn_into().ok());
+        let inside = |what: &str| at.as_ref().is_some_and(|e| e.closest(what).ok().flatten().is_some());
+        // In a terminal Ctrl+K is the shell's (kill to the end of the line); ⌘K is free.
+        if command && event.key() == "k" && !(inside(".term") && !event.meta_key()) {
+            event.prevent_default();
+            return self.act(ctx, Do::Palette(!self.palette));
+        }
+        let typing = inside("input, textarea, select, .cm-editor, .term, [role=dialog], [role=alertdialog]");
+        if typing || command || event.alt_key() {
+            return false;
+        }
+        match event.key().as_str() {
+            "Escape" if self.asked.is_some() => self.act(ctx, Do::Inspect(None)),
+            " " if !inside("button, [role=slider], a") => {
+                event.prevent_default();
+                let pace = if self.seen.clock.paused { Pace::Play } else { Pace::Pause };
+                self.act(ctx, Do::Send(ToWorker::Pace(pace)))
+            }
+            "." => self.act(ctx, Do::Send(ToWorker::Pace(Pace::Step))),
+            _ => false,
+        }
+    }
+}

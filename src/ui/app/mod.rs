@@ -1,0 +1,236 @@
+//! The page's one state: what the worker last said, and which panel is open. Everything a panel wants goes through [`Do`].
+
+mod act;
+mod commands;
+mod view;
+mod words;
+
+use protocol::*;
+use wasm_bindgen::prelude::*;
+use yew::prelude::*;
+
+use crate::dialogs::{AskFork, Died};
+use crate::dock::EditRequest;
+use crate::dock::terminal::{TermTab, Terminals};
+use crate::js;
+use crate::link::{Link, LinkEvent};
+use crate::palette::Palette;
+use crate::seen::Seen;
+use crate::shared::Shared;
+use crate::stage::dots::Dots;
+use crate::toasts::Toast;
+
+pub use words::{Pane, Sheet, Theme};
+
+/// Everything that can be asked of the page, by a panel, a key or the wire.
+#[derive(Clone, PartialEq)]
+pub enum Do {
+    /// Straight to the worker.
+    Send(ToWorker),
+    Lens(Lens),
+    /// Whose flow the Pod creation lens draws.
+    Choose(Thing),
+    Options(ViewOptions),
+    StageSize(f32, f32),
+    Inspect(Option<Thing>),
+    InspectTab(Tab),
+    Act(Action),
+    Apply { name: String, text: String, dry_run: bool },
+    Pane(Pane),
+    ShowList(bool),
+    ToggleAside,
+    NextTheme,
+    Palette(bool),
+    InsertExample(&'static str),
+    NewTerminal,
+    SelectTerminal(u32),
+    CloseTerminal(u32),
+    ForkAnswer { tab: u32, yes: bool },
+    DropToast(u32),
+    /// The dock's border was dragged to this y of the page, or moved by so many px.
+    DockTop(i32),
+    DockBy(i32),
+    Restart { resume: bool },
+}
+
+pub enum Msg {
+    Do(Do),
+    Link(LinkEvent),
+    /// A frame has passed since this batch was put on the page.
+    Drawn(u32),
+    Key(KeyboardEvent),
+    Visible,
+    Resized,
+    Calm(bool),
+}
+
+/// Whether the page is shown inside another one.
+pub fn embedded() -> bool {
+    let location = js::window().location();
+    let path = location.pathname().unwrap_or_default();
+    let search = location.search().unwrap_or_default();
+    path.ends_with("embed.html") || search.trim_start_matches('?').split('&').any(|p| p == "embed" || p.starts_with("embed="))
+}
+
+pub struct App {
+    run: Callback<Do>,
+    link: Option<Link>,
+    /// Why the worker is gone.
+    died: Option<String>,
+    /// The next worker starts from the saved log.
+    resume: bool,
+    seen: Seen,
+    dots: Dots,
+    lens: Lens,
+    options: ViewOptions,
+    stage: Option<(f32, f32)>,
+    /// Width of the page.
+    width: f32,
+    list: bool,
+    asked: Option<Thing>,
+    tab: Tab,
+    theme: Theme,
+    pane: Pane,
+    sheet: Sheet,
+    aside: bool,
+    dock_px: Option<i32>,
+    palette: bool,
+    toasts: Vec<Toast>,
+    /// Counts what gets a number from the page: toasts, terminals, applies, actions.
+    counter: u32,
+    terminals: Terminals,
+    tabs: Vec<TermTab>,
+    active_tab: u32,
+    ask_fork: Option<(u32, String)>,
+    edit: Option<Shared<EditRequest>>,
+    insert: Option<Shared<&'static str>>,
+    _listeners: Vec<Listener>,
+}
+
+/// A listener on the window or the document, for the page's lifetime.
+struct Listener(#[allow(dead_code)] Closure<dyn FnMut(web_sys::Event)>);
+
+impl Component for App {
+    type Message = Msg;
+    type Properties = ();
+
+    fn create(ctx: &Context<Self>) -> Self {
+        let theme = Theme::remembered();
+        theme.put_on();
+        let mut app = App {
+            run: ctx.link().callback(Msg::Do),
+            link: None,
+            died: None,
+            resume: false,
+            seen: Seen::default(),
+            dots: Dots::default(),
+            lens: Lens::default(),
+            options: ViewOptions { reduced_motion: js::media("(prefers-reduced-motion: reduce)"), ..ViewOptions::default() },
+            stage: None,
+            width: page_width(),
+            list: page_width() < 600.0,
+            asked: None,
+            tab: Tab::Why,
+            theme,
+            pane: Pane::Terminal,
+            sheet: Sheet::None,
+            aside: true,
+            dock_px: None,
+            palette: false,
+            toasts: Vec::new(),
+            counter: 1,
+            terminals: Terminals::default(),
+            tabs: vec![TermTab { id: 1, ..TermTab::default() }],
+            active_tab: 1,
+            ask_fork: None,
+            edit: None,
+            insert: None,
+            _listeners: listeners(ctx),
+        };
+        app.dots.set_reduced(app.options.reduced_motion);
+        app.connect(ctx);
+        app
+    }
+
+    fn update(&mut self, ctx: &Context<Self>, msg: Msg) -> bool {
+        match msg {
+            Msg::Do(what) => self.act(ctx, what),
+            Msg::Link(LinkEvent::Batch(batch)) => self.take(ctx, *batch),
+            Msg::Link(LinkEvent::Died(reason)) => {
+                web_sys::console::error_1(&reason.as_str().into());
+                self.link = None;
+                self.died = Some(reason);
+                self.seen.ready = false;
+                self.dots.clear();
+                true
+            }
+            Msg::Drawn(seq) => {
+                self.send(&ToWorker::Ack { seq });
+                false
+            }
+            Msg::Key(event) => self.key(ctx, &event),
+            Msg::Visible => {
+                let visible = js::document().visibility_state() == web_sys::VisibilityState::Visible;
+                self.send(&ToWorker::Visible { visible });
+                false
+            }
+            Msg::Resized => self.resized(),
+            Msg::Calm(reduced) => {
+                self.options.reduced_motion = reduced;
+                self.dots.set_reduced(reduced);
+                self.show();
+                true
+            }
+        }
+    }
+
+    fn view(&self, ctx: &Context<Self>) -> Html {
+        html! {
+            <>
+                <a class="skip-link" href="#stage">{ "Skip to the picture" }</a>
+                { self.page(ctx) }
+                <crate::toasts::Toasts toasts={self.toasts.clone()} run={self.run.clone()} />
+                if self.palette {
+                    <Palette commands={self.commands()} run={self.run.clone()} />
+                }
+                if let Some((tab, command)) = &self.ask_fork {
+                    <AskFork tab={*tab} command={command.clone()} run={self.run.clone()} />
+                }
+                if let Some(reason) = &self.died {
+                    <Died reason={reason.clone()} saved_us={self.seen.saved.as_ref().map(|s| s.0)} run={self.run.clone()} />
+                }
+            </>
+        }
+    }
+}
+
+fn page_width() -> f32 {
+    js::window().inner_width().ok().and_then(|w| w.as_f64()).unwrap_or(1280.0) as f32
+}
+
+/// Keys, visibility, size and the wish for less motion.
+fn listeners(ctx: &Context<App>) -> Vec<Listener> {
+    let link = ctx.link().clone();
+    let mut kept = Vec::new();
+    let mut listen = |target: &web_sys::EventTarget, name: &str, on: Box<dyn Fn(web_sys::Event)>| {
+        let closure = Closure::<dyn FnMut(web_sys::Event)>::new(move |event| on(event));
+        // Adding a listener to the window, the document or a media query can't fail.
+        let _ = target.add_event_listener_with_callback(name, closure.as_ref().unchecked_ref());
+        kept.push(Listener(closure));
+    };
+    let keys = link.clone();
+    listen(&js::document(), "keydown", Box::new(move |e| {
+        if let Ok(event) = e.dyn_into::<KeyboardEvent>() {
+            keys.send_message(Msg::Key(event));
+        }
+    }));
+    let visible = link.clone();
+    listen(&js::document(), "visibilitychange", Box::new(move |_| visible.send_message(Msg::Visible)));
+    let resized = link.clone();
+    listen(&js::window(), "resize", Box::new(move |_| resized.send_message(Msg::Resized)));
+    if let Ok(Some(query)) = js::window().match_media("(prefers-reduced-motion: reduce)") {
+        let watched = query.clone();
+        listen(&query, "change", Box::new(move |_| link.send_message(Msg::Calm(watched.matches()))));
+    }
+    kept
+}

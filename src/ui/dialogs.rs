@@ -1,0 +1,91 @@
+//! The two questions that stop the page: the worker has died; a command would write into the past.
+
+use protocol::Us;
+use web_sys::HtmlElement;
+use yew::prelude::*;
+
+use crate::app::Do;
+use crate::format;
+use crate::inspector::emit;
+
+#[derive(Properties, PartialEq)]
+pub struct DiedProps {
+    pub reason: String,
+    /// The moment of the newest saved log.
+    pub saved_us: Option<Us>,
+    pub run: Callback<Do>,
+}
+
+/// The worker is gone: go on from the last snapshot, or begin again.
+#[function_component]
+pub fn Died(props: &DiedProps) -> Html {
+    let first = use_focus();
+    html! {
+        <div class="veil">
+            <div class="dialog ask" role="alertdialog" aria-modal="true" aria-labelledby="died-title">
+                <h2 id="died-title">{ "The cluster's worker has stopped" }</h2>
+                <p>{ &props.reason }</p>
+                <p>{ match props.saved_us {
+                    Some(at) => format!("Its last snapshot is of {}. What came after it is lost; your manifests in the editor are kept.", format::clock(at)),
+                    None => "There is no snapshot yet; your manifests in the editor are kept.".to_owned(),
+                } }</p>
+                <div class="row">
+                    <button class="btn" onclick={emit(&props.run, Do::Restart { resume: false })}>{ "Start a new cluster" }</button>
+                    if props.saved_us.is_some() {
+                        <button class="btn primary" ref={first} onclick={emit(&props.run, Do::Restart { resume: true })}>{ "Restart from the last snapshot" }</button>
+                    }
+                </div>
+            </div>
+        </div>
+    }
+}
+
+#[derive(Properties, PartialEq)]
+pub struct AskForkProps {
+    pub tab: u32,
+    pub command: String,
+    pub run: Callback<Do>,
+}
+
+/// A command that writes was given while the past is shown.
+#[function_component]
+pub fn AskFork(props: &AskForkProps) -> Html {
+    let first = use_focus();
+    let answer = |yes: bool| emit(&props.run, Do::ForkAnswer { tab: props.tab, yes });
+    let onkeydown = {
+        let (run, tab) = (props.run.clone(), props.tab);
+        Callback::from(move |event: KeyboardEvent| {
+            if event.key() == "Escape" {
+                event.stop_propagation();
+                run.emit(Do::ForkAnswer { tab, yes: false });
+            }
+        })
+    };
+    html! {
+        <div class="veil" {onkeydown}>
+            <div class="dialog ask" role="alertdialog" aria-modal="true" aria-labelledby="fork-title">
+                <h2 id="fork-title">{ "Change the past?" }</h2>
+                <p><code>{ &props.command }</code></p>
+                <p>{ "You are looking at an earlier moment. Writing here starts a new branch from it; what happened since stays on its own branch." }</p>
+                <div class="row">
+                    <button class="btn" onclick={answer(false)}>{ "Cancel" }</button>
+                    <button class="btn primary" ref={first} onclick={answer(true)}>{ "Fork here and run" }</button>
+                </div>
+            </div>
+        </div>
+    }
+}
+
+/// Puts the focus on an element when it appears.
+#[hook]
+pub fn use_focus() -> NodeRef {
+    let node = use_node_ref();
+    let at = node.clone();
+    use_effect_with((), move |()| {
+        if let Some(element) = at.cast::<HtmlElement>() {
+            // Focusing can fail only if the element is already gone again.
+            let _ = element.focus();
+        }
+    });
+    node
+}

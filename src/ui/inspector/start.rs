@@ -1,0 +1,37 @@
+//! What the inspector shows before anything is chosen: how the cluster is, and what to try.
+
+use yew::prelude::*;
+
+use super::{InspectorProps, emit};
+use crate::app::Do;
+use crate::dock::EXAMPLES;
+use crate::format;
+
+/// Numbers of the whole, and the examples.
+pub fn start(props: &InspectorProps) -> Html {
+    let (cluster, stats) = (&props.cluster, &props.stats);
+    let revision = props.clock.as_ref().map_or(0, |c| c.revision);
+    html! {
+        <div class="start">
+            <div class="numbers">
+                { number(cluster.nodes.into(), "nodes") }
+                { number(cluster.pods.into(), "pods") }
+                { number(revision, "revision") }
+                { number(stats.requests_per_s.into(), "requests/s") }
+                { number(stats.watches.into(), "open watches") }
+                <div><b>{ if stats.memory_bytes > 0 { format::bytes(stats.memory_bytes) } else { "–".to_owned() } }</b><small>{ "memory" }</small></div>
+            </div>
+            <p class="note">{ "This is a Kubernetes control plane with its nodes, running in this tab. Click anything in the picture, also a moving dot, to see what it is and why." }</p>
+            <h3>{ "Try" }</h3>
+            <div class="try">
+                { for EXAMPLES.iter().map(|e| html! {
+                    <button onclick={emit(&props.run, Do::InsertExample(e.name))}><b>{ e.title }</b><small>{ e.hint }</small></button>
+                }) }
+            </div>
+        </div>
+    }
+}
+
+fn number(n: u64, what: &'static str) -> Html {
+    html! { <div><b>{ format::number(n) }</b><small>{ what }</small></div> }
+}

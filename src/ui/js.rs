@@ -1,0 +1,91 @@
+//! The few things the page needs from JavaScript that `web-sys` does not give: lazy modules, animations, calls by name.
+
+use js_sys::{Array, Function, Object, Promise, Reflect};
+use wasm_bindgen::prelude::*;
+use wasm_bindgen_futures::JsFuture;
+use web_sys::{Animation, Document, Element, HtmlElement, Window};
+
+#[wasm_bindgen(inline_js = "export function load_module(url) { return import(url); }")]
+extern "C" {
+    #[wasm_bindgen(catch)]
+    fn load_module(url: &str) -> Result<Promise, JsValue>;
+}
+
+pub fn window() -> Window {
+    web_sys::window().expect("a page has a window")
+}
+
+pub fn document() -> Document {
+    window().document().expect("a page has a document")
+}
+
+/// An address beside the page, absolute.
+pub fn beside_page(path: &str) -> String {
+    let base = document().base_uri().ok().flatten().unwrap_or_default();
+    web_sys::Url::new_with_base(path, &base).map(|url| url.href()).unwrap_or_else(|_| path.to_owned())
+}
+
+/// Loads one of our own ES modules (`js/terminal.js`) when it is first needed.
+pub async fn module(path: &str) -> Result<JsValue, String> {
+    let promise = load_module(&beside_page(path)).map_err(|e| text_of(&e))?;
+    JsFuture::from(promise).await.map_err(|e| text_of(&e))
+}
+
+/// Calls `target.name(args…)`.
+pub fn call(target: &JsValue, name: &str, args: &[&JsValue]) -> Result<JsValue, JsValue> {
+    let function: Function = Reflect::get(target, &name.into())?.dyn_into()?;
+    let list: Array = args.iter().copied().collect();
+    function.apply(target, &list)
+}
+
+/// `{ key: value, … }`.
+pub fn object(entries: &[(&str, JsValue)]) -> JsValue {
+    let object = Object::new();
+    for (key, value) in entries {
+        // Setting a property of a fresh plain object can't fail.
+        let _ = Reflect::set(&object, &(*key).into(), value);
+    }
+    object.into()
+}
+
+/// `element.animate(keyframes, options)`; None where the browser has no Web Animations.
+pub fn animate(element: &Element, keyframes: &JsValue, options: &JsValue) -> Option<Animation> {
+    call(element, "animate", &[keyframes, options]).ok()?.dyn_into().ok()
+}
+
+/// What an exception says.
+pub fn text_of(error: &JsValue) -> String {
+    let message = Reflect::get(error, &"message".into()).ok().and_then(|m| m.as_string());
+    message.or_else(|| error.as_string()).unwrap_or_else(|| format!("{error:?}"))
+}
+
+/// A custom property of the page, e.g. `--mono`.
+pub fn css_token(name: &str) -> String {
+    let style = document().document_element().and_then(|root| window().get_computed_style(&root).ok().flatten());
+    let value = style.and_then(|s| s.get_property_value(name).ok()).unwrap_or_default();
+    if value.trim().is_empty() { "sans-serif".to_owned() } else { value.trim().to_owned() }
+}
+
+/// Whether a media query holds now.
+pub fn media(query: &str) -> bool {
+    window().match_media(query).ok().flatten().is_some_and(|list| list.matches())
+}
+
+/// Sets one property of an element's own style.
+pub fn style(element: &HtmlElement, name: &str, value: &str) {
+    // An unknown property is ignored by the browser; a known one can't fail.
+    let _ = element.style().set_property(name, value);
+}
+
+/// What the page remembers between visits; nothing where storage is not allowed (a sandboxed frame).
+pub fn remembered(key: &str) -> Option<String> {
+    window().local_storage().ok().flatten()?.get_item(key).ok().flatten()
+}
+
+/// Remembers it, where storage is allowed.
+pub fn remember(key: &str, value: &str) {
+    if let Ok(Some(storage)) = window().local_storage() {
+        // A full or forbidden storage only means that the next visit starts with the default.
+        let _ = storage.set_item(key, value);
+    }
+}

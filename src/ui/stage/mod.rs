@@ -1,0 +1,393 @@
+//! The stage: draws the scene, pans and zooms it, leads the arrow keys through it, and opens what is clicked.
+
+mod boxes;
+mod camera;
+pub mod dots;
+mod edges;
+mod keys;
+mod legend;
+mod svg;
+mod tip;
+
+use protocol::{Lens, Thing};
+use wasm_bindgen::prelude::*;
+use web_sys::{Element, HtmlElement, ResizeObserver};
+use yew::prelude::*;
+
+use crate::app::Do;
+use crate::icons;
+use crate::seen::Picture;
+use crate::shared::Shared;
+use boxes::dom_id;
+use camera::Camera;
+use dots::{Dots, Step};
+use svg::SceneSvg;
+use tip::Tip;
+
+#[derive(Properties, PartialEq)]
+pub struct StageProps {
+    pub picture: Shared<Picture>,
+    /// What the inspector shows.
+    pub selected: Option<Thing>,
+    pub dots: Dots,
+    /// The list of reduced motion.
+    pub steps: Vec<Step>,
+    pub run: Callback<Do>,
+    /// What lies over the picture: boot bar, past bar.
+    #[prop_or_default]
+    pub children: Html,
+}
+
+pub enum Msg {
+    Wheel(WheelEvent),
+    Down(PointerEvent),
+    Move(PointerEvent),
+    Up(PointerEvent),
+    Leave,
+    Click(MouseEvent),
+    Key(KeyboardEvent),
+    Zoom(f32),
+    Home,
+}
+
+/// A drag in progress: where it began, where the camera was, whether it has become one.
+struct Drag {
+    pointer: i32,
+    from: (f32, f32),
+    camera: Camera,
+    moved: bool,
+}
+
+pub struct Stage {
+    root: NodeRef,
+    canvas: NodeRef,
+    overlay: NodeRef,
+    tip: Tip,
+    camera: Camera,
+    /// The user has moved the camera: a new patch leaves it alone.
+    moved: bool,
+    drag: Option<Drag>,
+    swallow_click: bool,
+    cursor: Option<String>,
+    observer: Option<(ResizeObserver, Closure<dyn FnMut()>)>,
+    home_for: (Lens, (f32, f32), u32),
+}
+
+impl Component for Stage {
+    type Message = Msg;
+    type Properties = StageProps;
+
+    fn create(_: &Context<Self>) -> Self {
+        Stage {
+            root: NodeRef::default(),
+            canvas: NodeRef::default(),
+            overlay: NodeRef::default(),
+            tip: Tip::default(),
+            camera: Camera { zoom: 1.0, x: 0.0, y: 0.0 },
+            moved: false,
+            drag: None,
+            swallow_click: false,
+            cursor: None,
+            observer: None,
+            home_for: Default::default(),
+        }
+    }
+
+    fn changed(&mut self, ctx: &Context<Self>, old: &StageProps) -> bool {
+        let (new, old) = (&ctx.props().picture, &old.picture);
+        if new.head.lens != old.head.lens {
+            self.moved = false;
+            self.cursor = None;
+        }
+        true
+    }
+
+    fn update(&mut self, ctx: &Context<Self>, msg: Msg) -> bool {
+        match msg {
+            Msg::Wheel(event) => self.wheel(ctx, &event),
+            Msg::Down(event) => self.down(&event),
+            Msg::Move(event) => self.pointer_moved(ctx, &event),
+            Msg::Up(event) => self.up(&event),
+            Msg::Leave => {
+                self.tip.hide();
+                ctx.props().dots.hold(None);
+            }
+            Msg::Click(event) => self.click(ctx, &event),
+            Msg::Key(event) => return self.key(ctx, &event),
+            Msg::Zoom(factor) => self.zoom(ctx, factor),
+            Msg::Home => self.go_home(ctx),
+        }
+        false
+    }
+
+    fn view(&self, ctx: &Context<Self>) -> Html {
+        let props = ctx.props();
+        let link = ctx.link();
+        let head = &props.picture.head;
+        let label = format!("{}. Arrow keys move between things, Enter opens, plus, minus and 0 zoom.", head.title);
+        let act = |msg: fn() -> Msg| link.callback(move |_: MouseEvent| msg());
+        let size = format!("width: {}px; height: {}px", head.width, head.height);
+        html! {
+            <main class="stage" id="stage" ref={self.root.clone()} tabindex="0" role="application" aria-label={label}
+                aria-activedescendant={self.cursor.as_deref().map(dom_id)}
+                onwheel={link.callback(Msg::Wheel)} onpointerdown={link.callback(Msg::Down)} onpointermove={link.callback(Msg::Move)}
+                onpointerup={link.callback(Msg::Up)} onpointercancel={link.callback(Msg::Up)} onpointerleave={link.callback(|_| Msg::Leave)}
+                onclick={link.callback(Msg::Click)} onkeydown={link.callback(Msg::Key)}>
+                <div class="canvas" ref={self.canvas.clone()} style={size}>
+                    <SceneSvg picture={props.picture.clone()} selected={props.selected.clone()} cursor={self.cursor.clone()} />
+                    <div class="dots" ref={self.overlay.clone()}></div>
+                </div>
+                if let Some(text) = &head.empty {
+                    <div class="empty"><p>{ text }</p></div>
+                }
+                { choices(props) }
+                <div class="stage-tools">
+                    <button class="btn icon small" title="Zoom out (−)" aria-label="Zoom out" onclick={act(|| Msg::Zoom(0.8))}>{ icons::icon("minus") }</button>
+                    <button class="btn icon small" title="Fit (0)" aria-label="Fit the picture" onclick={act(|| Msg::Home)}>{ icons::icon("fit") }</button>
+                    <button class="btn icon small" title="Zoom in (+)" aria-label="Zoom in" onclick={act(|| Msg::Zoom(1.25))}>{ icons::icon("plus") }</button>
+                </div>
+                { steps(props) }
+                <legend::Legend />
+                { self.tip.view() }
+                { props.children.clone() }
+            </main>
+        }
+    }
+
+    fn rendered(&mut self, ctx: &Context<Self>, first: bool) {
+        if first {
+            self.attach(ctx);
+        }
+        let head = &ctx.props().picture.head;
+        let now = (head.lens, (head.width, head.height), ctx.props().picture.epoch);
+        if now != self.home_for {
+            self.home_for = now;
+            if !self.moved {
+                self.go_home(ctx);
+            }
+        }
+    }
+}
+
+/// A list of what can be drawn (pods, in the flow lens).
+fn choices(props: &StageProps) -> Html {
+    let head = &props.picture.head;
+    if head.choices.is_empty() {
+        return html! {};
+    }
+    let things: Vec<Thing> = head.choices.iter().map(|c| c.thing.clone()).collect();
+    let run = props.run.clone();
+    let onchange = Callback::from(move |event: Event| {
+        let select: web_sys::HtmlSelectElement = event.target_unchecked_into();
+        if let Some(thing) = things.get(select.selected_index().max(0) as usize) {
+            run.emit(Do::Choose(thing.clone()));
+        }
+    });
+    html! {
+        <label class="stage-choose">
+            <span class="wide">{ "Flow of" }</span>
+            <select class="select" {onchange}>
+                { for head.choices.iter().map(|c| html! { <option selected={c.chosen}>{ &c.label }</option> }) }
+            </select>
+        </label>
+    }
+}
+
+fn steps(props: &StageProps) -> Html {
+    if props.steps.is_empty() {
+        return html! {};
+    }
+    html! {
+        <ol class="steps" aria-label="Messages, in order">
+            { for props.steps.iter().map(|step| {
+                let (run, message) = (props.run.clone(), step.message);
+                let onclick = Callback::from(move |_| run.emit(Do::Inspect(Some(Thing::Message { id: message }))));
+                html! { <li key={step.number}><button {onclick}><b>{ step.number }</b>{ &step.text }</button></li> }
+            }) }
+        </ol>
+    }
+}
+
+impl Stage {
+    fn attach(&mut self, ctx: &Context<Self>) {
+        let (Some(root), Some(overlay)) = (self.root.cast::<Element>(), self.overlay.cast::<HtmlElement>()) else { return };
+        let svg = self.canvas.cast::<Element>().and_then(|c| c.first_element_child());
+        ctx.props().dots.attach(overlay, svg.unwrap_or_else(|| root.clone()));
+        let (run, watched) = (ctx.props().run.clone(), root.clone());
+        let on_size = Closure::<dyn FnMut()>::new(move || {
+            run.emit(Do::StageSize(watched.client_width() as f32, watched.client_height() as f32));
+        });
+        if let Ok(observer) = ResizeObserver::new(on_size.as_ref().unchecked_ref()) {
+            observer.observe(&root);
+            self.observer = Some((observer, on_size));
+        }
+    }
+
+    fn size(&self) -> (f32, f32) {
+        self.root.cast::<Element>().map_or((0.0, 0.0), |e| (e.client_width() as f32, e.client_height() as f32))
+    }
+
+    fn scene(ctx: &Context<Self>) -> (f32, f32) {
+        let head = &ctx.props().picture.head;
+        (head.width, head.height)
+    }
+
+    fn zoom(&mut self, ctx: &Context<Self>, factor: f32) {
+        let (w, h) = self.size();
+        self.camera.zoom_at(factor, w / 2.0, h / 2.0);
+        self.moved = true;
+        self.place(ctx);
+    }
+
+    fn go_home(&mut self, ctx: &Context<Self>) {
+        self.camera = Camera::home(self.size(), Self::scene(ctx));
+        self.moved = false;
+        self.place(ctx);
+    }
+
+    fn place(&mut self, ctx: &Context<Self>) {
+        self.camera.hold(self.size(), Self::scene(ctx));
+        if let Some(canvas) = self.canvas.cast::<HtmlElement>() {
+            self.camera.show(&canvas);
+        }
+        self.tip.hide();
+    }
+
+    /// Ctrl/⌘ + wheel (and pinch) zooms; a plain wheel scrolls a picture that doesn't fit, and otherwise zooms unless the page
+    /// is embedded (there it belongs to the page around).
+    fn wheel(&mut self, ctx: &Context<Self>, event: &WheelEvent) {
+        let zooms = event.ctrl_key() || event.meta_key();
+        let scrolls = self.camera.overflows(self.size(), Self::scene(ctx));
+        if !zooms && !scrolls && crate::app::embedded() {
+            return;
+        }
+        event.prevent_default();
+        let (dx, dy) = (event.delta_x() as f32, event.delta_y() as f32);
+        if zooms || !scrolls {
+            let (x, y) = self.local(event.client_x(), event.client_y());
+            self.camera.zoom_at((-dy * 0.0022).clamp(-0.4, 0.4).exp(), x, y);
+        } else if event.shift_key() {
+            self.camera.x -= dy + dx;
+        } else {
+            self.camera.x -= dx;
+            self.camera.y -= dy;
+        }
+        self.moved = true;
+        self.place(ctx);
+    }
+
+    fn local(&self, x: i32, y: i32) -> (f32, f32) {
+        let rect = self.root.cast::<Element>().map(|e| e.get_bounding_client_rect());
+        rect.map_or((x as f32, y as f32), |r| (x as f32 - r.left() as f32, y as f32 - r.top() as f32))
+    }
+
+    fn down(&mut self, event: &PointerEvent) {
+        self.swallow_click = false;
+        let on_tool = target(event).is_some_and(|e| e.closest("button:not(.dot), select, .boot, .past, .steps").ok().flatten().is_some());
+        if event.button() != 0 || on_tool {
+            return;
+        }
+        self.drag = Some(Drag {
+            pointer: event.pointer_id(),
+            from: (event.client_x() as f32, event.client_y() as f32),
+            camera: self.camera,
+            moved: false,
+        });
+    }
+
+    fn pointer_moved(&mut self, ctx: &Context<Self>, event: &PointerEvent) {
+        let Some(drag) = self.drag.as_mut().filter(|d| d.pointer == event.pointer_id()) else {
+            self.hover(ctx, event);
+            return;
+        };
+        let (dx, dy) = (event.client_x() as f32 - drag.from.0, event.client_y() as f32 - drag.from.1);
+        if !drag.moved && dx.abs() + dy.abs() < 5.0 {
+            return;
+        }
+        if !drag.moved {
+            drag.moved = true;
+            if let Some(root) = self.root.cast::<Element>() {
+                // Without capture the drag ends at the stage's border: acceptable.
+                let _ = root.set_pointer_capture(event.pointer_id());
+                let _ = root.class_list().add_1("drag");
+            }
+        }
+        self.camera = Camera { x: drag.camera.x + dx, y: drag.camera.y + dy, ..drag.camera };
+        self.moved = true;
+        self.place(ctx);
+    }
+
+    fn up(&mut self, event: &PointerEvent) {
+        if let Some(drag) = self.drag.take_if(|d| d.pointer == event.pointer_id()) {
+            self.swallow_click = drag.moved;
+            if let Some(root) = self.root.cast::<Element>() {
+                let _ = root.class_list().remove_1("drag");
+            }
+        }
+    }
+
+    fn click(&mut self, ctx: &Context<Self>, event: &MouseEvent) {
+        if std::mem::take(&mut self.swallow_click) {
+            return;
+        }
+        let Some(at) = target(event) else { return };
+        if let Some(message) = dots::message_of(&at) {
+            ctx.props().run.emit(Do::Inspect(Some(message)));
+            return;
+        }
+        let picture = &ctx.props().picture;
+        if let Some(opens) = opens_at(picture, &at) {
+            self.cursor = attribute_at(&at, "data-box");
+            ctx.props().run.emit(Do::Inspect(Some(opens)));
+        }
+    }
+
+    fn hover(&mut self, ctx: &Context<Self>, event: &PointerEvent) {
+        let Some(at) = target(event) else { return };
+        ctx.props().dots.hold(at.closest(".dot").ok().flatten().as_ref());
+        let (x, y) = self.local(event.client_x(), event.client_y());
+        let text = tip::text_at(&at, &ctx.props().picture, &ctx.props().dots);
+        self.tip.show(text, x, y, self.size());
+    }
+
+    fn key(&mut self, ctx: &Context<Self>, event: &KeyboardEvent) -> bool {
+        let own = target(event).is_some_and(|e| self.root.cast::<Element>().is_some_and(|root| root == e));
+        if !own || event.ctrl_key() || event.meta_key() || event.alt_key() {
+            return false;
+        }
+        let picture = &ctx.props().picture;
+        match event.key().as_str() {
+            "Enter" => {
+                let thing = self.cursor.as_deref().and_then(|id| picture.boxes.get(id)).and_then(|b| b.opens.clone());
+                ctx.props().run.emit(Do::Inspect(thing));
+            }
+            "+" | "=" => self.zoom(ctx, 1.25),
+            "-" => self.zoom(ctx, 0.8),
+            "0" => self.go_home(ctx),
+            key => {
+                let Some(next) = keys::next(picture, self.cursor.as_deref(), key) else { return false };
+                self.cursor = Some(next);
+                event.prevent_default();
+                return true;
+            }
+        }
+        event.prevent_default();
+        false
+    }
+}
+
+fn target(event: &web_sys::Event) -> Option<Element> {
+    event.target().and_then(|t| t.dyn_into().ok())
+}
+
+fn attribute_at(at: &Element, name: &str) -> Option<String> {
+    at.closest(&format!("[{name}]")).ok().flatten()?.get_attribute(name)
+}
+
+/// What a click there opens: the box, or the edge, or nothing.
+fn opens_at(picture: &Picture, at: &Element) -> Option<Thing> {
+    if let Some(id) = attribute_at(at, "data-box") {
+        return picture.boxes.get(id.as_str())?.opens.clone();
+    }
+    picture.edges.get(attribute_at(at, "data-edge")?.as_str())?.opens.clone()
+}
