@@ -9,6 +9,7 @@ mod gvr;
 pub mod json;
 pub mod labels;
 mod object;
+pub mod patch;
 pub mod quantity;
 mod request;
 pub mod schema;
