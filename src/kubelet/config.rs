@@ -1,0 +1,59 @@
+//! How a kubelet is started. Defaults are those of KubeletConfiguration v1beta1.
+
+use std::net::IpAddr;
+use std::rc::Rc;
+
+use base::Seed;
+use client_go::ClientConfig;
+use sim::Addr;
+
+type Text = Rc<str>;
+
+/// Flags, configuration file and machine of one kubelet.
+#[derive(Clone)]
+pub struct Config {
+    pub node_name: Text,
+    pub node_ip: IpAddr,
+    /// kube-apiserver, credential (`system:node:<name>` of `system:nodes`) and rate limit (50 a second, 100 at once).
+    pub client: ClientConfig,
+    pub seed: Seed,
+    /// The node's container runtime. `None`: a hollow kubelet, whose pods run at once and do nothing.
+    pub runtime: Option<Addr>,
+    /// Millicores.
+    pub cpu_milli: i64,
+    pub memory_bytes: i64,
+    pub max_pods: i64,
+    pub ephemeral_storage: Text,
+    /// Besides those that every kubelet sets.
+    pub labels: Vec<(Text, Text)>,
+    /// `clusterDNS`; none: pods get the node's resolver.
+    pub cluster_dns: Vec<Text>,
+    pub cluster_domain: Text,
+    pub static_pod_path: Text,
+    /// The node's own resolv.conf.
+    pub resolver: Text,
+}
+
+impl Config {
+    pub fn new(node_name: &str, node_ip: IpAddr, client: ClientConfig, seed: Seed) -> Config {
+        Config {
+            node_name: node_name.into(),
+            node_ip,
+            client,
+            seed,
+            runtime: None,
+            cpu_milli: 2000,
+            memory_bytes: 4 << 30,
+            max_pods: 110,
+            ephemeral_storage: "100Gi".into(),
+            labels: Vec::new(),
+            cluster_dns: vec!["10.96.0.10".into()],
+            cluster_domain: "cluster.local".into(),
+            static_pod_path: "/etc/kubernetes/manifests".into(),
+            resolver: "172.18.0.1".into(),
+        }
+    }
+    pub fn is_hollow(&self) -> bool {
+        self.runtime.is_none()
+    }
+}

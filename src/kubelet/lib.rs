@@ -1,0 +1,19 @@
+//! The kubelet: makes the pods that are bound to its node run, and says so. It talks to kube-apiserver by client-go and to its
+//! node's container runtime by CRI messages; it needs neither to keep what runs running.
+//!
+//! Each pod has a worker, a small state machine: sync (make it so), terminating, terminated. A sync writes the pod's status, mounts
+//! volumes, and then takes one step after another (sandbox, images, init containers, containers), each answered by the runtime.
+//! Read [`kubelet`] for the flow of messages, `pod_worker` for the life of a pod, `node` for registration and heartbeat.
+//!
+//! Left out by name: eviction by pressure, in-place resize, device plugins and DRA, user namespaces, image garbage collection,
+//! credential providers, checkpoints, swap, pod certificates.
+
+mod config;
+mod hollow;
+mod kubelet;
+mod node;
+mod node_object;
+mod wheel;
+
+pub use config::Config;
+pub use kubelet::Kubelet;

@@ -1,0 +1,109 @@
+//! The Node object that a kubelet registers, and its status. Models `pkg/kubelet/kubelet_node_status.go` and `nodestatus/setters.go`.
+
+use std::rc::Rc;
+
+use apimachinery::{Fields, Object, Quantity, Value, value};
+use base::Time;
+
+use crate::config::Config;
+
+const VERSION: &str = "v1.37.2";
+
+/// Why the node is not ready; empty: it is.
+pub type NotReady = Option<&'static str>;
+
+/// Before its CSINode object exists.
+pub const CSI_NODE: &str = "CSINode is not yet initialized";
+/// Before the CNI plugin has a configuration.
+pub const NO_NETWORK: &str = "container runtime network not ready: NetworkReady=false reason:NetworkPluginNotReady \
+     message:Network plugin returns error: cni plugin not initialized";
+
+/// The object for registration.
+pub fn initial_node(config: &Config, not_ready: NotReady, images: &Value, now: Time) -> Object {
+    let mut labels: Vec<(Rc<str>, Value)> = vec![
+        ("beta.kubernetes.io/arch".into(), "amd64".into()),
+        ("beta.kubernetes.io/os".into(), "linux".into()),
+        ("kubernetes.io/arch".into(), "amd64".into()),
+        ("kubernetes.io/hostname".into(), (&config.node_name).into()),
+        ("kubernetes.io/os".into(), "linux".into()),
+    ];
+    labels.extend(config.labels.iter().map(|(k, v)| (k.clone(), v.into())));
+    let annotations =
+        Fields::from_entries(vec![("volumes.kubernetes.io/controller-managed-attach-detach".into(), "true".into())]);
+    let node = value!({
+        "apiVersion": "v1", "kind": "Node",
+        "metadata": {"name": (&config.node_name), "labels": (Fields::from_entries(labels)), "annotations": annotations},
+        "spec": {},
+        "status": (status(config, not_ready, images, None, now))
+    });
+    Object::from_value(node).expect("a map was built")
+}
+
+/// The status as of now. Transition times are taken over from `old` where nothing changed.
+pub fn status(config: &Config, not_ready: NotReady, images: &Value, old: Option<&Object>, now: Time) -> Value {
+    let ip = config.node_ip.to_string();
+    let resources = resources(config);
+    let mut status = value!({
+        "addresses": [{"type": "InternalIP", "address": ip}, {"type": "Hostname", "address": (&config.node_name)}],
+        "capacity": (&resources), "allocatable": resources,
+        "conditions": (conditions(not_ready, old, now)),
+        "daemonEndpoints": {"kubeletEndpoint": {"Port": 10250}},
+        "declaredFeatures": ["ExtendWebSocketsToKubelet", "InPlacePodLevelResourcesVerticalScaling",
+            "InPlacePodVerticalScalingInitContainers", "RestartAllContainersOnContainerExits"],
+        "features": {"supplementalGroupsPolicy": true},
+        "nodeInfo": (node_info(config)),
+        "runtimeHandlers": [
+            {"name": "", "features": {"recursiveReadOnlyMounts": true, "userNamespaces": true}},
+            {"name": "runc", "features": {"recursiveReadOnlyMounts": true, "userNamespaces": true}}
+        ]
+    });
+    if !images.items().is_empty() {
+        status.set_at(&["images"], images);
+    }
+    status
+}
+
+fn resources(config: &Config) -> Value {
+    let memory = match config.memory_bytes % 1024 {
+        0 => Quantity::binary(config.memory_bytes).canonical(),
+        _ => Quantity::new(config.memory_bytes).canonical(),
+    };
+    value!({
+        "cpu": (Quantity::milli(config.cpu_milli).canonical()), "memory": memory, "pods": (config.max_pods.to_string()),
+        "ephemeral-storage": (&config.ephemeral_storage), "hugepages-1Gi": "0", "hugepages-2Mi": "0"
+    })
+}
+
+fn node_info(config: &Config) -> Value {
+    let seed = config.seed.derive("machine");
+    let id = seed.uuid(1).replace('-', "");
+    value!({
+        "architecture": "amd64", "operatingSystem": "linux", "osImage": "Debian GNU/Linux 12 (bookworm)",
+        "kernelVersion": "6.1.0-kubottle", "containerRuntimeVersion": "containerd://2.4.2", "kubeletVersion": VERSION,
+        "kubeProxyVersion": "", "machineID": id, "systemUUID": (seed.uuid(2)), "bootID": (seed.uuid(3)),
+        "runningInUserNamespace": false
+    })
+}
+
+fn conditions(not_ready: NotReady, old: Option<&Object>, now: Time) -> Vec<Value> {
+    let ready = match not_ready {
+        None => ("Ready", "True", "KubeletReady", "kubelet is posting ready status"),
+        Some(why) => ("Ready", "False", "KubeletNotReady", why),
+    };
+    let all = [
+        ("MemoryPressure", "False", "KubeletHasSufficientMemory", "kubelet has sufficient memory available"),
+        ("DiskPressure", "False", "KubeletHasNoDiskPressure", "kubelet has no disk pressure"),
+        ("PIDPressure", "False", "KubeletHasSufficientPID", "kubelet has sufficient PID available"),
+        ready,
+    ];
+    let heartbeat = now.rfc3339();
+    let condition = |(kind, status, reason, message): (&str, &str, &str, &str)| {
+        let before = old.and_then(|o| o.condition(kind)).filter(|c| c.str_at(&["status"]) == Some(status));
+        let since = before.and_then(|c| c.get("lastTransitionTime")).cloned().unwrap_or_else(|| heartbeat.as_str().into());
+        value!({
+            "type": (Value::sym(kind)), "status": (Value::sym(status)), "reason": (Value::sym(reason)),
+            "message": (Value::sym(message)), "lastHeartbeatTime": (&heartbeat), "lastTransitionTime": since
+        })
+    };
+    all.into_iter().map(condition).collect()
+}
