@@ -68,7 +68,7 @@ impl Kubelet {
         Kubelet {
             client: Client::new(SCOPE_CALLS, config.client.clone()),
             recorder: EventRecorder::new("kubelet", &config.node_name),
-            node: NodeState { network: config.is_hollow(), csi_node: config.is_hollow(), ..NodeState::default() },
+            node: NodeState::new(config.is_hollow()),
             hollow: Hollow::default(),
             wheel: Wheel::default(),
             informers,

@@ -36,6 +36,13 @@ pub struct NodeState {
     noted_schedulable: bool,
 }
 
+impl NodeState {
+    /// A hollow node is ready from the start.
+    pub fn new(hollow: bool) -> NodeState {
+        NodeState { network: hollow, csi_node: hollow, ..NodeState::default() }
+    }
+}
+
 /// Requests about the node.
 #[derive(Clone, Copy, PartialEq, Debug)]
 pub enum NodeCall {
