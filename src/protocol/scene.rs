@@ -17,7 +17,8 @@
 //! - `Stage`: one cell of a strip; `title` (11) centred; height 20.
 //! - `Cell`: small bordered cell with mono `title` (11) centred: one log entry, one heat-map node. Without a title it is a coloured square.
 //! - `Slot`: empty place, dashed, no text.
-//! - `Lifeline`: a head (the box) with a thin line from its bottom down to the scene's end.
+//! - `Lifeline`: a head (the box, which stays in sight while the picture scrolls) with a thin line from its bottom down to the
+//!   scene's end; `title` (12, bold) centred, `lines[0]` below it if the height is at least 40.
 //! - `Fold`: a horizontal band over the whole width with `title` centred: an idle stretch left out.
 //! - `Plain`: no frame; title and lines as in `Card` but starting at x, y+12.
 //!
@@ -78,7 +79,8 @@ pub struct SceneHead {
     pub height: f32,
     /// What the picture shows, for a screen reader and as heading of the list on a phone.
     pub title: String,
-    /// What can be chosen to be drawn (pods, in Pod creation flow), newest first; empty if nothing.
+    /// What can be chosen to be drawn (pods, in Pod creation flow), newest first; empty if nothing. If there is something, the
+    /// page puts a list over the top left corner: leave the first 44 px free.
     pub choices: Vec<Choice>,
     /// Pod creation flow: the y of the moment shown.
     pub playhead: Option<f32>,

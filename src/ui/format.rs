@@ -121,3 +121,23 @@ pub fn fit(text: &str, size: f32, mono: bool, bold: bool, room: f32) -> String {
     out.push('…');
     out
 }
+
+/// A pod's name: if it doesn't fit, its middle goes, because its end is what tells it from its siblings.
+pub fn fit_name(name: &str, size: f32, room: f32) -> String {
+    const END: usize = 5;
+    let count = name.chars().count();
+    if count <= 2 * END || width(name, size, false, false) <= room {
+        return fit(name, size, false, false, room);
+    }
+    let end: String = name.chars().skip(count - END).collect();
+    let mut left = room - width(&end, size, false, false) - width("…", size, false, false);
+    let mut begin = String::new();
+    for c in name.chars().take(count - END) {
+        left -= width(c.encode_utf8(&mut [0; 4]), size, false, false);
+        if left < 0.0 {
+            break;
+        }
+        begin.push(c);
+    }
+    format!("{}…{end}", begin.trim_end_matches('-'))
+}

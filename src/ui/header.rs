@@ -24,7 +24,8 @@ pub fn Header(props: &HeaderProps) -> Html {
         Callback::from(move |_: MouseEvent| run.emit(what()))
     };
     let cluster = &props.cluster;
-    let crumb = [cluster.name.as_str(), cluster.version.as_str()].into_iter().filter(|s| !s.is_empty()).collect::<Vec<_>>().join(" · ");
+    let crumb =
+        [cluster.name.as_str(), cluster.version.as_str()].into_iter().filter(|s| !s.is_empty()).collect::<Vec<_>>().join(" · ");
     html! {
         <header class="header">
             <div class="header-side left">
@@ -36,7 +37,7 @@ pub fn Header(props: &HeaderProps) -> Html {
             </div>
             <div class="header-side">
                 { for cluster.offers.iter().map(|offer| offer_button(&props.run, offer, "btn wide")) }
-                <button class="btn icon wide" title="Commands (Ctrl or ⌘ K)" aria-label="Commands" onclick={run(|| Do::Palette(true))}><span class="mono">{ "⌘K" }</span></button>
+                <button class="btn wide" title="Commands" aria-label="Commands" onclick={run(|| Do::Palette(true))}><span class="t-dim">{ crate::js::shortcut("K") }</span></button>
                 <button class="btn icon" title={format!("Theme: {}", props.theme.word())} aria-label={format!("Theme: {}. Change it", props.theme.word())} onclick={run(|| Do::NextTheme)}>
                     { icons::icon(props.theme.icon()) }
                 </button>

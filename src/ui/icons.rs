@@ -14,7 +14,9 @@ pub fn glyph_at(glyph: Glyph, x: f32, y: f32) -> Html {
         Glyph::Failing => html! { <path d="M-4 -4 l8 8 m0 -8 l-8 8" class="g-cross" /> },
         Glyph::Done => html! { <path d="M-4.5 0.5 l3 3.5 l6 -7.5" class="g-tick" /> },
         Glyph::Off => html! { <><circle r="4.5" class="g-off" /><path d="M-3.2 3.2 l6.4 -6.4" class="g-off" /></> },
-        Glyph::Cordoned => html! { <><circle r="5" class="g-off" /><rect x="-3" y="-1.2" width="6" height="2.4" class="g-bar" /></> },
+        Glyph::Cordoned => {
+            html! { <><circle r="5" class="g-off" /><rect x="-3" y="-1.2" width="6" height="2.4" class="g-bar" /></> }
+        }
     };
     html! { <g transform={format!("translate({x} {y})")}>{ shape }</g> }
 }
@@ -68,8 +70,12 @@ pub fn kind_markup(kind: MessageKind) -> &'static str {
         MessageKind::Write => {
             r#"<svg width="12" height="12" viewBox="-6 -6 12 12"><rect x="-5" y="-5" width="10" height="10" rx="2.5" fill="currentColor"/></svg>"#
         }
-        MessageKind::Watch => r#"<svg width="12" height="12" viewBox="-6 -6 12 12"><path d="M0 -6 l6 6 l-6 6 l-6 -6 z" fill="currentColor"/></svg>"#,
-        MessageKind::Status => r#"<svg width="12" height="12" viewBox="-6 -6 12 12"><path d="M0 -6 l6 10.5 h-12 z" fill="currentColor"/></svg>"#,
+        MessageKind::Watch => {
+            r#"<svg width="12" height="12" viewBox="-6 -6 12 12"><path d="M0 -6 l6 6 l-6 6 l-6 -6 z" fill="currentColor"/></svg>"#
+        }
+        MessageKind::Status => {
+            r#"<svg width="12" height="12" viewBox="-6 -6 12 12"><path d="M0 -6 l6 10.5 h-12 z" fill="currentColor"/></svg>"#
+        }
         MessageKind::Packet => {
             r#"<svg width="12" height="12" viewBox="-6 -6 12 12"><circle r="4.4" fill="var(--bg)" stroke="currentColor" stroke-width="2.6"/></svg>"#
         }
@@ -114,9 +120,11 @@ pub fn icon(name: &str) -> Html {
         "picture" => "M2.5 3h4.5v4H2.5zM9 9h4.5v4H9zM7 5h4.2v4",
         "things" => "M2.5 3.5h11M5 8h8.5M5 12.5h8.5M2.5 8h.01M2.5 12.5h.01",
         "panel" => "M2.5 3h11v10h-11zM10 3v10",
-        "sun" => "M8 5.2a2.8 2.8 0 1 0 0 5.6a2.8 2.8 0 1 0 0-5.6M8 1.5v1.6M8 12.9v1.6M1.5 8h1.6M12.9 8h1.6M3.4 3.4l1.1 1.1M11.5 11.5l1.1 1.1M3.4 12.6l1.1-1.1M11.5 4.5l1.1-1.1",
+        "sun" => {
+            "M8 5.2a2.8 2.8 0 1 0 0 5.6a2.8 2.8 0 1 0 0-5.6M8 1.5v1.6M8 12.9v1.6M1.5 8h1.6M12.9 8h1.6M3.4 3.4l1.1 1.1M11.5 11.5l1.1 1.1M3.4 12.6l1.1-1.1M11.5 4.5l1.1-1.1"
+        }
         "moon" => "M13 9.6A5.6 5.6 0 1 1 6.4 3a4.5 4.5 0 0 0 6.6 6.6z",
-        "auto" => "M8 2.2a5.8 5.8 0 1 0 0 11.6a5.8 5.8 0 1 0 0-11.6M8 2.2v11.6",
+        "auto" => "M8 2.2a5.8 5.8 0 1 0 0 11.6a5.8 5.8 0 1 0 0-11.6M8 2.2v11.6M6 3v10M4 4.5v7",
         "live" => "M3.5 3.5l5 4.5-5 4.5zM9.5 3.5v9",
         "fork" => "M4.5 3v10M4.5 9.5c0-3 6.5-1.5 6.5-4.5M11 3.2v1.6",
         _ => "",

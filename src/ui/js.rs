@@ -89,3 +89,9 @@ pub fn remember(key: &str, value: &str) {
         let _ = storage.set_item(key, value);
     }
 }
+
+/// `⌘K` on a Mac, `Ctrl K` elsewhere.
+pub fn shortcut(key: &str) -> String {
+    let mac = window().navigator().platform().is_ok_and(|p| p.starts_with("Mac") || p.starts_with("iP"));
+    if mac { format!("⌘{key}") } else { format!("Ctrl {key}") }
+}

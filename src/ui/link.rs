@@ -28,7 +28,8 @@ pub struct Link {
 impl Link {
     /// Starts a worker. Nothing may be sent before its first batch has arrived: until then it doesn't listen.
     pub fn open(events: Callback<LinkEvent>) -> Result<Link, String> {
-        let worker = spawn(&js::beside_page(WORKER)).map_err(|e| format!("The worker could not be started: {}", js::text_of(&e)))?;
+        let worker =
+            spawn(&js::beside_page(WORKER)).map_err(|e| format!("The worker could not be started: {}", js::text_of(&e)))?;
         let to_page = events.clone();
         let on_message = Closure::<dyn FnMut(MessageEvent)>::new(move |event: MessageEvent| {
             to_page.emit(match serde_wasm_bindgen::from_value::<Batch>(event.data()) {

@@ -47,7 +47,9 @@ impl Picture {
     pub fn inside(&self, parent: Option<&str>) -> Vec<Shared<SceneBox>> {
         let known = |b: &SceneBox| b.parent.as_deref().filter(|p| self.boxes.contains_key(*p)).map(str::to_owned);
         let mut found: Vec<_> = self.boxes.values().filter(|b| known(b).as_deref() == parent).cloned().collect();
-        found.sort_by(|a, b| (a.rect.y as i32 / 24).cmp(&(b.rect.y as i32 / 24)).then(a.rect.x.total_cmp(&b.rect.x)).then(a.id.cmp(&b.id)));
+        found.sort_by(|a, b| {
+            (a.rect.y as i32 / 24).cmp(&(b.rect.y as i32 / 24)).then(a.rect.x.total_cmp(&b.rect.x)).then(a.id.cmp(&b.id))
+        });
         found
     }
 }
@@ -86,14 +88,25 @@ pub struct Seen {
 /// What a message asks of the page beyond being shown.
 pub enum Effect {
     Nothing,
-    Greeted { protocol: u32 },
+    Greeted {
+        protocol: u32,
+    },
     Fly(Vec<Flight>),
     Terminal(u32, ByteBuf),
     TerminalMode(u32, TerminalMode),
     TerminalClosed(u32, i32),
-    AskFork { tab: u32, command: String },
-    OpenBuffer { buffer: u32, name: String, text: String },
-    ActionDone { error: Option<String> },
+    AskFork {
+        tab: u32,
+        command: String,
+    },
+    OpenBuffer {
+        buffer: u32,
+        name: String,
+        text: String,
+    },
+    ActionDone {
+        error: Option<String>,
+    },
     Notice(Notice),
     /// Dots have to stand still or go on.
     PausedChanged(bool),

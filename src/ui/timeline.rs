@@ -32,7 +32,8 @@ pub fn Timeline(props: &TimelineProps) -> Html {
             }
         })
     };
-    let (icon, title, next) = if clock.paused { ("play", "Play (space)", Pace::Play) } else { ("pause", "Pause (space)", Pace::Pause) };
+    let (icon, title, next) =
+        if clock.paused { ("play", "Play (space)", Pace::Play) } else { ("pause", "Pause (space)", Pace::Pause) };
     html! {
         <footer class="time" aria-label="Time">
             <div class="controls">

@@ -15,6 +15,8 @@ use crate::toasts::Toast;
 
 /// Toasts go away by themselves after this, errors later.
 const TOAST_MS: u32 = 6_000;
+/// A worker that has not said anything for so long will not.
+const ANSWER_MS: u32 = 90_000;
 /// How many events the list holds.
 const EVENTS: u32 = 200;
 
@@ -31,6 +33,8 @@ impl App {
             Ok(link) => self.link = Some(link),
             Err(error) => self.died = Some(error),
         }
+        let link = ctx.link().clone();
+        gloo_timers::callback::Timeout::new(ANSWER_MS, move || link.send_message(Msg::StillSilent)).forget();
     }
 
     /// The worker listens: what cluster, which lens, which panels.
@@ -63,8 +67,8 @@ impl App {
     pub(super) fn show(&self) {
         let Some((width, height)) = self.stage.or(self.list.then_some((self.width, 600.0))) else { return };
         let compact = self.width < 900.0;
-        // The legend has a line of its own under the picture.
-        let height = (height - if compact { 24.0 } else { 32.0 }).max(160.0);
+        // The legend (while booting or in the past: the bar that says so) has a line of its own under the picture.
+        let height = (height - if compact { 36.0 } else { 44.0 }).max(160.0);
         self.send(&ToWorker::Show(View { lens: self.lens, width, height, compact, options: self.options.clone() }));
     }
 

@@ -53,8 +53,16 @@ impl App {
     fn option_commands(&self, add: &mut impl FnMut(String, &str, Do)) {
         let o = &self.options;
         let verb = |on: bool| if on { "Hide" } else { "Show" };
-        add(format!("{} heartbeats", verb(o.heartbeats)), "leases and node status", Do::Options(ViewOptions { heartbeats: !o.heartbeats, ..o.clone() }));
-        add(format!("{} system pods", verb(o.system_pods)), "kube-system", Do::Options(ViewOptions { system_pods: !o.system_pods, ..o.clone() }));
+        add(
+            format!("{} heartbeats", verb(o.heartbeats)),
+            "leases and node status",
+            Do::Options(ViewOptions { heartbeats: !o.heartbeats, ..o.clone() }),
+        );
+        add(
+            format!("{} system pods", verb(o.system_pods)),
+            "kube-system",
+            Do::Options(ViewOptions { system_pods: !o.system_pods, ..o.clone() }),
+        );
         add("Theme".into(), self.theme.next().word(), Do::NextTheme);
         add("New terminal".into(), "", Do::NewTerminal);
         add("Terminal".into(), "", Do::Pane(Pane::Terminal));

@@ -35,7 +35,11 @@ pub enum Do {
     Inspect(Option<Thing>),
     InspectTab(Tab),
     Act(Action),
-    Apply { name: String, text: String, dry_run: bool },
+    Apply {
+        name: String,
+        text: String,
+        dry_run: bool,
+    },
     Pane(Pane),
     ShowList(bool),
     ToggleAside,
@@ -45,12 +49,17 @@ pub enum Do {
     NewTerminal,
     SelectTerminal(u32),
     CloseTerminal(u32),
-    ForkAnswer { tab: u32, yes: bool },
+    ForkAnswer {
+        tab: u32,
+        yes: bool,
+    },
     DropToast(u32),
     /// The dock's border was dragged to this y of the page, or moved by so many px.
     DockTop(i32),
     DockBy(i32),
-    Restart { resume: bool },
+    Restart {
+        resume: bool,
+    },
 }
 
 pub enum Msg {
@@ -60,6 +69,8 @@ pub enum Msg {
     Drawn(u32),
     Key(KeyboardEvent),
     Visible,
+    /// A minute and a half after a worker was started.
+    StillSilent,
     Resized,
     Calm(bool),
 }
@@ -125,7 +136,12 @@ impl Component for App {
             seen: Seen::default(),
             dots: Dots::default(),
             lens: Lens::default(),
-            options: ViewOptions { reduced_motion: js::media("(prefers-reduced-motion: reduce)"), ..ViewOptions::default() },
+            options: ViewOptions {
+                reduced_motion: js::media("(prefers-reduced-motion: reduce)"),
+                // The boot is mostly pods of kube-system.
+                system_pods: true,
+                ..ViewOptions::default()
+            },
             stage: None,
             width: page_width(),
             list: page_width() < 600.0,
@@ -174,6 +190,13 @@ impl Component for App {
                 self.send(&ToWorker::Visible { visible });
                 false
             }
+            Msg::StillSilent => {
+                let silent = !self.seen.ready && self.died.is_none();
+                if silent {
+                    self.died = Some("The worker has not answered.".into());
+                }
+                silent
+            }
             Msg::Resized => self.resized(),
             Msg::Calm(reduced) => {
                 self.options.reduced_motion = reduced;
@@ -219,11 +242,15 @@ fn listeners(ctx: &Context<App>) -> Vec<Listener> {
         kept.push(Listener(closure));
     };
     let keys = link.clone();
-    listen(&js::document(), "keydown", Box::new(move |e| {
-        if let Ok(event) = e.dyn_into::<KeyboardEvent>() {
-            keys.send_message(Msg::Key(event));
-        }
-    }));
+    listen(
+        &js::document(),
+        "keydown",
+        Box::new(move |e| {
+            if let Ok(event) = e.dyn_into::<KeyboardEvent>() {
+                keys.send_message(Msg::Key(event));
+            }
+        }),
+    );
     let visible = link.clone();
     listen(&js::document(), "visibilitychange", Box::new(move |_| visible.send_message(Msg::Visible)));
     let resized = link.clone();

@@ -50,7 +50,6 @@ pub enum Msg {
     Close(u32),
     Apply { dry_run: bool },
     Changed,
-    Example(usize),
     GoTo(u32, u32),
 }
 
@@ -70,7 +69,15 @@ impl Component for Manifests {
     type Properties = ManifestsProps;
 
     fn create(_: &Context<Self>) -> Self {
-        let mut this = Manifests { buffers: Vec::new(), active: 0, next: 0, module: Module::Asleep, applied_from: None, waiting: false, results: None };
+        let mut this = Manifests {
+            buffers: Vec::new(),
+            active: 0,
+            next: 0,
+            module: Module::Asleep,
+            applied_from: None,
+            waiting: false,
+            results: None,
+        };
         this.add(EXAMPLES[0].name.into(), EXAMPLES[0].text.into(), None);
         this
     }
@@ -105,11 +112,6 @@ impl Component for Manifests {
             Msg::Changed => {
                 let had = self.results.as_ref().is_some_and(|r| r.documents.iter().any(|d| d.outcome == Outcome::Failed));
                 return had;
-            }
-            Msg::Example(index) => {
-                if let Some(example) = EXAMPLES.get(index) {
-                    self.open_example(example.name);
-                }
             }
             Msg::GoTo(_line, _column) => {
                 self.mark();
@@ -185,7 +187,8 @@ impl Manifests {
         let (link, submit) = (ctx.link().clone(), ctx.link().clone());
         let on_change = Closure::<dyn FnMut()>::new(move || link.send_message(Msg::Changed));
         let on_submit = Closure::<dyn FnMut()>::new(move || submit.send_message(Msg::Apply { dry_run: false }));
-        let args: [&JsValue; 5] = [&element, &buffer.text.as_str().into(), &buffer.name.as_str().into(), on_change.as_ref(), on_submit.as_ref()];
+        let args: [&JsValue; 5] =
+            [&element, &buffer.text.as_str().into(), &buffer.name.as_str().into(), on_change.as_ref(), on_submit.as_ref()];
         match js::call(module, "open", &args) {
             Ok(handle) => buffer.handle = Some((handle, on_change, on_submit)),
             Err(error) => ctx.link().send_message(Msg::Loaded(Err(js::text_of(&error)))),
@@ -255,7 +258,9 @@ impl Manifests {
 
     fn results_view(&self, ctx: &Context<Self>) -> Html {
         let Some(results) = self.results.as_ref().filter(|_| self.applied_from == Some(self.active)) else { return html! {} };
-        if !results.documents.iter().any(|d| d.outcome == Outcome::Failed || !d.warnings.is_empty()) && results.documents.len() < 2 {
+        if !results.documents.iter().any(|d| d.outcome == Outcome::Failed || !d.warnings.is_empty())
+            && results.documents.len() < 2
+        {
             return html! {};
         }
         html! { <ol class="results" aria-label="What became of it" aria-live="polite">{ for results.documents.iter().take(200).map(|d| document(ctx, d)) }</ol> }
@@ -264,12 +269,6 @@ impl Manifests {
     fn bar(&self, ctx: &Context<Self>) -> Html {
         let edit = self.current().is_some_and(|b| b.edit.is_some());
         let active = self.active;
-        let onexample = ctx.link().batch_callback(|event: Event| {
-            let select: HtmlSelectElement = event.target_unchecked_into();
-            let index = select.selected_index();
-            select.set_selected_index(0);
-            (index > 0).then(|| Msg::Example(index as usize - 1))
-        });
         let onbuffer = ctx.link().batch_callback({
             let ids: Vec<u32> = self.buffers.iter().map(|b| b.id).collect();
             move |event: Event| {
@@ -285,10 +284,6 @@ impl Manifests {
                 <button class="btn icon small ghost" title="New buffer" aria-label="New buffer" onclick={ctx.link().callback(|_| Msg::New)}>{ icons::icon("plus") }</button>
                 <button class="btn icon small ghost" title="Close this buffer" aria-label="Close this buffer" onclick={ctx.link().callback(move |_| Msg::Close(active))}>{ icons::icon("close") }</button>
                 <span class="result" role="status">{ self.summary() }</span>
-                <select class="select wide" aria-label="Insert an example" onchange={onexample}>
-                    <option selected=true>{ "Examples" }</option>
-                    { for EXAMPLES.iter().map(|e| html! { <option>{ e.title }</option> }) }
-                </select>
                 if !edit {
                     <button class="btn wide" title="kubectl apply --dry-run=server" onclick={ctx.link().callback(|_| Msg::Apply { dry_run: true })}>{ "Check" }</button>
                 }
@@ -306,7 +301,12 @@ impl Manifests {
         }
         let Some(results) = &self.results else { return if self.waiting { "Applying…".into() } else { String::new() } };
         let count = |outcome| results.documents.iter().filter(|d| d.outcome == outcome).count();
-        let parts = [(Outcome::Created, "created"), (Outcome::Configured, "configured"), (Outcome::Unchanged, "unchanged"), (Outcome::Failed, "failed")];
+        let parts = [
+            (Outcome::Created, "created"),
+            (Outcome::Configured, "configured"),
+            (Outcome::Unchanged, "unchanged"),
+            (Outcome::Failed, "failed"),
+        ];
         let said: Vec<String> = parts.iter().filter(|p| count(p.0) > 0).map(|p| format!("{} {}", count(p.0), p.1)).collect();
         said.join(" · ")
     }

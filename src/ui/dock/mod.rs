@@ -92,6 +92,9 @@ pub fn Dock(props: &DockProps) -> Html {
                     { pane_tab(props, Pane::Manifests, right == Pane::Manifests) }
                     { pane_tab(props, Pane::Events, right == Pane::Events) }
                 </div>
+                if right == Pane::Manifests {
+                    <span class="end">{ examples(props) }</span>
+                }
             </div>
             <div class="pane left">
                 { for props.tabs.iter().map(|tab| html! {
@@ -107,6 +110,25 @@ pub fn Dock(props: &DockProps) -> Html {
                 }
             </div>
         </section>
+    }
+}
+
+/// A list of the examples, each put into a buffer of its own.
+fn examples(props: &DockProps) -> Html {
+    let run = props.run.clone();
+    let onchange = Callback::from(move |event: Event| {
+        let select: web_sys::HtmlSelectElement = event.target_unchecked_into();
+        let index = select.selected_index();
+        select.set_selected_index(0);
+        if let Some(example) = usize::try_from(index - 1).ok().and_then(|i| EXAMPLES.get(i)) {
+            run.emit(Do::InsertExample(example.name));
+        }
+    });
+    html! {
+        <select class="select" aria-label="Insert an example" {onchange}>
+            <option selected=true>{ "Examples" }</option>
+            { for EXAMPLES.iter().map(|e| html! { <option>{ e.title }</option> }) }
+        </select>
     }
 }
 
@@ -144,7 +166,11 @@ fn Grip(props: &GripProps) -> Html {
             *dragging.borrow_mut() = down;
             let target: web_sys::Element = event.target_unchecked_into();
             // Without capture the drag ends when the pointer leaves the border: only less comfortable.
-            let _ = if down { target.set_pointer_capture(event.pointer_id()) } else { target.release_pointer_capture(event.pointer_id()) };
+            let _ = if down {
+                target.set_pointer_capture(event.pointer_id())
+            } else {
+                target.release_pointer_capture(event.pointer_id())
+            };
         })
     };
     let onpointermove = {

@@ -159,10 +159,13 @@ pub fn TerminalView(props: &ViewProps) -> Html {
         use_effect_with((*failed).clone(), move |failed| {
             if failed.is_some() {
                 let shown = Rc::new(RefCell::new(String::new()));
-                hub.fall_back(id, Callback::from(move |more: String| {
-                    shown.borrow_mut().push_str(&more);
-                    text.set(shown.borrow().clone());
-                }));
+                hub.fall_back(
+                    id,
+                    Callback::from(move |more: String| {
+                        shown.borrow_mut().push_str(&more);
+                        text.set(shown.borrow().clone());
+                    }),
+                );
                 hub.sized(id, 100, 24, &run);
             }
         });

@@ -5,7 +5,7 @@ mod parts;
 mod start;
 mod yaml;
 
-use protocol::{ClusterInfo, Clock, Inspector as Seen, Stats, Tab, Thing};
+use protocol::{Clock, ClusterInfo, Inspector as Seen, Stats, Tab, Thing};
 use yew::prelude::*;
 
 use crate::app::Do;

@@ -41,7 +41,9 @@ fn tone(tone: Tone) -> Option<&'static str> {
 fn source(source: Source) -> Html {
     match source {
         Source::Api => html! {},
-        Source::AsItIs => html! { <span class="tag" title="Read from the component itself, not from the API">{ "as it is" }</span> },
+        Source::AsItIs => {
+            html! { <span class="tag" title="Read from the component itself, not from the API">{ "as it is" }</span> }
+        }
     }
 }
 

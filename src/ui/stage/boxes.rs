@@ -10,8 +10,6 @@ use crate::shared::Shared;
 #[derive(Properties, PartialEq)]
 pub struct BoxProps {
     pub item: Shared<SceneBox>,
-    /// Height of the drawing: lifelines go down to it.
-    pub bottom: f32,
     /// The inspector shows it.
     pub selected: bool,
     /// The arrow keys are at it.
@@ -37,7 +35,7 @@ pub fn BoxView(props: &BoxProps) -> Html {
             if props.selected || props.cursor {
                 <rect class="ring" x="-4" y="-4" width={(b.rect.w + 8.0).to_string()} height={(b.rect.h + 8.0).to_string()} rx={(radius(b) + 4.0).to_string()} />
             }
-            { frame(b, props.bottom) }
+            { frame(b) }
             { words(b) }
         </g>
     }
@@ -92,7 +90,7 @@ fn radius(b: &SceneBox) -> f32 {
     }
 }
 
-fn frame(b: &SceneBox, bottom: f32) -> Html {
+fn frame(b: &SceneBox) -> Html {
     let (w, h) = (b.rect.w, b.rect.h);
     if b.shape == Shape::Plain {
         return html! { <rect class="ring" width={w.to_string()} height={h.to_string()} fill="transparent" style="pointer-events: all" /> };
@@ -104,9 +102,6 @@ fn frame(b: &SceneBox, bottom: f32) -> Html {
     let size = format!("width: {w}px; height: {h}px");
     html! {
         <>
-            if b.shape == Shape::Lifeline {
-                <path class="stem" d={format!("M{} {h} V{}", w / 2.0, bottom - b.rect.y)} />
-            }
             <rect class={classes!("shape", tint)} width={w.to_string()} height={h.to_string()} style={size} rx={radius(b).to_string()} />
             if b.shape == Shape::Laptop {
                 <path class="drawn" d={laptop(w, h)} />
@@ -119,7 +114,8 @@ fn frame(b: &SceneBox, bottom: f32) -> Html {
 fn cylinder(w: f32, h: f32) -> Html {
     let (rx, lid) = (w / 2.0, (h * 0.14).min(16.0));
     let low = h - lid;
-    let body = format!("M0 {lid} V{low} C0 {} {} {h} {rx} {h} S{w} {} {w} {low} V{lid}", low + lid * 0.6, rx * 0.44, low + lid * 0.6);
+    let body =
+        format!("M0 {lid} V{low} C0 {} {} {h} {rx} {h} S{w} {} {w} {low} V{lid}", low + lid * 0.6, rx * 0.44, low + lid * 0.6);
     html! {
         <>
             <path class="shape" d={body} />
@@ -143,9 +139,8 @@ fn words(b: &SceneBox) -> Html {
         Shape::Card => card_words(b, 14.0, 22.0, 39.0),
         Shape::Plain => card_words(b, 0.0, 12.0, 28.0),
         Shape::Pod => pod_words(b),
-        Shape::Pill | Shape::Stage | Shape::Fold => {
-            html! { <>{ title(&b.title, middle, h / 2.0 + 4.0, 11.0, w - 12.0, "middle", "") }</> }
-        }
+        Shape::Pill | Shape::Fold => title(&b.title, middle, h / 2.0 + 4.0, 11.0, w - 12.0, "middle", ""),
+        Shape::Stage => title(&b.title, middle, h / 2.0 + 4.0, 11.0, w - 2.0, "middle", ""),
         Shape::Cell if b.title.is_empty() => html! {},
         Shape::Cell => title(&b.title, middle, h / 2.0 + 4.0, 11.0, w, "middle", "mono"),
         Shape::Laptop => title(&b.title, middle, h + 18.0, 11.0, w + 40.0, "middle", "s-dim"),
@@ -199,7 +194,7 @@ fn pod_words(b: &SceneBox) -> Html {
     html! {
         <>
             { icons::glyph_at(b.glyph, 13.0, b.rect.h / 2.0) }
-            { title(&b.title, left, y, 12.0, room, "start", "") }
+            <text x={left.to_string()} y={y.to_string()} font-size="12">{ format::fit_name(&b.title, 12.0, room) }</text>
             if !one {
                 { line(&b.lines[0], left, 28.0, room, "start", "s-dim") }
             }

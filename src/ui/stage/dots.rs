@@ -73,6 +73,14 @@ impl Dots {
         inner.svg = Some(svg);
     }
 
+    /// The stage is off the page: nothing flies.
+    pub fn detach(&self) {
+        self.clear();
+        let mut inner = self.0.borrow_mut();
+        inner.overlay = None;
+        inner.svg = None;
+    }
+
     /// Reduced motion from now on, or no longer.
     pub fn set_reduced(&self, reduced: bool) {
         self.0.borrow_mut().reduced = reduced;
@@ -246,11 +254,25 @@ fn way(picture: &Picture, flight: &Flight) -> Option<Vec<Point>> {
         if flight.reverse {
             points.reverse();
         }
-        return (points.len() > 1).then_some(points);
+        return (points.len() > 1).then(|| evenly(&points));
     }
     let centre = |id: &str| picture.boxes.get(id).map(|b| b.rect.centre());
     let (from, to) = (centre(&flight.from)?, centre(&flight.to)?);
-    Some(if flight.reverse { vec![to, from] } else { vec![from, to] })
+    Some(evenly(&if flight.reverse { [to, from] } else { [from, to] }))
+}
+
+/// The same way in steps of at most a tenth of it: a dot fades in on the first and out on the last.
+fn evenly(points: &[Point]) -> Vec<Point> {
+    let length = |p: &[Point]| ((p[1].x - p[0].x).powi(2) + (p[1].y - p[0].y).powi(2)).sqrt();
+    let whole: f32 = points.windows(2).map(length).sum::<f32>().max(0.1);
+    let mut out = vec![points[0]];
+    for pair in points.windows(2) {
+        let parts = (length(pair) / whole * 10.0).ceil().max(1.0);
+        let at =
+            |i: f32| Point::new(pair[0].x + (pair[1].x - pair[0].x) * i / parts, pair[0].y + (pair[1].y - pair[0].y) * i / parts);
+        out.extend((1..=parts as usize).map(|i| at(i as f32)));
+    }
+    out
 }
 
 fn make(flight: &Flight, points: &[Point], step: Option<u32>) -> Option<HtmlElement> {
@@ -296,7 +318,7 @@ fn move_along(element: &HtmlElement, points: &[Point], flight: &Flight) -> Optio
         frames.push(&js::object(&[
             ("transform", format!("translate({:.1}px, {:.1}px)", p.x, p.y).into()),
             ("offset", if i + 1 == points.len() { 1.0 } else { f64::from((gone / whole).min(1.0)) }.into()),
-            ("opacity", if ends { 0.2 } else { 1.0 }.into()),
+            ("opacity", if ends { 0.0 } else { 1.0 }.into()),
         ]));
         gone += lengths.get(i).copied().unwrap_or(0.0);
     }

@@ -1,6 +1,6 @@
 //! One edge of a scene as SVG: the line, its arrowhead, its label; and the walk along it that dots take.
 
-use protocol::{EdgeLook, Point, SceneEdge, SceneText, Segment, Anchor};
+use protocol::{Anchor, EdgeLook, Point, SceneEdge, SceneText, Segment};
 use yew::prelude::*;
 
 use super::boxes::{runs, tone_class};
@@ -135,7 +135,11 @@ mod tests {
     #[test]
     fn a_walk_starts_and_ends_where_the_edge_does() {
         let (a, b) = (Point::new(0.0, 0.0), Point::new(30.0, 40.0));
-        let e = SceneEdge { start: a, path: vec![Segment::Cubic(Point::new(10.0, 0.0), Point::new(30.0, 10.0), b)], ..SceneEdge::default() };
+        let e = SceneEdge {
+            start: a,
+            path: vec![Segment::Cubic(Point::new(10.0, 0.0), Point::new(30.0, 10.0), b)],
+            ..SceneEdge::default()
+        };
         let points = walk(&e, 8);
         assert_eq!((points.len(), points[0], points[8]), (9, a, b));
         assert!(arrowhead(&points).is_some_and(|d| d.starts_with("M30 40")));

@@ -17,7 +17,9 @@ pub fn next(picture: &Picture, at: Option<&str>, key: &str) -> Option<String> {
     let targets = || picture.boxes.values().filter(|b| b.opens.is_some());
     let here = at.and_then(|id| picture.boxes.get(id)).filter(|_| key != "Home");
     let Some(here) = here else {
-        return targets().min_by(|a, b| (a.rect.y + a.rect.x / 4.0).total_cmp(&(b.rect.y + b.rect.x / 4.0))).map(|b| b.id.clone());
+        return targets()
+            .min_by(|a, b| (a.rect.y + a.rect.x / 4.0).total_cmp(&(b.rect.y + b.rect.x / 4.0)))
+            .map(|b| b.id.clone());
     };
     let best = targets().filter(|b| b.id != here.id).filter_map(|b| Some((distance(here, b, dx, dy)?, b)));
     best.min_by(|a, b| a.0.total_cmp(&b.0)).map(|(_, b)| b.id.clone())
@@ -41,7 +43,12 @@ mod tests {
     fn arrows_find_the_neighbour() {
         let mut picture = Picture::default();
         for (id, x, y) in [("a", 0.0, 0.0), ("b", 100.0, 0.0), ("c", 100.0, 100.0)] {
-            let b = SceneBox { id: id.into(), rect: Rect::new(x, y, 20.0, 20.0), opens: Some(Thing::component(id)), ..SceneBox::default() };
+            let b = SceneBox {
+                id: id.into(),
+                rect: Rect::new(x, y, 20.0, 20.0),
+                opens: Some(Thing::component(id)),
+                ..SceneBox::default()
+            };
             picture.boxes.insert(id.into(), Shared::new(b));
         }
         assert_eq!(next(&picture, None, "ArrowDown").as_deref(), Some("a"));

@@ -6,10 +6,11 @@ pub mod dots;
 mod edges;
 mod keys;
 mod legend;
+mod pointer;
 mod svg;
 mod tip;
 
-use protocol::{Lens, Thing};
+use protocol::{Lens, Thing, ViewOptions};
 use wasm_bindgen::prelude::*;
 use web_sys::{Element, HtmlElement, ResizeObserver};
 use yew::prelude::*;
@@ -21,6 +22,7 @@ use crate::shared::Shared;
 use boxes::dom_id;
 use camera::Camera;
 use dots::{Dots, Step};
+use pointer::Drag;
 use svg::SceneSvg;
 use tip::Tip;
 
@@ -30,6 +32,7 @@ pub struct StageProps {
     /// What the inspector shows.
     pub selected: Option<Thing>,
     pub dots: Dots,
+    pub options: ViewOptions,
     /// The list of reduced motion.
     pub steps: Vec<Step>,
     pub run: Callback<Do>,
@@ -50,14 +53,6 @@ pub enum Msg {
     Home,
 }
 
-/// A drag in progress: where it began, where the camera was, whether it has become one.
-struct Drag {
-    pointer: i32,
-    from: (f32, f32),
-    camera: Camera,
-    moved: bool,
-}
-
 pub struct Stage {
     root: NodeRef,
     canvas: NodeRef,
@@ -67,6 +62,8 @@ pub struct Stage {
     /// The user has moved the camera: a new patch leaves it alone.
     moved: bool,
     drag: Option<Drag>,
+    /// Fingers on the stage: two of them zoom.
+    fingers: Vec<(i32, f32, f32)>,
     swallow_click: bool,
     cursor: Option<String>,
     observer: Option<(ResizeObserver, Closure<dyn FnMut()>)>,
@@ -86,6 +83,7 @@ impl Component for Stage {
             camera: Camera { zoom: 1.0, x: 0.0, y: 0.0 },
             moved: false,
             drag: None,
+            fingers: Vec::new(),
             swallow_click: false,
             cursor: None,
             observer: None,
@@ -147,10 +145,17 @@ impl Component for Stage {
                     <button class="btn icon small" title="Zoom in (+)" aria-label="Zoom in" onclick={act(|| Msg::Zoom(1.25))}>{ icons::icon("plus") }</button>
                 </div>
                 { steps(props) }
-                <legend::Legend />
+                <legend::Legend options={props.options.clone()} run={props.run.clone()} />
                 { self.tip.view() }
                 { props.children.clone() }
             </main>
+        }
+    }
+
+    fn destroy(&mut self, ctx: &Context<Self>) {
+        ctx.props().dots.detach();
+        if let Some((observer, _)) = &self.observer {
+            observer.disconnect();
         }
     }
 
@@ -249,105 +254,25 @@ impl Stage {
         self.camera.hold(self.size(), Self::scene(ctx));
         if let Some(canvas) = self.canvas.cast::<HtmlElement>() {
             self.camera.show(&canvas);
+            self.hold_heads(ctx, &canvas);
         }
         self.tip.hide();
     }
 
-    /// Ctrl/⌘ + wheel (and pinch) zooms; a plain wheel scrolls a picture that doesn't fit, and otherwise zooms unless the page
-    /// is embedded (there it belongs to the page around).
-    fn wheel(&mut self, ctx: &Context<Self>, event: &WheelEvent) {
-        let zooms = event.ctrl_key() || event.meta_key();
-        let scrolls = self.camera.overflows(self.size(), Self::scene(ctx));
-        if !zooms && !scrolls && crate::app::embedded() {
-            return;
-        }
-        event.prevent_default();
-        let (dx, dy) = (event.delta_x() as f32, event.delta_y() as f32);
-        if zooms || !scrolls {
-            let (x, y) = self.local(event.client_x(), event.client_y());
-            self.camera.zoom_at((-dy * 0.0022).clamp(-0.4, 0.4).exp(), x, y);
-        } else if event.shift_key() {
-            self.camera.x -= dy + dx;
-        } else {
-            self.camera.x -= dx;
-            self.camera.y -= dy;
-        }
-        self.moved = true;
-        self.place(ctx);
-    }
-
-    fn local(&self, x: i32, y: i32) -> (f32, f32) {
-        let rect = self.root.cast::<Element>().map(|e| e.get_bounding_client_rect());
-        rect.map_or((x as f32, y as f32), |r| (x as f32 - r.left() as f32, y as f32 - r.top() as f32))
-    }
-
-    fn down(&mut self, event: &PointerEvent) {
-        self.swallow_click = false;
-        let on_tool = target(event).is_some_and(|e| e.closest("button:not(.dot), select, .boot, .past, .steps").ok().flatten().is_some());
-        if event.button() != 0 || on_tool {
-            return;
-        }
-        self.drag = Some(Drag {
-            pointer: event.pointer_id(),
-            from: (event.client_x() as f32, event.client_y() as f32),
-            camera: self.camera,
-            moved: false,
-        });
-    }
-
-    fn pointer_moved(&mut self, ctx: &Context<Self>, event: &PointerEvent) {
-        let Some(drag) = self.drag.as_mut().filter(|d| d.pointer == event.pointer_id()) else {
-            self.hover(ctx, event);
-            return;
-        };
-        let (dx, dy) = (event.client_x() as f32 - drag.from.0, event.client_y() as f32 - drag.from.1);
-        if !drag.moved && dx.abs() + dy.abs() < 5.0 {
-            return;
-        }
-        if !drag.moved {
-            drag.moved = true;
-            if let Some(root) = self.root.cast::<Element>() {
-                // Without capture the drag ends at the stage's border: acceptable.
-                let _ = root.set_pointer_capture(event.pointer_id());
-                let _ = root.class_list().add_1("drag");
-            }
-        }
-        self.camera = Camera { x: drag.camera.x + dx, y: drag.camera.y + dy, ..drag.camera };
-        self.moved = true;
-        self.place(ctx);
-    }
-
-    fn up(&mut self, event: &PointerEvent) {
-        if let Some(drag) = self.drag.take_if(|d| d.pointer == event.pointer_id()) {
-            self.swallow_click = drag.moved;
-            if let Some(root) = self.root.cast::<Element>() {
-                let _ = root.class_list().remove_1("drag");
-            }
-        }
-    }
-
-    fn click(&mut self, ctx: &Context<Self>, event: &MouseEvent) {
-        if std::mem::take(&mut self.swallow_click) {
-            return;
-        }
-        let Some(at) = target(event) else { return };
-        if let Some(message) = dots::message_of(&at) {
-            ctx.props().run.emit(Do::Inspect(Some(message)));
-            return;
-        }
-        let picture = &ctx.props().picture;
-        if let Some(opens) = opens_at(picture, &at) {
-            self.cursor = attribute_at(&at, "data-box");
-            ctx.props().run.emit(Do::Inspect(Some(opens)));
-        }
-    }
-
-    fn hover(&mut self, ctx: &Context<Self>, event: &PointerEvent) {
-        let Some(at) = target(event) else { return };
-        ctx.props().dots.hold(at.closest(".dot").ok().flatten().as_ref());
-        let (x, y) = self.local(event.client_x(), event.client_y());
-        let text = tip::text_at(&at, &ctx.props().picture, &ctx.props().dots);
-        self.tip.show(text, x, y, self.size());
+    /// Lifelines' heads stay at the stage's top while their picture scrolls.
+    fn hold_heads(&self, ctx: &Context<Self>, canvas: &HtmlElement) {
+        let top = ctx
+            .props()
+            .picture
+            .boxes
+            .values()
+            .filter(|b| b.shape == protocol::Shape::Lifeline)
+            .map(|b| b.rect.y)
+            .reduce(f32::min);
+        let Ok(Some(heads)) = canvas.query_selector(".heads") else { return };
+        let down = top.map_or(0.0, |top| (8.0 - self.camera.y) / self.camera.zoom - top).max(0.0);
+        // Setting an attribute can't fail.
+        let _ = heads.set_attribute("transform", &format!("translate(0 {down})"));
     }
 
     fn key(&mut self, ctx: &Context<Self>, event: &KeyboardEvent) -> bool {
@@ -382,12 +307,4 @@ fn target(event: &web_sys::Event) -> Option<Element> {
 
 fn attribute_at(at: &Element, name: &str) -> Option<String> {
     at.closest(&format!("[{name}]")).ok().flatten()?.get_attribute(name)
-}
-
-/// What a click there opens: the box, or the edge, or nothing.
-fn opens_at(picture: &Picture, at: &Element) -> Option<Thing> {
-    if let Some(id) = attribute_at(at, "data-box") {
-        return picture.boxes.get(id.as_str())?.opens.clone();
-    }
-    picture.edges.get(attribute_at(at, "data-edge")?.as_str())?.opens.clone()
 }

@@ -1,6 +1,6 @@
 //! The drawing: grounds, edges, things, details, texts, in this order. Items that have not changed are not drawn again.
 
-use protocol::{Layer, Thing};
+use protocol::{Layer, SceneBox, Shape, Thing};
 use yew::prelude::*;
 
 use super::boxes::BoxView;
@@ -26,11 +26,12 @@ pub fn SceneSvg(props: &SceneProps) -> Html {
                     <rect width="6" height="6" fill="var(--surface)" /><path d="M0 0v6" stroke="var(--line-strong)" stroke-width="1.4" />
                 </pattern>
             </defs>
-            <g key="ground">{ layer(props, Layer::Ground) }</g>
+            <g key="ground">{ stems(props) }{ layer(props, Layer::Ground) }</g>
             <g key="edges">{ for props.picture.edges.iter().map(|(id, e)| html! { <EdgeView key={&**id} item={e.clone()} /> }) }</g>
             <g key="things">{ layer(props, Layer::Thing) }</g>
             <g key="details">{ layer(props, Layer::Detail) }</g>
             <g key="texts">{ for props.picture.texts.iter().map(|(id, t)| html! { <TextView key={&**id} item={t.clone()} /> }) }</g>
+            <g key="heads" class="heads">{ boxes(props, |b| b.shape == Shape::Lifeline) }</g>
             if let Some(y) = head.playhead {
                 <path key="playhead" class="playhead" d={format!("M0 0 H{}", head.width)} style={format!("transform: translateY({y}px)")} />
             }
@@ -39,12 +40,24 @@ pub fn SceneSvg(props: &SceneProps) -> Html {
 }
 
 fn layer(props: &SceneProps, layer: Layer) -> Html {
-    let picture = &props.picture;
-    let shown = picture.boxes.iter().filter(|(_, b)| b.layer == layer).map(|(id, b)| {
+    boxes(props, |b| b.layer == layer && b.shape != Shape::Lifeline)
+}
+
+fn boxes(props: &SceneProps, drawn: impl Fn(&SceneBox) -> bool) -> Html {
+    let shown = props.picture.boxes.iter().filter(|(_, b)| drawn(b)).map(|(id, b)| {
         let selected = b.opens.is_some() && b.opens == props.selected;
         let cursor = props.cursor.as_deref() == Some(&**id);
-        let bottom = if b.shape == protocol::Shape::Lifeline { picture.head.height } else { 0.0 };
-        html! { <BoxView key={&**id} item={b.clone()} {bottom} {selected} {cursor} /> }
+        html! { <BoxView key={&**id} item={b.clone()} {selected} {cursor} /> }
     });
     shown.collect()
+}
+
+/// The lines down from lifelines' heads. The heads themselves are drawn last: they stay in sight while the picture scrolls.
+fn stems(props: &SceneProps) -> Html {
+    let bottom = props.picture.head.height;
+    let lines = props.picture.boxes.values().filter(|b| b.shape == Shape::Lifeline).map(|b| {
+        let x = b.rect.centre().x;
+        html! { <path key={format!("stem {}", b.id)} class="stem" d={format!("M{x} {} V{bottom}", b.rect.y + b.rect.h)} /> }
+    });
+    lines.collect()
 }
