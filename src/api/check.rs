@@ -450,3 +450,31 @@ pub fn port_or_name(port: Option<&Value>, path: &Path, errors: &mut ErrorList) {
         }
     }
 }
+
+/// As `not_supported`, with a value that is rendered already.
+pub fn not_supported_raw(errors: &mut ErrorList, path: &Path, bad_value: impl Into<String>, supported: &[&str]) {
+    let quoted: Vec<String> = supported.iter().map(|s| apimachinery::field::go_quote(s)).collect();
+    let detail = format!("supported values: {}", quoted.join(", "));
+    errors.push(Error { kind: ErrorType::NotSupported, field: path.to_string(), bad_value: bad_value.into(), detail });
+}
+
+/// `ValidateNonSpecialIP`: addresses that no endpoint or external IP may have.
+pub fn special_ip(ip: std::net::IpAddr, shown: &str, path: &Path, errors: &mut ErrorList) {
+    use std::net::IpAddr;
+    if ip.is_unspecified() {
+        errors.invalid(path, shown, format!("may not be unspecified ({shown})"));
+    }
+    if ip.is_loopback() {
+        errors.invalid(path, shown, "may not be in the loopback range (127.0.0.0/8, ::1/128)");
+    }
+    let (link_local, local_multicast) = match ip {
+        IpAddr::V4(v4) => (v4.is_link_local(), v4.octets()[..3] == [224, 0, 0]),
+        IpAddr::V6(v6) => (v6.segments()[0] & 0xffc0 == 0xfe80, v6.segments()[0] & 0xff0f == 0xff02),
+    };
+    if link_local {
+        errors.invalid(path, shown, "may not be in the link-local range (169.254.0.0/16, fe80::/10)");
+    }
+    if local_multicast {
+        errors.invalid(path, shown, "may not be in the link-local multicast range (224.0.0.0/24, ff02::/10)");
+    }
+}

@@ -6,3 +6,13 @@ use apimachinery::Value;
 pub fn spec_diff(_old: &Value, _new: &Value) -> String {
     String::new()
 }
+
+/// A claim template.
+pub fn claim(v: &Value) -> String {
+    apimachinery::json::to_string(v)
+}
+
+/// A pod template.
+pub fn template(v: &Value) -> String {
+    apimachinery::json::to_string(v)
+}

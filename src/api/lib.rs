@@ -7,11 +7,14 @@
 //! Everything here is a pure function of the objects handed in. Uniqueness, allocation (cluster IPs, node ports) and admission
 //! belong to kube-apiserver.
 
+pub mod apps;
+pub mod batch;
 mod check;
-mod core;
+pub mod core;
 mod edit;
 mod gotypes;
 mod meta;
+pub mod networking;
 mod printers;
 mod registry;
 mod rules;

@@ -69,6 +69,7 @@ fn create(record: &Value, input: &str) -> (Object, ErrorList) {
     let again = obj.clone();
     strategy.default(&mut obj);
     assert!(obj.ptr_eq(&again), "defaulting twice copies: {:?}", record.get("id").or(record.get("name")));
+    obj.set_at(&["metadata", "uid"], "UUID");
     strategy.prepare_for_create(&mut obj);
     let mut errors = ErrorList::new();
     strategy.validate(&obj, &mut errors);
