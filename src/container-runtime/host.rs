@@ -7,13 +7,15 @@ use base::{Map, Time};
 use cri_api::call::{ApiCall, ApiEvent, CallId};
 use cri_api::cri::Id;
 use cri_api::host::HostMessage;
-use cri_api::machine::TtyId;
+use cri_api::machine::{StreamId, TtyId};
+use cri_api::net::NetInput;
+use cri_api::packet::{Endpoint, PacketBody};
 use cri_api::program::Spawn;
 use cri_api::{MachineInput, MachineOutput, StartSpec, Stdio};
 use sim::{Addr, Outbox, Payload};
 
 use crate::network::Owner;
-use crate::{Runtime, Wake};
+use crate::{Runtime, Text, Wake};
 
 /// Calls to kube-apiserver that programs have made, and terminals on the node.
 #[derive(Clone, Debug, Default)]
@@ -21,6 +23,12 @@ pub(crate) struct HostCalls {
     /// Our id → whose call: a container's, or the node's own.
     calls: Map<u64, (Option<Id>, CallId)>,
     ttys: Map<u32, (TtyId, u32)>,
+    /// Commands without a terminal: job → its process.
+    jobs: Map<u32, u32>,
+    /// Open buffers of the page's editor: whose, and which call.
+    buffers: Map<u32, (Option<Id>, CallId)>,
+    /// Terminals that are at the other end of a connection (ssh).
+    ssh: Map<u32, (Endpoint, Endpoint)>,
     /// kube-apiserver's address, as the world told.
     apiserver: Addr,
 }
@@ -63,21 +71,95 @@ impl Runtime {
                 self.write_host_file(now, path, data, 0o644);
                 self.notice_directories(now, out);
             }
+            HostMessage::RunJob { job, argv, stdin } => self.run_job(now, *job, argv, stdin, out),
+            HostMessage::BufferClosed { buffer, saved } => self.buffer_closed(now, *buffer, saved.clone(), out),
             _ => {}
+        }
+    }
+
+    /// Runs a command of the page without a terminal.
+    fn run_job(&mut self, now: Time, job: u32, argv: &[Text], stdin: &Rc<[u8]>, out: &mut Outbox) {
+        let host = Rc::make_mut(&mut self.host);
+        let env = Some(shell_env(&self.config.node));
+        let command = Spawn { argv: argv.to_vec(), env, cwd: Some("/root".into()), ..Spawn::default() };
+        let [stdout, stderr, input] = job_streams(job);
+        let stdio = [Stdio::Stream(input), Stdio::Stream(stdout), Stdio::Stream(stderr)];
+        let spec = StartSpec { command, uid: 0, gid: 0, groups: Vec::new(), stdio };
+        let mut outputs = Vec::new();
+        let mut lent = cri_api::Host { volumes: &mut self.volumes, programs: &self.config.programs };
+        match host.start(now, &mut lent, spec, &mut outputs) {
+            Ok(pid) => {
+                self.host_calls.jobs.insert(job, pid);
+                self.carry_out_host(now, outputs, out);
+                self.feed_host(now, MachineInput::Stdin { stream: input, data: stdin.clone() }, out);
+                self.feed_host(now, MachineInput::StdinEof { stream: input }, out);
+            }
+            Err(e) => {
+                let data = format!("{e}\n").into_bytes().into();
+                self.ask_world(HostMessage::JobOutput { job, stderr: true, data }, out);
+                self.ask_world(HostMessage::JobDone { job, code: 127 }, out);
+            }
+        }
+    }
+
+    /// A program wants a text edited: the page has an editor.
+    pub(crate) fn open_buffer(&mut self, whose: Option<Id>, call: CallId, title: &Text, text: &Text, out: &mut Outbox) {
+        let buffer = self.next() as u32;
+        self.host_calls.buffers.insert(buffer, (whose, call));
+        self.ask_world(HostMessage::OpenBuffer { buffer, name: title.clone(), text: text.clone() }, out);
+    }
+
+    fn buffer_closed(&mut self, now: Time, buffer: u32, saved: Option<Text>, out: &mut Outbox) {
+        let Some((whose, call)) = self.host_calls.buffers.remove(&buffer) else { return };
+        let input = MachineInput::Edited { call, text: saved };
+        match whose {
+            Some(container) => self.feed(now, &container, input, out),
+            None => self.feed_host(now, input, out),
+        }
+    }
+
+    /// Somebody connects to port 22 of the node: a shell on a terminal of the node is at the other end.
+    pub(crate) fn accept_ssh(&mut self, now: Time, near: Endpoint, far: Endpoint, out: &mut Outbox) {
+        let tab = u32::MAX - self.next() as u32;
+        self.host_calls.ssh.insert(tab, (near, far));
+        self.network.remember(near, far, Owner::Ssh(tab), cri_api::net::ConnId::incoming(tab.into()));
+        self.send(now, near, far, PacketBody::SynAck, out);
+        self.open_shell(now, tab, 80, 24, out);
+    }
+
+    pub(crate) fn ssh_event(&mut self, now: Time, tab: u32, input: NetInput, out: &mut Outbox) {
+        let Some((tty, _)) = self.host_calls.ttys.get(&tab).copied() else { return };
+        match input {
+            NetInput::Data { data, .. } => self.feed_host(now, MachineInput::Tty { tty, data }, out),
+            NetInput::Eof { .. } | NetInput::Failed { .. } => {
+                self.host_calls.ttys.remove(&tab);
+                self.host_calls.ssh.remove(&tab);
+                self.feed_host(now, MachineInput::TtyHangup { tty }, out);
+            }
+            _ => {}
+        }
+    }
+
+    /// Terminal output: to the page, or to the far end of an ssh session.
+    fn tab_output(&mut self, now: Time, tab: u32, data: Rc<[u8]>, out: &mut Outbox) {
+        match self.host_calls.ssh.get(&tab).copied() {
+            Some((near, far)) => self.send(now, near, far, PacketBody::Data(data), out),
+            None => self.ask_world(HostMessage::TtyOutput { tab, data }, out),
+        }
+    }
+
+    fn tab_closed(&mut self, now: Time, tab: u32, code: i32, out: &mut Outbox) {
+        self.host_calls.ttys.remove(&tab);
+        match self.host_calls.ssh.remove(&tab) {
+            Some((near, far)) => self.send(now, near, far, PacketBody::Fin, out),
+            None => self.ask_world(HostMessage::TtyClosed { tab, code }, out),
         }
     }
 
     fn open_shell(&mut self, now: Time, tab: u32, cols: u16, rows: u16, out: &mut Outbox) {
         let host = Rc::make_mut(&mut self.host);
         let tty = host.open_tty(cols, rows);
-        let mut env = base::Map::new();
-        for (k, v) in
-            [("PATH", "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"), ("HOME", "/root"), ("TERM", "xterm")]
-        {
-            env.insert(k.into(), v.into());
-        }
-        env.insert("PS1".into(), format!("root@{}:\\w# ", self.config.node).into());
-        let command = Spawn { env: Some(env), cwd: Some("/root".into()), ..Spawn::new(&["sh", "-i"]) };
+        let command = Spawn { env: Some(shell_env(&self.config.node)), cwd: Some("/root".into()), ..Spawn::new(&["sh", "-i"]) };
         let spec = StartSpec { command, uid: 0, gid: 0, groups: Vec::new(), stdio: [Stdio::Tty(tty); 3] };
         let mut outputs = Vec::new();
         let mut lent = cri_api::Host { volumes: &mut self.volumes, programs: &self.config.programs };
@@ -86,12 +168,8 @@ impl Runtime {
                 self.host_calls.ttys.insert(tab, (tty, pid));
                 self.carry_out_host(now, outputs, out);
             }
-            Err(_) => self.answer_world(out, HostMessage::TtyClosed { tab, code: 127 }),
+            Err(_) => self.tab_closed(now, tab, 127, out),
         }
-    }
-
-    fn answer_world(&self, out: &mut Outbox, message: HostMessage) {
-        self.ask_world(message, out);
     }
 
     pub(crate) fn feed_host(&mut self, now: Time, input: MachineInput, out: &mut Outbox) {
@@ -108,22 +186,30 @@ impl Runtime {
                 MachineOutput::TtyOutput { tty, data } => {
                     let tab = self.host_calls.ttys.iter().find(|(_, (t, _))| *t == tty).map(|(tab, _)| *tab);
                     if let Some(tab) = tab {
-                        self.answer_world(out, HostMessage::TtyOutput { tab, data });
+                        self.tab_output(now, tab, data, out);
                     }
                 }
                 MachineOutput::Exited { pid, status, .. } => {
                     let tab = self.host_calls.ttys.iter().find(|(_, (_, p))| *p == pid).map(|(tab, _)| *tab);
+                    let job = self.host_calls.jobs.iter().find(|(_, p)| **p == pid).map(|(job, _)| *job);
                     if let Some(tab) = tab {
-                        self.host_calls.ttys.remove(&tab);
-                        self.answer_world(out, HostMessage::TtyClosed { tab, code: status.code() });
+                        self.tab_closed(now, tab, status.code(), out);
+                    }
+                    if let Some(job) = job {
+                        self.host_calls.jobs.remove(&job);
+                        self.ask_world(HostMessage::JobDone { job, code: status.code() }, out);
                     }
                 }
                 MachineOutput::Net(net) => self.net_request(now, Owner::Host, self.config.node_ip, net, out),
                 MachineOutput::Api { call, request } => self.api_call(None, call, &request, out),
                 MachineOutput::ApiFrame { call, channel, data } => self.api_call_frame(None, call, channel, data, out),
                 MachineOutput::ApiClosed { call } => self.api_call_closed(None, call, out),
-                MachineOutput::Edit { call, .. } => self.feed_host(now, MachineInput::Edited { call, text: None }, out),
-                MachineOutput::EditClosed { .. } | MachineOutput::Output { .. } => {}
+                MachineOutput::Edit { call, title, text } => self.open_buffer(None, call, &title, &text, out),
+                MachineOutput::EditClosed { .. } => {}
+                MachineOutput::Output { stream, data } => {
+                    let (job, stderr) = job_of(stream);
+                    self.ask_world(HostMessage::JobOutput { job, stderr, data }, out);
+                }
             }
         }
         self.notice_directories(now, out);
@@ -188,4 +274,31 @@ impl Runtime {
     pub(crate) fn api_closed(&mut self, now: Time, id: u64, out: &mut Outbox) {
         self.to_caller(now, id, ApiEvent::Closed, out);
     }
+}
+
+/// The environment of a login on the node (or the laptop).
+fn shell_env(node: &str) -> cri_api::program::Env {
+    let mut env = base::Map::new();
+    let prompt = if node == "laptop" { "\\[\\e[32m\\]$\\[\\e[0m\\] ".to_string() } else { format!("root@{node}:\\w# ") };
+    let vars = [
+        ("PATH", "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"),
+        ("HOME", "/root"),
+        ("TERM", "xterm-256color"),
+        ("USER", "root"),
+        ("SHELL", "/bin/sh"),
+        ("PS1", &prompt),
+    ];
+    for (name, value) in vars {
+        env.insert(name.into(), value.into());
+    }
+    env
+}
+
+/// Output, error and input of a job.
+fn job_streams(job: u32) -> [StreamId; 3] {
+    [StreamId(job * 4), StreamId(job * 4 + 1), StreamId(job * 4 + 2)]
+}
+
+fn job_of(stream: StreamId) -> (u32, bool) {
+    (stream.0 / 4, stream.0 % 4 == 1)
 }

@@ -282,10 +282,7 @@ impl Runtime {
                 MachineOutput::Api { call, request } => self.api_call(Some(id.clone()), call, &request, out),
                 MachineOutput::ApiFrame { call, channel, data } => self.api_call_frame(Some(id), call, channel, data, out),
                 MachineOutput::ApiClosed { call } => self.api_call_closed(Some(id), call, out),
-                MachineOutput::Edit { call, .. } => {
-                    // vi in a container has no page to open a buffer in: it ends as if given up.
-                    self.feed(now, id, cri_api::MachineInput::Edited { call, text: None }, out);
-                }
+                MachineOutput::Edit { call, title, text } => self.open_buffer(Some(id.clone()), call, &title, &text, out),
                 MachineOutput::EditClosed { .. } => {}
             }
         }

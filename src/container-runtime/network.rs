@@ -20,6 +20,8 @@ pub(crate) enum Owner {
     Dial(u64),
     /// A component, spoken to by a bridge that understands HTTP.
     Bridge(u64),
+    /// A terminal of the node at the other end of an ssh connection.
+    Ssh(u32),
 }
 
 /// The near end of a connection.
@@ -254,6 +256,7 @@ fn owner_key(owner: &Owner) -> Text {
         Owner::Host => "host".into(),
         Owner::Dial(n) => format!("dial-{n}").into(),
         Owner::Bridge(n) => format!("bridge-{n}").into(),
+        Owner::Ssh(n) => format!("ssh-{n}").into(),
     }
 }
 

@@ -219,6 +219,9 @@ impl Runtime {
             self.send(now, packet.dst, packet.src, PacketBody::SynAck, out);
             return self.to_owner(now, &owner, input, out);
         }
+        if packet.dst == (self.config.node_ip, 22) && &*self.config.node != "laptop" {
+            return self.accept_ssh(now, packet.dst, packet.src, out);
+        }
         if self.accept_for_component(now, &packet, out) {
             return;
         }
@@ -288,6 +291,7 @@ impl Runtime {
             Owner::Host => self.feed_host(now, MachineInput::Net(input), out),
             Owner::Dial(n) => self.dial_event(now, *n, input, out),
             Owner::Bridge(n) => self.bridge_event(now, *n, input, out),
+            Owner::Ssh(tab) => self.ssh_event(now, *tab, input, out),
         }
     }
 

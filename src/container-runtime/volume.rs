@@ -185,6 +185,16 @@ impl Runtime {
         }
     }
 
+    /// Whether the node's disk has a file.
+    pub fn has_host_file(&self, path: &str) -> bool {
+        let (dir, name) = path.rsplit_once('/').unwrap_or(("", path));
+        let volume = self.volume_ids.get(&host_volume(dir)).and_then(|id| self.volumes.get(*id));
+        match volume {
+            Some(volume) => volume.tree.lookup(name).is_some(),
+            None => self.host.root.lookup(path.trim_start_matches('/')).is_some(),
+        }
+    }
+
     /// Writes a file of the node's disk, as `kubeadm` does before the kubelet starts.
     pub fn write_host_file(&mut self, now: Time, path: &str, data: &[u8], mode: u16) {
         let (dir, name) = path.rsplit_once('/').unwrap_or(("", path));
