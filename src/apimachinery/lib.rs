@@ -8,6 +8,7 @@ pub mod fields;
 mod gvr;
 pub mod json;
 pub mod labels;
+pub mod managed_fields;
 mod object;
 pub mod patch;
 pub mod quantity;

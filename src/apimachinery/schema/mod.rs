@@ -87,6 +87,8 @@ pub struct StructType {
 #[derive(Clone)]
 pub struct Field {
     pub name: Key,
+    /// `f:name`, as field sets name it.
+    pub path_key: Key,
     pub ty: Type,
     /// No `omitempty`: always written.
     pub required: bool,
@@ -122,6 +124,7 @@ impl Field {
     pub fn new(name: &str, ty: Type) -> Field {
         Field {
             name: crate::key(name),
+            path_key: crate::key(&format!("f:{name}")),
             ty,
             required: false,
             by_value: false,

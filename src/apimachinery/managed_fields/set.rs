@@ -1,0 +1,212 @@
+//! Field sets as FieldsV1 values, hash-consed: equal trees are one allocation.
+//!
+//! A node is a map: empty for a leaf; with `.` for a member that has members below; without for a mere way to members.
+
+use std::cell::RefCell;
+use std::collections::HashMap;
+use std::rc::{Rc, Weak};
+
+use base::hash64;
+
+use crate::value::{Fields, Key, Value, key};
+
+/// Sweep the table when it has grown this much since it was last swept.
+const SWEEP_GROWTH: usize = 4_096;
+
+#[derive(Default)]
+struct Table {
+    nodes: HashMap<u64, Vec<Weak<Fields>>>,
+    count: usize,
+    swept_at: usize,
+    leaf: Option<Value>,
+    dot: Option<Key>,
+}
+
+thread_local! {
+    /// A memo outside the state: nothing that it does can be seen but in memory and time.
+    static TABLE: RefCell<Table> = RefCell::default();
+}
+
+/// The set of one member: the place itself.
+pub fn leaf() -> Value {
+    TABLE.with_borrow_mut(|t| t.leaf.get_or_insert_with(Value::map).clone())
+}
+
+fn dot() -> Key {
+    TABLE.with_borrow_mut(|t| t.dot.get_or_insert_with(|| key(".")).clone())
+}
+
+/// A node: whether the place itself is a member, and the sets below (keys sorted). `None` if it has neither.
+pub fn node(member: bool, mut children: Vec<(Key, Value)>) -> Option<Value> {
+    if children.is_empty() {
+        return member.then(leaf);
+    }
+    if member {
+        children.insert(0, (dot(), leaf()));
+    }
+    Some(cons(Fields::from_entries(children)))
+}
+
+fn address(value: &Value) -> u64 {
+    if let Value::Map(m) = value { Rc::as_ptr(m) as usize as u64 } else { 0 }
+}
+
+/// The one allocation for these members. Their values must have been consed.
+fn cons(fields: Fields) -> Value {
+    let mut digest = base::Digest::new();
+    for (k, v) in &fields {
+        digest.write_u64(hash64(k.as_bytes()));
+        digest.write_u64(address(v));
+    }
+    let hash = digest.finish();
+    TABLE.with_borrow_mut(|t| {
+        let bucket = t.nodes.entry(hash).or_default();
+        let same = |have: &Rc<Fields>| {
+            have.len() == fields.len() && have.iter().zip(&fields).all(|(a, b)| a.0 == b.0 && a.1.ptr_eq(&b.1))
+        };
+        if let Some(have) = bucket.iter().filter_map(Weak::upgrade).find(same) {
+            return Value::Map(have);
+        }
+        let made = Rc::new(fields);
+        bucket.push(Rc::downgrade(&made));
+        t.count += 1;
+        if t.count > t.swept_at + SWEEP_GROWTH {
+            t.nodes.retain(|_, bucket| {
+                bucket.retain(|w| w.strong_count() > 0);
+                !bucket.is_empty()
+            });
+            t.count = t.nodes.values().map(Vec::len).sum();
+            t.swept_at = t.count.max(t.swept_at / 2);
+        }
+        Value::Map(made)
+    })
+}
+
+/// The same set, consed: for sets that came from outside.
+pub fn intern(set: &Value) -> Value {
+    match set {
+        Value::Map(fields) if !fields.is_empty() => {
+            cons(Fields::from_entries(fields.iter().map(|(k, v)| (k.clone(), intern(v))).collect()))
+        }
+        _ => leaf(),
+    }
+}
+
+fn fields(set: &Value) -> &[(Key, Value)] {
+    set.as_map().map_or(&[], Fields::entries)
+}
+
+/// Whether the place itself is a member.
+pub fn is_member(set: &Value) -> bool {
+    fields(set).is_empty() || set.get(".").is_some()
+}
+
+/// The sets below.
+pub fn children(set: &Value) -> impl Iterator<Item = &(Key, Value)> {
+    fields(set).iter().filter(|(k, _)| &**k != ".")
+}
+
+/// The members of either.
+pub fn union(a: &Value, b: &Value) -> Value {
+    if a.ptr_eq(b) {
+        return a.clone();
+    }
+    let mut out: Vec<(Key, Value)> = Vec::with_capacity(fields(a).len() + fields(b).len());
+    let (mut left, mut right) = (children(a).peekable(), children(b).peekable());
+    loop {
+        match (left.peek(), right.peek()) {
+            (Some(l), Some(r)) if l.0 == r.0 => {
+                out.push((l.0.clone(), union(&l.1, &r.1)));
+                (left.next(), right.next());
+            }
+            (Some(l), Some(r)) if l.0 < r.0 => {
+                out.push((*l).clone());
+                left.next();
+            }
+            (Some(l), None) => {
+                out.push((*l).clone());
+                left.next();
+            }
+            (_, Some(r)) => {
+                out.push((*r).clone());
+                right.next();
+            }
+            (None, None) => break,
+        }
+    }
+    node(is_member(a) || is_member(b), out).unwrap_or_else(leaf)
+}
+
+/// The members of `a` that are not members of `b`.
+pub fn difference(a: &Value, b: &Value) -> Option<Value> {
+    if a.ptr_eq(b) {
+        return None;
+    }
+    let kept = children(a).filter_map(|(k, v)| match b.get(k) {
+        Some(other) => Some((k.clone(), difference(v, other)?)),
+        None => Some((k.clone(), v.clone())),
+    });
+    let kept = kept.collect();
+    node(is_member(a) && !is_member(b), kept)
+}
+
+/// The members of both.
+pub fn intersection(a: &Value, b: &Value) -> Option<Value> {
+    if a.ptr_eq(b) {
+        return Some(a.clone());
+    }
+    let both = children(a).filter_map(|(k, v)| Some((k.clone(), intersection(v, b.get(k)?)?)));
+    let both = both.collect();
+    node(is_member(a) && is_member(b), both)
+}
+
+/// Without the place at a path of field names and everything below it.
+pub fn without(set: Value, path: &[&str]) -> Option<Value> {
+    let Some((first, rest)) = path.split_first() else { return None };
+    let name = set.as_map().and_then(|m| m.iter().find(|(k, _)| k.strip_prefix("f:") == Some(first)));
+    let Some((name, below)) = name else { return Some(set) };
+    let below = without(below.clone(), rest);
+    let mut kept: Vec<(Key, Value)> = Vec::new();
+    for (k, v) in children(&set) {
+        match (k == name, &below) {
+            (false, _) => kept.push((k.clone(), v.clone())),
+            (true, Some(below)) => kept.push((k.clone(), below.clone())),
+            (true, None) => {}
+        }
+    }
+    node(is_member(&set), kept)
+}
+
+/// The paths of all members, as upstream prints them in conflicts: `.spec.containers[name="c"].image`.
+pub fn paths(set: &Value) -> Vec<String> {
+    let mut out = Vec::new();
+    for (k, v) in children(set) {
+        walk(&element(k), v, &mut out);
+    }
+    out
+}
+
+fn walk(path: &str, set: &Value, out: &mut Vec<String>) {
+    if is_member(set) {
+        out.push(path.to_string());
+    }
+    for (k, v) in children(set) {
+        walk(&format!("{path}{}", element(k)), v, out);
+    }
+}
+
+/// `f:spec` as `.spec`, `k:{"name":"c"}` as `[name="c"]`, `v:1` as `[=1]`.
+fn element(key: &str) -> String {
+    let (kind, text) = key.split_at(2.min(key.len()));
+    match kind {
+        "f:" => format!(".{text}"),
+        "v:" => format!("[={text}]"),
+        "k:" => {
+            let value = crate::json::parse(text.as_bytes()).unwrap_or_default();
+            let keys: Vec<String> =
+                value.as_map().into_iter().flatten().map(|(k, v)| format!("{k}={}", crate::json::to_string(v))).collect();
+            format!("[{}]", keys.join(","))
+        }
+        _ => format!("[{text}]"),
+    }
+}
