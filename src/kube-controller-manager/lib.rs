@@ -1,0 +1,22 @@
+//! kube-controller-manager: the controllers that make the cluster become what its objects say.
+//!
+//! One process: it elects its leader by a lease, follows every resource by one shared informer each, and runs the controllers of
+//! [`registry`], one file each. A controller is [`framework::Controller`]: it queues keys when caches change and turns a key into a
+//! plan of calls. Not in the bottle, by name: see [`registry::NOT_IN_THE_BOTTLE`].
+
+mod account;
+mod config;
+pub mod framework;
+mod manager;
+mod refs;
+pub mod registry;
+pub mod resources;
+mod runner;
+pub mod template_hash;
+
+mod deployment;
+mod replicaset;
+
+pub use config::Config;
+pub use manager::KubeControllerManager;
+pub use runner::{ControllerView, PlanNote};

@@ -1,0 +1,36 @@
+//! Which controllers there are: one line each, in the order in which they start.
+
+use base::Seed;
+
+use crate::config::Config;
+use crate::framework::Controller;
+use crate::runner::{AnyRunner, Runner};
+use crate::{deployment, replicaset};
+
+/// Controllers of v1.37 that are not in the bottle.
+pub const NOT_IN_THE_BOTTLE: &[&str] = &[];
+
+/// All controllers, stopped. Numbers of calls and timers are in scopes from `first_scope` on.
+pub fn runners(config: &Config, first_scope: u16, seed: Seed) -> Vec<Box<dyn AnyRunner>> {
+    let mut list = Builder { config, first_scope, seed, runners: Vec::new() };
+    list.add(deployment::DeploymentController::default());
+    list.add(replicaset::ReplicaSetController::replica_sets());
+    list.add(replicaset::ReplicaSetController::replication_controllers());
+    list.runners
+}
+
+struct Builder<'a> {
+    config: &'a Config,
+    first_scope: u16,
+    seed: Seed,
+    runners: Vec<Box<dyn AnyRunner>>,
+}
+
+impl Builder<'_> {
+    fn add<C: Controller>(&mut self, controller: C) {
+        let scope = self.first_scope + self.runners.len() as u16;
+        let with_token = !self.config.use_service_account_credentials;
+        let client = self.config.client(&format!("system:serviceaccount:kube-system:{}", controller.info().account));
+        self.runners.push(Runner::boxed(controller, scope, client, with_token, self.seed));
+    }
+}

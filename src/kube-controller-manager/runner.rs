@@ -1,0 +1,274 @@
+//! Runs one controller: feeds its queue, starts syncs up to the number of workers, sends the calls of their plans, hands outcomes back.
+
+use std::rc::Rc;
+
+use apimachinery::{Request, Response};
+use base::{Map, Seed, Time, Vector};
+use client_go::{ClientConfig, Delta, EventRecorder, Timers, WorkQueue};
+use sim::{MsgId, Outbox, StreamId, transport_error};
+
+use crate::account::{Account, Tag};
+use crate::framework::{Controller, Ctx, Enqueue, Info, Outcome, Plan};
+use crate::resources::{Caches, Res};
+
+/// How many plans are remembered per controller.
+const REMEMBERED_PLANS: usize = 16;
+
+/// A plan, for the page: when, about what, and what it is for.
+#[derive(Clone, Debug)]
+pub struct PlanNote {
+    pub at: Time,
+    pub key: Rc<str>,
+    pub why: Rc<str>,
+    pub calls: usize,
+}
+
+/// A controller as the page sees it.
+#[derive(Clone, Debug)]
+pub struct ControllerView {
+    pub name: &'static str,
+    pub waiting: usize,
+    pub in_process: usize,
+    pub plans: Vec<PlanNote>,
+}
+
+/// A running sync.
+#[derive(Clone)]
+struct Running<C: Controller> {
+    key: C::Key,
+    cause: MsgId,
+    stage: C::Stage,
+    calls: Rc<Vec<Request>>,
+    /// In sequence: the calls from this index on are still to be sent.
+    next: usize,
+    in_order: bool,
+    outcomes: Vec<Option<Outcome>>,
+    missing: usize,
+}
+
+/// A controller with its queue and client.
+#[derive(Clone)]
+pub struct Runner<C: Controller> {
+    pub controller: C,
+    info: Info,
+    pub queue: WorkQueue<C::Key>,
+    account: Account,
+    timers: Timers<()>,
+    armed: Option<Time>,
+    recorder: EventRecorder,
+    seed: Seed,
+    running: Map<u64, Running<C>>,
+    started: u64,
+    plans: Vector<PlanNote>,
+}
+
+/// A [`Runner`] of any controller.
+pub trait AnyRunner {
+    fn info(&self) -> Info;
+    fn watches(&self) -> &'static [Res];
+    fn clone_box(&self) -> Box<dyn AnyRunner>;
+    fn account(&mut self) -> &mut Account;
+    fn start(&mut self, caches: Caches, out: &mut Outbox);
+    fn on_delta(&mut self, res: Res, delta: &Delta, caches: Caches, out: &Outbox);
+    fn run(&mut self, caches: Caches, out: &mut Outbox);
+    fn on_response(&mut self, id: StreamId, response: &Rc<Response>, caches: Caches, out: &mut Outbox);
+    /// Whether the timer was this runner's.
+    fn on_timer(&mut self, token: u64, caches: Caches, out: &mut Outbox) -> bool;
+    fn on_peer_gone(&mut self, caches: Caches, out: &mut Outbox);
+    fn view(&self) -> ControllerView;
+}
+
+impl<C: Controller> Runner<C> {
+    pub fn boxed(controller: C, scope: u16, client: ClientConfig, with_token: bool, seed: Seed) -> Box<dyn AnyRunner> {
+        let info = controller.info();
+        Box::new(Runner {
+            info,
+            queue: WorkQueue::default(),
+            account: Account::new(scope, info.account, client, with_token),
+            timers: Timers::new(scope),
+            armed: None,
+            recorder: EventRecorder::new(info.source, ""),
+            seed: seed.derive(info.name),
+            running: Map::default(),
+            started: 0,
+            plans: Vector::default(),
+            controller,
+        })
+    }
+
+    /// Calls the controller with a context, and sends the events that it noted.
+    fn with_ctx<R>(&mut self, caches: Caches, out: &mut Outbox, f: impl FnOnce(&mut C, &mut Ctx) -> R) -> R {
+        let mut ctx = Ctx { now: out.now, caches, seed: self.seed, recorder: &mut self.recorder, events: Vec::new() };
+        let result = f(&mut self.controller, &mut ctx);
+        for event in ctx.events {
+            self.account.call(event, Tag::Event, out);
+        }
+        result
+    }
+
+    fn apply(&mut self, number: u64, key: C::Key, cause: MsgId, plan: Plan<C::Stage>, out: &mut Outbox) {
+        match plan {
+            Plan::Done => self.queue.forget(&key),
+            Plan::After(delay) => {
+                self.queue.forget(&key);
+                self.queue.add_after(key.clone(), delay, cause, out.now);
+            }
+            Plan::Retry(why) => {
+                self.note(&key, why, 0, out.now);
+                self.queue.add_rate_limited(key.clone(), cause, out.now);
+            }
+            Plan::Calls { why, calls, in_order, then } => {
+                self.note(&key, why, calls.len(), out.now);
+                return self.launch(number, key, cause, calls, in_order, then, out);
+            }
+        }
+        self.queue.done(&key);
+    }
+
+    fn launch(
+        &mut self,
+        number: u64,
+        key: C::Key,
+        cause: MsgId,
+        calls: Vec<Request>,
+        in_order: bool,
+        stage: C::Stage,
+        out: &mut Outbox,
+    ) {
+        let n = calls.len();
+        assert!(n > 0, "a plan with calls has at least one");
+        let first = if in_order { 1 } else { n };
+        let calls = Rc::new(calls);
+        for (i, call) in calls.iter().take(first).enumerate() {
+            self.account.call(call.clone(), Tag::Sync(number, i as u32), out);
+        }
+        let running = Running { key, cause, stage, calls, next: first, in_order, outcomes: vec![None; n], missing: first };
+        self.running.insert(number, running);
+    }
+
+    /// Files an outcome. Goes on with the sync when it was the last that is waited for.
+    fn on_outcome(&mut self, number: u64, index: usize, response: &Rc<Response>, caches: Caches, out: &mut Outbox) {
+        let Some(mut running) = self.running.remove(&number) else { return };
+        let (key, stage, calls) = (running.key.clone(), running.stage.clone(), running.calls.clone());
+        self.with_ctx(caches, out, |c, ctx| c.on_outcome(&key, &stage, &calls[index], response, ctx));
+        running.outcomes[index] = Some(response.clone());
+        running.missing -= 1;
+        let failed = !response.is_success() || response.code == 0;
+        if running.in_order && !failed && running.next < running.calls.len() {
+            let call = running.calls[running.next].clone();
+            self.account.call(call, Tag::Sync(number, running.next as u32), out);
+            running.next += 1;
+            running.missing += 1;
+        }
+        if running.missing > 0 {
+            self.running.insert(number, running);
+            return;
+        }
+        let outcomes: Vec<Outcome> = running.outcomes.into_iter().flatten().collect();
+        let plan = self.with_ctx(caches, out, |c, ctx| c.resume(&key, stage, &outcomes, ctx));
+        self.apply(number, key, running.cause, plan, out);
+    }
+
+    fn note(&mut self, key: &C::Key, why: Rc<str>, calls: usize, at: Time) {
+        if self.plans.len() >= REMEMBERED_PLANS {
+            self.plans.pop_front();
+        }
+        self.plans.push_back(PlanNote { at, key: key.to_string().into(), why, calls });
+    }
+
+    /// Sets a timer for the first delayed key, unless an earlier one is set.
+    fn arm(&mut self, out: &mut Outbox) {
+        let Some(at) = self.queue.next_wake() else { return };
+        if self.armed.is_none_or(|armed| at < armed || armed <= out.now) {
+            self.armed = Some(at);
+            self.timers.after(at.since(out.now), (), out);
+        }
+    }
+}
+
+impl<C: Controller> AnyRunner for Runner<C> {
+    fn info(&self) -> Info {
+        self.info
+    }
+    fn watches(&self) -> &'static [Res] {
+        self.controller.watches()
+    }
+    fn clone_box(&self) -> Box<dyn AnyRunner> {
+        Box::new(self.clone())
+    }
+    fn account(&mut self) -> &mut Account {
+        &mut self.account
+    }
+    fn start(&mut self, caches: Caches, out: &mut Outbox) {
+        let mut queue = Enqueue { queue: &mut self.queue, caches, now: out.now, cause: out.handling };
+        self.controller.start(&mut queue);
+        self.run(caches, out);
+    }
+    fn on_delta(&mut self, res: Res, delta: &Delta, caches: Caches, out: &Outbox) {
+        let mut queue = Enqueue { queue: &mut self.queue, caches, now: out.now, cause: out.handling };
+        self.controller.on_event(res, delta, &mut queue);
+    }
+
+    fn run(&mut self, caches: Caches, out: &mut Outbox) {
+        while self.running.len() < self.info.workers {
+            let Some((key, cause)) = self.queue.get() else { break };
+            self.started += 1;
+            let number = self.started;
+            out.set_cause((cause != MsgId(0)).then_some(cause));
+            let plan = self.with_ctx(caches, out, |c, ctx| c.sync(&key, ctx));
+            self.apply(number, key, cause, plan, out);
+        }
+        out.set_cause(None);
+        self.arm(out);
+    }
+
+    fn on_response(&mut self, id: StreamId, response: &Rc<Response>, caches: Caches, out: &mut Outbox) {
+        if response.code == 401 {
+            self.account.forget_token();
+        }
+        if let Some(Tag::Sync(number, index)) = self.account.take(id) {
+            self.on_outcome(number, index as usize, response, caches, out);
+            self.run(caches, out);
+        }
+    }
+
+    fn on_timer(&mut self, token: u64, caches: Caches, out: &mut Outbox) -> bool {
+        if !self.timers.owns(token) {
+            return false;
+        }
+        if self.timers.take(token).is_some() {
+            self.queue.wake(out.now);
+            if self.armed.is_some_and(|at| at <= out.now) {
+                self.armed = None;
+            }
+            self.run(caches, out);
+        }
+        true
+    }
+
+    /// Every call under way failed.
+    fn on_peer_gone(&mut self, caches: Caches, out: &mut Outbox) {
+        let response = Rc::new(transport_error("http2: client connection lost"));
+        for (_, tag) in self.account.drop_all() {
+            if let Tag::Sync(number, index) = tag {
+                self.on_outcome(number, index as usize, &response, caches, out);
+            }
+        }
+        self.run(caches, out);
+    }
+
+    fn view(&self) -> ControllerView {
+        ControllerView {
+            name: self.info.name,
+            waiting: self.queue.len(),
+            in_process: self.queue.in_process(),
+            plans: self.plans.iter().cloned().collect(),
+        }
+    }
+}
+
+impl Clone for Box<dyn AnyRunner> {
+    fn clone(&self) -> Box<dyn AnyRunner> {
+        self.clone_box()
+    }
+}
