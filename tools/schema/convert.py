@@ -18,7 +18,7 @@ types.txt, one definition a line:
                                           IntOrString, anything
            | [TYPE | {TYPE                list, map with string keys
            | .NAME | ALIAS.NAME           a definition of this package, of another one
-           | TYPE(A|B|..)                 a string with an enum
+           | TYPE(A|B|..)                 a string with an enum; `~` is a space
            | TYPE<v1.Protocol>            the Go name of a named type
     FLAG   = !                            no omitempty: always written, with Go's zero value if missing
            | v                            a struct by value: always written
@@ -96,9 +96,24 @@ TypedLocalObjectReference.apiGroup TypedObjectReference.apiGroup TypedObjectRefe
 IngressClassParametersReference.apiGroup IngressClassParametersReference.namespace IngressClassParametersReference.scope
 initiatorName secretNamespace Preconditions.uid Preconditions.resourceVersion ClusterTrustBundleProjection.name
 ClusterTrustBundleProjection.signerName DeviceAttribute.string DeviceAttribute.version ResourceSliceSpec.nodeName
-Container.restartPolicy EphemeralContainer.restartPolicy PodFailurePolicyOnExitCodes.containerName ServiceReference.path
+HostPathVolumeSource.type Container.restartPolicy EphemeralContainer.restartPolicy PodFailurePolicyOnExitCodes.containerName ServiceReference.path
 Rule.scope RuleWithOperations.scope NamedRuleWithOperations.scope EndpointAddress.nodeName persistentVolumeName
 x-kubernetes-list-type x-kubernetes-map-type ValidationRule.reason SuccessPolicyRule.succeededIndexes
+""".split())
+# Times by value without a default in OpenAPI: written as null.
+TIMES_BY_VALUE = set("""
+core.Event.eventTime core.Event.firstTimestamp core.Event.lastTimestamp events.Event.deprecatedFirstTimestamp
+events.Event.deprecatedLastTimestamp core.EventSeries.lastObservedTime PodCondition.lastProbeTime
+ContainerStateRunning.startedAt ContainerStateTerminated.startedAt ContainerStateTerminated.finishedAt
+""".split())
+# "Required" in OpenAPI, yet with omitempty in Go.
+OMITTED_THOUGH_REQUIRED = {"IPAddressSpec.parentRef", "ValidatingAdmissionPolicyBindingSpec.validationActions"}
+# The other way round.
+WRITTEN_THOUGH_OPTIONAL = set("""
+core.Event.reportingComponent core.Event.reportingInstance apps.StatefulSetStatus.availableReplicas
+autoscaling.HorizontalPodAutoscalerStatus.currentMetrics rbac.ClusterRole.rules rbac.Role.rules
+apiextensions.CustomResourceDefinitionStatus.conditions authentication.TokenRequestSpec.boundObjectRef
+core.TypedLocalObjectReference.apiGroup core.TypedObjectReference.apiGroup
 """.split())
 KEY_REFS = "ConfigMapEnvSource SecretEnvSource ConfigMapKeySelector SecretKeySelector ConfigMapProjection SecretProjection ConfigMapVolumeSource".split()
 RULE_FIELDS = "apiGroups apiVersions resources scope".split()
@@ -163,7 +178,7 @@ class Types:
             return "{" + inner + go
         text = SCALARS[(f.get("type"), f.get("format"))] if f.get("type") else "x"
         if "enum" in f:
-            text += "(" + "|".join(f["enum"]) + ")"
+            text += "(" + "|".join(f["enum"]).replace(" ", "~") + ")"
         return text + go
 
     def field_text(self, full, name, f, required):
@@ -171,12 +186,18 @@ class Types:
         text = self.type_text(f, package, self.go_names.get((full, name)))
         flags = []
         ref = self.ref(f)
-        if name in required:
+        dotted = struct + "." + name
+        grouped = package.rsplit(".", 2)[1] + "." + dotted
+        required = (name in required or grouped in WRITTEN_THOUGH_OPTIONAL) and dotted not in OMITTED_THOUGH_REQUIRED
+        if required:
             flags.append("!")
         if ref and f.get("default") == {} and name != "creationTimestamp":
             flags.append("v")
-        elif name in required:
-            flags += [] if "default" in f else ["N"]
+        elif {dotted, grouped} & TIMES_BY_VALUE or SPECIAL.get(ref) == "t" and "Condition" in struct and name.startswith("last"):
+            flags.append("v")
+        elif required:
+            scalar = f.get("type") not in ("array", "object", None) and name != "apiGroup"
+            flags += [] if "default" in f or scalar and grouped in WRITTEN_THOUGH_OPTIONAL else ["N"]
         elif ref == "io.k8s.apimachinery.pkg.api.resource.Quantity" and name == "divisor":
             flags.append("v")
         elif self.by_value(package, struct, name, f):

@@ -24,7 +24,7 @@ pub struct Comparison {
 pub fn compare(ty: Option<&StructType>, old: &Value, new: &Value) -> Comparison {
     match ty {
         Some(ty) => structs(ty, Some(old), Some(new)),
-        None => values(&Type::Any, Some(old), Some(new)),
+        None => deduced(Some(old), Some(new)),
     }
 }
 
@@ -98,7 +98,6 @@ fn values(ty: &Type, old: Option<&Value>, new: Option<&Value>) -> Comparison {
         Type::Struct(s) if !s.atomic => structs(s, old, new),
         Type::Map(m) if !m.atomic => maps(&m.elem, old, new),
         Type::List(l) if l.kind != ListKind::Atomic => lists(l, old, new),
-        Type::Any if is_map(old) && is_map(new) => maps(ty, old, new),
         _ => leaves(old, new),
     }
 }
@@ -106,6 +105,16 @@ fn values(ty: &Type, old: Option<&Value>, new: Option<&Value>) -> Comparison {
 /// A map, or nothing that would make it something else.
 fn is_map(value: Option<&Value>) -> bool {
     matches!(value, None | Some(Value::Map(_) | Value::Null))
+}
+
+/// Values of no known type: maps by member, everything else as a whole.
+fn deduced(old: Option<&Value>, new: Option<&Value>) -> Comparison {
+    if both_empty(old, new) || !is_map(old) || !is_map(new) {
+        return leaves(old, new);
+    }
+    let mut out = Builder::new(old, new);
+    zip(entries(old), entries(new), |name, a, b| out.add(|| field_key(name), deduced(a, b)));
+    out.finish()
 }
 
 fn entries(value: Option<&Value>) -> &[(Key, Value)] {
@@ -155,7 +164,7 @@ fn structs(ty: &StructType, old: Option<&Value>, new: Option<&Value>) -> Compari
         fields = &fields[at..];
         match fields.first().filter(|f| f.name == *name) {
             Some(field) => out.add(|| field.path_key.clone(), member(field, a, b)),
-            None => out.add(|| field_key(name), values(&Type::Any, a, b)),
+            None => out.add(|| field_key(name), deduced(a, b)),
         }
     });
     let result = out.finish();

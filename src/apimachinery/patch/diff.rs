@@ -278,7 +278,7 @@ mod tests {
             "{op: jump, path: /a}",
             "{path: /a}",
             "{op: add, value: 1}",
-            "{op: replace, path: /q, value: 1}",
+            "{op: replace, path: /a/b/7, value: 1}",
         ] {
             assert!(patch(&format!("[{bad}]")).is_err(), "{bad}");
         }

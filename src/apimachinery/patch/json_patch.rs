@@ -15,15 +15,13 @@ pub fn json_patch(object: &Value, patch: &Value) -> Result<Value, String> {
 fn operation(object: &mut Value, op: &Value) -> Result<(), String> {
     let kind = op.str_at(&["op"]).ok_or("no operation")?;
     let path = op.str_at(&["path"]).ok_or("no path")?;
-    let value = || op.get("value").cloned().ok_or("no value");
+    // A value that is missing is null.
+    let value = || op.get("value").cloned().unwrap_or_default();
     let from = || op.str_at(&["from"]).ok_or("no from");
     match kind {
-        "add" => add(object, path, value()?),
+        "add" => add(object, path, value()),
         "remove" => remove(object, path).map(drop),
-        "replace" => {
-            *find(object, path)? = value()?;
-            Ok(())
-        }
+        "replace" => replace(object, path, value()),
         "test" => {
             let wanted = op.get("value").cloned().unwrap_or_default();
             (*find(object, path)? == wanted).then_some(()).ok_or("test failed".to_string())
@@ -33,7 +31,7 @@ fn operation(object: &mut Value, op: &Value) -> Result<(), String> {
             add(object, path, moved)
         }
         "copy" => {
-            let copied = find(object, from()?)?.clone();
+            let copied = copy(object, from()?)?;
             add(object, path, copied)
         }
         other => Err(format!("unexpected operation {other}")),
@@ -115,6 +113,30 @@ fn add(object: &mut Value, path: &str, value: Value) -> Result<(), String> {
         _ => return Err("not a container".to_string()),
     }
     Ok(())
+}
+
+/// As upstream: a member of a map need not be there.
+fn replace(object: &mut Value, path: &str, value: Value) -> Result<(), String> {
+    if path.is_empty() {
+        *object = value;
+        return Ok(());
+    }
+    let (parent, last) = parent(object, path)?;
+    if let Value::Map(_) = parent {
+        parent.map_mut().insert(key_of(&last), value);
+        return Ok(());
+    }
+    *child(parent, &last)? = value;
+    Ok(())
+}
+
+/// As upstream: a member that is not there is null.
+fn copy(object: &mut Value, path: &str) -> Result<Value, String> {
+    let (parent, last) = parent(object, path)?;
+    match parent {
+        Value::Map(fields) => Ok(fields.get(&last).cloned().unwrap_or_default()),
+        _ => child(parent, &last).cloned(),
+    }
 }
 
 fn key_of(name: &str) -> crate::value::Key {

@@ -165,8 +165,12 @@ fn parse_type(table: &Table, package: &str, text: &str, kind: ListKind, atomic: 
         "o" => Type::IntOrString,
         "x" => Type::Any,
         _ => match text.strip_prefix("s(") {
-            Some(values) => Type::String(Some(values.trim_end_matches(')').split('|').map(Rc::from).collect())),
+            Some(values) => Type::String(Some(enum_values(values.trim_end_matches(')')))),
             None => table.resolve(text, package),
         },
     }
+}
+
+fn enum_values(text: &str) -> Rc<[Rc<str>]> {
+    text.split('|').map(|v| v.replace('~', " ").into()).collect()
 }

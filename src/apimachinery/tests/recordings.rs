@@ -1,0 +1,190 @@
+//! Plays recordings of a real API server through decoding, patching and managed fields. They are not part of the
+//! repository: `KUBERNETES_RECORDINGS` names their folder, without it nothing is tested.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+
+use apimachinery::managed_fields::{Writer, update};
+use apimachinery::schema::{self, StructType, decode};
+use apimachinery::{Gvk, Object, PatchType, Value, patch};
+use base::Time;
+
+fn folder() -> Option<PathBuf> {
+    std::env::var_os("KUBERNETES_RECORDINGS").map(PathBuf::from)
+}
+
+fn parse(text: &str) -> Value {
+    schema::parse_json(text.as_bytes()).expect("recordings are JSON").value
+}
+
+fn type_of(v: &Value) -> Option<std::rc::Rc<StructType>> {
+    schema::of(Gvk::from_api_version(v.str_at(&["apiVersion"])?, v.str_at(&["kind"])?))
+}
+
+/// Field sets by writer.
+fn owners(v: &Value) -> BTreeMap<String, Value> {
+    let entries = v.list_at(&["metadata", "managedFields"]).iter();
+    let text = |e: &Value, name: &str| e.str_at(&[name]).unwrap_or("").to_string();
+    entries
+        .map(|e| {
+            let id = [text(e, "manager"), text(e, "operation"), text(e, "apiVersion"), text(e, "subresource")].join(" ");
+            (id, e.get("fieldsV1").cloned().unwrap_or_default())
+        })
+        .collect()
+}
+
+/// Times are placeholders in recordings.
+fn with_times(text: &str) -> String {
+    text.replace("\"TIME\"", "\"2026-11-23T03:00:24Z\"")
+        .replace("\"<time>\"", "\"2026-11-23T03:00:24Z\"")
+        .replace("\"ALLOCATED_PORT\"", "30000")
+        .replace("\"<port>\"", "30000")
+}
+
+#[test]
+fn stored_objects_are_fixed_points_of_decoding() {
+    let Some(folder) = folder() else { return };
+    let cases = parse(&with_times(&std::fs::read_to_string(folder.join("defaults.json")).unwrap()));
+    let (mut good, mut bad) = (0, Vec::new());
+    for case in cases.list_at(&["cases"]) {
+        let Some(output) = case.get("output") else { continue };
+        let Some(ty) = type_of(output) else { continue };
+        match decode(&ty, output) {
+            Ok(d) if d.value == *output && d.unknown.is_empty() => good += 1,
+            Ok(d) => bad.push(format!(
+                "{}: {} {:?}",
+                case.str_at(&["name"]).unwrap_or(""),
+                difference("", output, &d.value),
+                d.unknown
+            )),
+            Err(e) => bad.push(format!("{}: {e}", case.str_at(&["name"]).unwrap_or(""))),
+        }
+    }
+    println!("{good} hold\n{}", bad.join("\n"));
+    assert!(bad.is_empty());
+}
+
+fn difference(path: &str, a: &Value, b: &Value) -> String {
+    match (a, b) {
+        (Value::Map(x), Value::Map(y)) => {
+            let keys: std::collections::BTreeSet<_> = x.keys().chain(y.keys()).collect();
+            let parts = keys.iter().filter(|k| x.get(k) != y.get(k)).map(|k| match (x.get(k), y.get(k)) {
+                (Some(v), Some(w)) => difference(&format!("{path}.{k}"), v, w),
+                (v, w) => format!("{path}.{k}: {v:?} -> {w:?}"),
+            });
+            parts.collect::<Vec<_>>().join("; ")
+        }
+        (Value::List(x), Value::List(y)) if x.len() == y.len() => {
+            let parts = x.iter().zip(y.iter()).enumerate().filter(|(_, (v, w))| v != w);
+            parts.map(|(i, (v, w))| difference(&format!("{path}[{i}]"), v, w)).collect::<Vec<_>>().join("; ")
+        }
+        _ => format!("{path}: {a:?} -> {b:?}"),
+    }
+}
+
+#[test]
+fn creations_are_owned_as_recorded() {
+    let Some(folder) = folder() else { return };
+    let cases = parse(&with_times(&std::fs::read_to_string(folder.join("defaults.json")).unwrap()));
+    let (mut good, mut bad) = (0, Vec::new());
+    for case in cases.list_at(&["cases"]) {
+        let Some(output) = case.get("output") else { continue };
+        let Some(ty) = type_of(output) else { continue };
+        if output.at(&["metadata", "managedFields"]).is_none() {
+            continue;
+        }
+        let mut created = output.clone();
+        created.remove_at(&["metadata", "managedFields"]);
+        let api_version = output.str_at(&["apiVersion"]).unwrap_or("");
+        let writer = Writer { manager: "recorder", api_version, subresource: "", time: Time::EPOCH, reset: &[&["status"]] };
+        let created = update(Some(&ty), None, Object::from_value(created).unwrap(), &writer);
+        let (have, want) = (owners(created.value()), owners(output));
+        let name = case.str_at(&["name"]).unwrap_or("");
+        if have == want {
+            good += 1;
+        } else {
+            for (k, w) in &want {
+                bad.push(format!("{name}: {}", difference("", w, have.get(k).unwrap_or(&Value::Null))));
+            }
+        }
+    }
+    println!("{good} hold, {} differ\n{}", bad.len(), bad.join("\n"));
+}
+
+/// Follows each object of a recording from answer to answer.
+#[test]
+fn updates_and_patches_are_owned_as_recorded() {
+    let Some(folder) = folder() else { return };
+    let (mut good, mut bad) = (0, Vec::new());
+    let mut files: Vec<PathBuf> = std::fs::read_dir(folder.join("wire")).unwrap().map(|e| e.unwrap().path()).collect();
+    files.sort();
+    for file in files {
+        let name = file.file_name().unwrap().to_string_lossy().into_owned();
+        if !["crud-", "patch-", "story-", "rest-", "sub-status", "generation"].iter().any(|p| name.starts_with(p)) {
+            continue;
+        }
+        let mut known: BTreeMap<String, Value> = BTreeMap::new();
+        for (line_no, line) in std::fs::read_to_string(&file).unwrap().lines().enumerate().skip(1) {
+            let step = parse(&with_times(line));
+            let (Some(request), Some(body)) = (step.get("request"), step.at(&["response", "body"])) else { continue };
+            let Some(uid) = body.str_at(&["metadata", "uid"]) else { continue };
+            let method = request.str_at(&["method"]).unwrap_or("");
+            let path = request.str_at(&["path"]).unwrap_or("").to_string();
+            let before = known.insert(uid.to_string(), body.clone());
+            if !matches!(method, "PUT" | "PATCH") || path.contains("dryRun") {
+                if path.contains("dryRun")
+                    && let Some(before) = before
+                {
+                    known.insert(uid.to_string(), before);
+                }
+                continue;
+            }
+            let (Some(before), Some(ty)) = (before, type_of(body)) else { continue };
+            if path.contains("/scale") || path.contains("fieldManager") {
+                continue;
+            }
+            let status = path.ends_with("/status");
+            let reset: &[&[&str]] = if status { &[&["spec"]] } else { &[&["status"]] };
+            let subresource = if status { "status" } else { "" };
+            let api_version = body.str_at(&["apiVersion"]).unwrap_or("");
+            let writer = Writer { manager: "wire-test", api_version, subresource, time: Time::EPOCH, reset };
+            let mut new = body.clone();
+            new.remove_at(&["metadata", "managedFields"]);
+            let content = request.str_at(&["headers", "Content-Type"]).unwrap_or("");
+            let kind = match content {
+                "application/json-patch+json" => Some(PatchType::Json),
+                "application/merge-patch+json" => Some(PatchType::Merge),
+                "application/strategic-merge-patch+json" => Some(PatchType::StrategicMerge),
+                _ => None,
+            };
+            if let (Some(kind), Some(p)) = (kind, request.get("body"))
+                && p.get("$text").is_none()
+                && !line.contains("<cap")
+                && !line.contains("<port:")
+            {
+                let patched = patch::apply(kind, &before, p, Some(&ty)).expect("it was accepted");
+                let patched = decode(&ty, &patched).unwrap_or_else(|e| panic!("{name}:{} {e}", line_no + 1)).value;
+                let strip = |v: &Value| {
+                    let mut v = v.clone();
+                    for gone in ["managedFields", "resourceVersion", "generation"] {
+                        v.remove_at(&["metadata", gone]);
+                    }
+                    v.remove_at(&["status"]);
+                    v
+                };
+                if strip(&patched) != strip(body) {
+                    bad.push(format!("{name}:{} patch: {}", line_no + 1, difference("", &strip(body), &strip(&patched))));
+                }
+            }
+            let live = Object::from_value(before).unwrap();
+            let after = update(Some(&ty), Some(&live), Object::from_value(new).unwrap(), &writer);
+            let (have, want) = (owners(after.value()), owners(body));
+            if have == want {
+                good += 1;
+            } else {
+                bad.push(format!("{name}:{}: {method} {path} have {have:?}\n   want {want:?}", line_no + 1));
+            }
+        }
+    }
+    println!("{good} hold, {} differ\n{}", bad.len(), bad.join("\n"));
+}
