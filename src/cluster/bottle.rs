@@ -1,0 +1,340 @@
+//! A cluster with its past: the trace, snapshots, the log of inputs, branches.
+//!
+//! The past is not stored but replayed: a snapshot (a clone that shares structure) plus the inputs that came after it give
+//! every moment again, exactly. An input given while the past is shown forks a branch there.
+
+use std::rc::Rc;
+
+use base::{Digest, Time};
+use cri_api::host::HostMessage;
+use sim::{Addr, Payload};
+
+use crate::cluster::{Cluster, Observer};
+use crate::config::{Config, node};
+use crate::trace::Trace;
+
+type Text = Rc<str>;
+
+/// What a user (or a lab, or a test) does to a cluster from outside.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Input {
+    /// Something for the laptop: keys, a command, a saved buffer.
+    Laptop(Rc<HostMessage>),
+    /// Something for a node's machine: a file written by hand.
+    Machine(Text, Rc<HostMessage>),
+    PowerOff(Text),
+    PowerOn(Text),
+    /// SIGSTOP and SIGCONT, by process name.
+    Freeze(Text),
+    Thaw(Text),
+    /// SIGKILL: its container (or systemd) starts it again.
+    Kill(Text),
+    /// No packets between two processes or machines, either way; and mended again.
+    Cut(Text, Text),
+    Mend(Text, Text),
+    /// A new worker joins. The name is given by the cluster: the next free `node-N`.
+    AddNode,
+}
+
+/// An input and the moment it was given: after so many messages handled, at that time.
+#[derive(Clone, Debug, PartialEq)]
+pub struct LoggedInput {
+    pub at: Time,
+    pub events: u64,
+    pub input: Input,
+}
+
+#[derive(Clone)]
+struct Snapshot {
+    at: Time,
+    /// Inputs applied so far.
+    inputs: usize,
+    cluster: Cluster,
+}
+
+/// A line of history.
+#[derive(Clone)]
+pub struct Branch {
+    pub name: Text,
+    /// Where it left which other branch.
+    pub forked_from: Option<(usize, Time)>,
+    head: Cluster,
+    trace: Trace,
+    log: Vec<LoggedInput>,
+    snapshots: Vec<Snapshot>,
+    since_snapshot: u64,
+}
+
+/// Messages between two snapshots.
+const SNAPSHOT_EVERY: u64 = 2_000;
+/// Snapshots kept of a branch: beyond, the older half is thinned.
+const MAX_SNAPSHOTS: usize = 64;
+
+/// A cluster and everything that is known of its past.
+#[derive(Clone)]
+pub struct Bottle {
+    branches: Vec<Branch>,
+    current: usize,
+    /// The moment shown, if it isn't the head.
+    past: Option<Cluster>,
+}
+
+impl Bottle {
+    pub fn new(config: Config) -> Bottle {
+        let cluster = Cluster::new(config);
+        let trace = Trace::new(cluster.now());
+        let snapshot = Snapshot { at: cluster.now(), inputs: 0, cluster: cluster.clone() };
+        let branch = Branch {
+            name: "main".into(),
+            forked_from: None,
+            head: cluster,
+            trace,
+            log: Vec::new(),
+            snapshots: vec![snapshot],
+            since_snapshot: 0,
+        };
+        Bottle { branches: vec![branch], current: 0, past: None }
+    }
+
+    fn branch(&self) -> &Branch {
+        &self.branches[self.current]
+    }
+    fn branch_mut(&mut self) -> &mut Branch {
+        &mut self.branches[self.current]
+    }
+    pub fn branches(&self) -> &[Branch] {
+        &self.branches
+    }
+    pub fn current_branch(&self) -> usize {
+        self.current
+    }
+    /// The cluster as it is at the moment shown.
+    pub fn shown(&self) -> &Cluster {
+        self.past.as_ref().unwrap_or(&self.branch().head)
+    }
+    /// The newest state of the current branch.
+    pub fn head(&self) -> &Cluster {
+        &self.branch().head
+    }
+    /// To drive it in ways that are not logged (benches, tests). Rewinding past such a change does not see it.
+    pub fn head_mut(&mut self) -> &mut Cluster {
+        &mut self.branch_mut().head
+    }
+    pub fn is_past(&self) -> bool {
+        self.past.is_some()
+    }
+    pub fn trace(&self) -> &Trace {
+        &self.branch().trace
+    }
+    pub fn trace_mut(&mut self) -> &mut Trace {
+        &mut self.branch_mut().trace
+    }
+    pub fn log(&self) -> &[LoggedInput] {
+        &self.branch().log
+    }
+    /// When the history of the current branch begins.
+    pub fn start(&self) -> Time {
+        self.branch().snapshots.first().map_or(Time::EPOCH, |s| s.at)
+    }
+
+    /// Handles one message at the head.
+    pub fn step(&mut self) -> bool {
+        let branch = self.branch_mut();
+        let stepped = branch.head.step(&mut branch.trace).is_some();
+        branch.handled(1);
+        stepped
+    }
+
+    /// Runs the head until `time`, but handles at most `budget` messages. True: it got there.
+    pub fn run_until(&mut self, time: Time, budget: u64) -> bool {
+        let branch = self.branch_mut();
+        let mut handled = 0;
+        while branch.head.queue.peek().is_some_and(|at| at <= time) {
+            if handled == budget {
+                branch.handled(handled);
+                return false;
+            }
+            branch.head.step(&mut branch.trace);
+            handled += 1;
+        }
+        branch.head.queue.advance_to(time);
+        branch.handled(handled);
+        true
+    }
+
+    /// Does something to the cluster. In the past this forks a branch there first. Returns the number of the message it became.
+    pub fn input(&mut self, input: Input) -> sim::MsgId {
+        if self.past.is_some() {
+            self.fork(None);
+        }
+        let branch = self.branch_mut();
+        let logged = LoggedInput { at: branch.head.now(), events: branch.head.events, input };
+        let id = branch.head.queue.next_id();
+        apply(&mut branch.head, &logged.input, &mut branch.trace);
+        branch.log.push(logged);
+        id
+    }
+
+    /// Shows the cluster as it was at `time` of the current branch. At or after the head: the head.
+    pub fn seek(&mut self, time: Time) {
+        self.past = (time < self.head().now()).then(|| self.branch().at(time));
+    }
+    pub fn seek_head(&mut self) {
+        self.past = None;
+    }
+
+    /// Makes the moment shown the head of a new branch. At the head already: nothing happens.
+    pub fn fork(&mut self, name: Option<&str>) {
+        let Some(past) = self.past.take() else { return };
+        let from = self.branch();
+        let at = past.now();
+        let log: Vec<LoggedInput> = from.log.iter().filter(|i| i.at <= at && i.events <= past.events).cloned().collect();
+        let mut trace = from.trace.clone();
+        trace.truncate(at);
+        let mut snapshots: Vec<Snapshot> = from.snapshots.iter().filter(|s| s.at <= at).cloned().collect();
+        snapshots.push(Snapshot { at, inputs: log.len(), cluster: past.clone() });
+        let name = name.map_or_else(|| format!("fork {}", self.branches.len()), str::to_string).into();
+        let forked_from = Some((self.current, at));
+        self.branches.push(Branch { name, forked_from, head: past, trace, log, snapshots, since_snapshot: 0 });
+        self.current = self.branches.len() - 1;
+    }
+
+    pub fn switch(&mut self, branch: usize) {
+        if branch < self.branches.len() {
+            self.current = branch;
+            self.past = None;
+        }
+    }
+
+    /// Replays the whole of the current branch from its beginning and compares: a hash, and whether it met the head again.
+    pub fn verify(&self) -> (u64, bool) {
+        let branch = self.branch();
+        let Some(first) = branch.snapshots.first() else { return (0, false) };
+        let mut cluster = first.cluster.clone();
+        branch.replay(&mut cluster, first.inputs, branch.head.now(), Some(branch.head.events), &mut ());
+        (cluster.digest(), cluster.digest() == branch.head.digest())
+    }
+
+    /// A hash of the head and of the inputs that led to it.
+    pub fn digest(&self) -> u64 {
+        let mut digest = Digest::new();
+        digest.write_u64(self.head().digest());
+        digest.write_u64(self.log().len() as u64);
+        digest.finish()
+    }
+}
+
+impl Branch {
+    pub fn head_time(&self) -> Time {
+        self.head.now()
+    }
+
+    fn handled(&mut self, n: u64) {
+        self.since_snapshot += n;
+        if self.since_snapshot < SNAPSHOT_EVERY {
+            return;
+        }
+        self.since_snapshot = 0;
+        if self.snapshots.len() >= MAX_SNAPSHOTS {
+            // Every second one of the older half goes: what is long past takes a little longer to come back.
+            let half = self.snapshots.len() / 2;
+            let mut i = 0;
+            self.snapshots.retain(|_| {
+                i += 1;
+                i == 1 || i > half || i % 2 == 1
+            });
+        }
+        self.snapshots.push(Snapshot { at: self.head.now(), inputs: self.log.len(), cluster: self.head.clone() });
+    }
+
+    /// The cluster as it was at `time`.
+    fn at(&self, time: Time) -> Cluster {
+        let i = self.snapshots.partition_point(|s| s.at <= time).saturating_sub(1);
+        let snapshot = &self.snapshots[i];
+        let mut cluster = snapshot.cluster.clone();
+        self.replay(&mut cluster, snapshot.inputs, time, None, &mut ());
+        cluster
+    }
+
+    /// Brings `cluster` (with `inputs` of the log applied) to `time`; with `events`, to exactly that count of messages.
+    fn replay(&self, cluster: &mut Cluster, inputs: usize, time: Time, events: Option<u64>, observer: &mut impl Observer) {
+        for logged in &self.log[inputs..] {
+            if logged.at > time {
+                break;
+            }
+            while cluster.events < logged.events && cluster.step(observer).is_some() {}
+            cluster.queue.advance_to(logged.at);
+            apply(cluster, &logged.input, observer);
+        }
+        match events {
+            Some(events) => {
+                while cluster.events < events && cluster.step(observer).is_some() {}
+                cluster.queue.advance_to(time);
+            }
+            None => {
+                cluster.run_until(time, observer);
+            }
+        }
+        cluster.take_page_messages();
+    }
+}
+
+/// Carries out an input.
+fn apply(cluster: &mut Cluster, input: &Input, observer: &mut impl Observer) {
+    match input {
+        Input::Laptop(message) => {
+            let laptop = cluster.laptop;
+            cluster.inject(laptop, Payload::Host(message.clone()), observer);
+        }
+        Input::Machine(node, message) => {
+            if let Some(runtime) = cluster.nodes.get(node).and_then(|n| n.runtime) {
+                cluster.inject(runtime, Payload::Host(message.clone()), observer);
+            }
+        }
+        Input::PowerOff(node) => cluster.power_off(node, observer),
+        Input::PowerOn(node) => cluster.power_on(node, observer),
+        Input::Freeze(name) => each(cluster, name, |c, addr| c.queue.freeze(addr)),
+        Input::Thaw(name) => each(cluster, name, |c, addr| c.queue.thaw(addr)),
+        Input::Kill(name) => {
+            if let Some(addr) = cluster.addr(name) {
+                cluster.component_crashed(addr, 137, observer);
+            }
+        }
+        Input::Cut(a, b) => links(cluster, a, b, |c, link| {
+            c.queue.faults.cut.insert(link);
+        }),
+        Input::Mend(a, b) => links(cluster, a, b, |c, link| {
+            c.queue.faults.cut.remove(&link);
+        }),
+        Input::AddNode => {
+            let taken = |n: &u32| cluster.nodes.contains_key(&*format!("node-{n}"));
+            let n = (1..).find(|n| !taken(n)).expect("there are more numbers than nodes");
+            let name = format!("node-{n}");
+            cluster.place_node(&node(cluster.nodes.len() as u32, &name, false));
+            cluster.power_on(&name, observer);
+        }
+    }
+}
+
+/// The processes of a name: one process, or all of a machine.
+fn addresses(cluster: &Cluster, name: &str) -> Vec<Addr> {
+    match cluster.addr(name) {
+        Some(addr) => vec![addr],
+        None => cluster.procs().filter(|(_, p)| &*p.machine == name).map(|(a, _)| a).collect(),
+    }
+}
+
+fn each(cluster: &mut Cluster, name: &str, f: impl Fn(&mut Cluster, Addr)) {
+    for addr in addresses(cluster, name) {
+        f(cluster, addr);
+    }
+}
+
+fn links(cluster: &mut Cluster, a: &str, b: &str, f: impl Fn(&mut Cluster, (Addr, Addr))) {
+    for x in addresses(cluster, a) {
+        for y in addresses(cluster, b) {
+            f(cluster, (x, y));
+            f(cluster, (y, x));
+        }
+    }
+}

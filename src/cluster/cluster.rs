@@ -1,0 +1,339 @@
+//! The cluster: processes, the messages under way between them, and the world around them (the nodes' network, the page).
+//!
+//! `Cluster` is a value: a clone costs a few reference counts and goes on exactly as the original does with the same inputs.
+
+use std::net::IpAddr;
+use std::rc::Rc;
+
+use apimachinery::{Response, ResponseBody, Verb};
+use base::{Digest, Map, Set, Time, Vector};
+use cri_api::host::HostMessage;
+use cri_api::packet::{Packet, PacketBody};
+use sim::{Addr, Delivery, Message, MsgId, Outbox, Outgoing, Payload, Queue, transport_error};
+
+use crate::config::Config;
+use crate::process::{Proc, Process};
+
+type Text = Rc<str>;
+
+/// A machine and the processes that belong to it.
+#[derive(Clone, Debug)]
+pub struct Node {
+    pub config: Rc<crate::config::NodeConfig>,
+    /// Its machine (runtime, kernel, shell); `None` for hollow nodes.
+    pub runtime: Option<Addr>,
+    pub kubelet: Addr,
+    pub powered: bool,
+}
+
+/// Who is told of each message that sets out. The trace is one; tests and benches count.
+pub trait Observer {
+    fn sent(&mut self, message: &Message, arrives: Time);
+}
+
+impl Observer for () {
+    fn sent(&mut self, _: &Message, _: Time) {}
+}
+
+impl Observer for crate::trace::Trace {
+    fn sent(&mut self, message: &Message, arrives: Time) {
+        self.record(message, arrives);
+    }
+}
+
+/// A whole cluster with the user's laptop.
+#[derive(Clone)]
+pub struct Cluster {
+    pub config: Rc<Config>,
+    pub queue: Queue,
+    pub(crate) procs: Vector<Rc<Proc>>,
+    pub(crate) by_name: Map<Text, Addr>,
+    /// Container → its component.
+    pub(crate) components: Map<Text, Addr>,
+    pub nodes: Map<Text, Node>,
+    /// Who has an address on the nodes' network.
+    pub(crate) ips: Map<IpAddr, Addr>,
+    /// Machines without power: nothing reaches them, nothing is said.
+    pub(crate) dark: Set<Addr>,
+    /// Open watches: (server, client). Both ends hear when the other is gone.
+    pub(crate) links: Set<(Addr, Addr)>,
+    pub laptop: Addr,
+    pub apiserver: Addr,
+    pub etcd: Addr,
+    /// Deliveries handled since the beginning: inputs are logged at a count.
+    pub events: u64,
+    /// What is for the page, until it is taken.
+    pub(crate) to_page: Vec<HostMessage>,
+}
+
+impl Cluster {
+    /// A process by name.
+    pub fn addr(&self, name: &str) -> Option<Addr> {
+        self.by_name.get(name).copied()
+    }
+    pub fn proc(&self, addr: Addr) -> Option<&Proc> {
+        self.procs.get((addr.0 as usize).checked_sub(1)?).map(|p| &**p)
+    }
+    /// The name of a process; `you` for the outside.
+    pub fn name(&self, addr: Addr) -> Text {
+        self.proc(addr).map_or_else(|| "outside".into(), |p| p.name.clone())
+    }
+    pub fn procs(&self) -> impl Iterator<Item = (Addr, &Proc)> {
+        self.procs.iter().enumerate().map(|(i, p)| (Addr(i as u32 + 1), &**p))
+    }
+    pub fn now(&self) -> Time {
+        self.queue.now()
+    }
+
+    pub(crate) fn add_proc(&mut self, name: &str, machine: &str, process: Process) -> Addr {
+        if let Some(addr) = self.by_name.get(name).copied() {
+            self.with_proc(addr, |p| p.process = process);
+            return addr;
+        }
+        let proc = Proc { name: name.into(), machine: machine.into(), container: None, process };
+        self.procs.push_back(Rc::new(proc));
+        let addr = Addr(self.procs.len() as u32);
+        self.by_name.insert(name.into(), addr);
+        addr
+    }
+
+    pub(crate) fn with_proc(&mut self, addr: Addr, change: impl FnOnce(&mut Proc)) {
+        if let Some(proc) = (addr.0 as usize).checked_sub(1).and_then(|i| self.procs.get_mut(i)) {
+            change(Rc::make_mut(proc));
+        }
+    }
+
+    /// Handles the next message under way. `None`: nothing is under way (which can't last: there are always timers).
+    pub fn step(&mut self, observer: &mut impl Observer) -> Option<Delivery> {
+        let delivery = self.queue.pop()?;
+        self.events += 1;
+        self.deliver(delivery.message.clone(), observer);
+        Some(delivery)
+    }
+
+    /// Runs until `time`; then the clock stands there. Returns the number of messages handled.
+    pub fn run_until(&mut self, time: Time, observer: &mut impl Observer) -> u64 {
+        let before = self.events;
+        while self.queue.peek().is_some_and(|at| at <= time) {
+            self.step(observer);
+        }
+        self.queue.advance_to(time);
+        self.events - before
+    }
+
+    fn deliver(&mut self, message: Message, observer: &mut impl Observer) {
+        let now = self.queue.now();
+        let (to, from) = (message.to, message.from);
+        if self.dark.contains(&to) {
+            return;
+        }
+        if let Payload::ApiRequest { id, request } = &message.payload {
+            if !self.proc(to).is_some_and(Proc::is_running) {
+                return self.refuse_connection(&message, *id, observer);
+            }
+            if request.verb == Verb::Watch {
+                self.links.insert((to, from));
+            }
+            if !request.path.is_empty() && self.answers_health(to) {
+                return self.answer_health(&message, *id, observer);
+            }
+        }
+        let mut out = Outbox::new(to, message.id, now);
+        let mut ended = false;
+        if let Some(proc) = (to.0 as usize).checked_sub(1).and_then(|i| self.procs.get_mut(i)) {
+            let proc = Rc::make_mut(proc);
+            proc.process.handle(now, message, &mut out);
+            ended = proc.process.has_ended();
+        }
+        self.dispatch(out, observer);
+        if ended {
+            self.component_crashed(to, 1, observer);
+        }
+    }
+
+    /// Sends what a handler left, carrying out what is meant for the world.
+    fn dispatch(&mut self, mut out: Outbox, observer: &mut impl Observer) {
+        let (me, handling, now) = (out.me, out.handling, out.now);
+        let world = |o: &Outgoing| o.to == Addr::OUTSIDE;
+        let outgoing = out.take();
+        if !outgoing.iter().any(world) {
+            out.put_back(outgoing);
+            self.send(out, observer);
+            return;
+        }
+        for o in outgoing {
+            if !world(&o) {
+                out.put_back(vec![o]);
+                continue;
+            }
+            match o.payload {
+                Payload::Packet(packet) => self.switch(me, packet, o.cause, &mut out),
+                Payload::Host(message) => {
+                    // What was said before goes first.
+                    let said = std::mem::replace(&mut out, Outbox::new(me, handling, now));
+                    self.send(said, observer);
+                    self.world(me, handling, &message, observer);
+                }
+                _ => {}
+            }
+        }
+        self.send(out, observer);
+    }
+
+    fn send(&mut self, mut out: Outbox, observer: &mut impl Observer) {
+        if !self.dark.is_empty() {
+            let me = out.me;
+            let kept = out.take().into_iter().filter(|o| o.to == me || !self.dark.contains(&o.to)).collect();
+            out.put_back(kept);
+        }
+        self.queue.dispatch(out, |message, at| observer.sent(message, at));
+    }
+
+    /// The nodes' network: hands a packet to the machine that has the next hop's address.
+    fn switch(&self, me: Addr, packet: Rc<Packet>, cause: Option<MsgId>, out: &mut Outbox) {
+        let to = self.ips.get(&packet.next_hop).copied();
+        let outgoing = match to {
+            Some(to) => Outgoing { to, payload: Payload::Packet(packet), delay: base::Duration::ZERO, cause },
+            None if matches!(packet.body, PacketBody::Reset(_)) => return,
+            None => {
+                let back = Packet {
+                    src: packet.dst,
+                    dst: packet.src,
+                    body: PacketBody::Reset(cri_api::Errno::EHOSTUNREACH),
+                    next_hop: packet.src.0,
+                    hops: packet.hops.clone(),
+                };
+                Outgoing { to: me, payload: Payload::Packet(Rc::new(back)), delay: base::Duration::from_secs(3), cause }
+            }
+        };
+        out.put_back(vec![outgoing]);
+    }
+
+    fn world(&mut self, from: Addr, handling: MsgId, message: &HostMessage, observer: &mut impl Observer) {
+        match message {
+            HostMessage::StartComponent(spec) => self.start_component(from, handling, spec, observer),
+            HostMessage::StopComponent { container } => {
+                if let Some(addr) = self.components.remove(container) {
+                    self.stop_process(addr, observer);
+                }
+            }
+            other => self.to_page.push(other.clone()),
+        }
+    }
+
+    /// Ends a process: its memory is gone (etcd's data directory is not), and who talked to it hears of it.
+    pub(crate) fn stop_process(&mut self, addr: Addr, observer: &mut impl Observer) {
+        let keeps_disk = self.proc(addr).is_some_and(|p| matches!(p.process, Process::Etcd(_)));
+        if !keeps_disk {
+            self.with_proc(addr, |p| p.process = Process::Stopped);
+        } else {
+            self.dark.insert(addr);
+        }
+        self.queue.forget(addr);
+        let peers: Vec<Addr> = self.links.iter().filter(|(s, c)| *s == addr || *c == addr).map(|(s, c)| if *s == addr { *c } else { *s }).collect();
+        self.links = self.links.iter().filter(|(s, c)| *s != addr && *c != addr).copied().collect();
+        for peer in peers {
+            self.queue.inject(addr, peer, Payload::PeerGone { peer: addr }, |m, at| observer.sent(m, at));
+        }
+    }
+
+    /// A component ended by itself: its runtime hears the exit code.
+    pub(crate) fn component_crashed(&mut self, addr: Addr, code: i32, observer: &mut impl Observer) {
+        let Some(proc) = self.proc(addr) else { return };
+        let (container, machine) = (proc.container.clone(), proc.machine.clone());
+        self.stop_process(addr, observer);
+        let runtime = self.nodes.get(&machine).and_then(|n| n.runtime);
+        if let (Some(container), Some(runtime)) = (container, runtime) {
+            self.components.remove(&container);
+            let exited = Payload::Host(Rc::new(HostMessage::ComponentExited { container, code }));
+            self.queue.inject(addr, runtime, exited, |m, at| observer.sent(m, at));
+        } else {
+            // Not in a container: whoever supervises it starts it again.
+            self.restart_bare(addr, observer);
+        }
+    }
+
+    fn refuse_connection(&mut self, message: &Message, id: u64, observer: &mut impl Observer) {
+        let port = if message.to == self.apiserver { 6443 } else { 10250 };
+        let ip = self.ip_of(message.to).map_or_else(|| "127.0.0.1".to_string(), |ip| ip.to_string());
+        let response = transport_error(&format!("dial tcp {ip}:{port}: connect: connection refused"));
+        let mut out = Outbox::new(message.to, message.id, self.queue.now());
+        out.respond(message.from, id, response);
+        self.send(out, observer);
+    }
+
+    /// The address of the machine that a process runs on.
+    pub fn ip_of(&self, addr: Addr) -> Option<IpAddr> {
+        let machine = &self.proc(addr)?.machine;
+        self.nodes.get(machine).map(|n| n.config.ip)
+    }
+
+    /// Whether a process answers health checks only by being there (the others have handlers of their own).
+    fn answers_health(&self, addr: Addr) -> bool {
+        self.proc(addr).is_some_and(|p| matches!(p.process, Process::Etcd(_) | Process::ControllerManager(_) | Process::Scheduler(_)))
+    }
+
+    fn answer_health(&mut self, message: &Message, id: u64, observer: &mut impl Observer) {
+        let body = ResponseBody::Text("text/plain; charset=utf-8".into(), "ok".into());
+        let mut out = Outbox::new(message.to, message.id, self.queue.now());
+        out.respond(message.from, id, Response { code: 200, warnings: Vec::new(), body });
+        self.send(out, observer);
+    }
+
+    /// Sends a message from outside of any handler.
+    pub fn inject(&mut self, to: Addr, payload: Payload, observer: &mut impl Observer) -> MsgId {
+        self.queue.inject(Addr::OUTSIDE, to, payload, |m, at| observer.sent(m, at))
+    }
+
+    /// What has come for the page since the last call.
+    pub fn take_page_messages(&mut self) -> Vec<HostMessage> {
+        std::mem::take(&mut self.to_page)
+    }
+
+    /// Observes kube-apiserver (its memory, off the record).
+    pub fn api(&self) -> Option<&kube_apiserver::ApiServer> {
+        match &self.proc(self.apiserver)?.process {
+            Process::ApiServer(p) => Some(p),
+            _ => None,
+        }
+    }
+    pub fn etcd_member(&self) -> Option<&etcd::Member> {
+        match &self.proc(self.etcd)?.process {
+            Process::Etcd(p) => Some(p),
+            _ => None,
+        }
+    }
+    pub fn scheduler(&self) -> Option<&kube_scheduler::Scheduler> {
+        self.procs.iter().find_map(|p| if let Process::Scheduler(s) = &p.process { Some(s) } else { None })
+    }
+    pub fn controller_manager(&self) -> Option<&kube_controller_manager::KubeControllerManager> {
+        self.procs.iter().find_map(|p| if let Process::ControllerManager(c) = &p.process { Some(c) } else { None })
+    }
+    /// The machine of a node (or `laptop`).
+    pub fn machine(&self, name: &str) -> Option<&container_runtime::Runtime> {
+        let addr = self.nodes.get(name).and_then(|n| n.runtime).or_else(|| (name == "laptop").then_some(self.laptop))?;
+        match &self.proc(addr)?.process {
+            Process::Machine(m) => Some(m),
+            _ => None,
+        }
+    }
+    pub fn kubelet(&self, node: &str) -> Option<&kubelet::Kubelet> {
+        match &self.proc(self.nodes.get(node)?.kubelet)?.process {
+            Process::Kubelet(k) => Some(k),
+            _ => None,
+        }
+    }
+
+    /// A hash of the state: etcd's transactions, what is under way, and which processes run. The same inputs give the same one.
+    pub fn digest(&self) -> u64 {
+        let mut digest = Digest::new();
+        digest.write_u64(self.etcd_member().map_or(0, etcd::Member::digest));
+        digest.write_u64(self.queue.digest());
+        digest.write_u64(self.events);
+        for proc in &self.procs {
+            digest.write(proc.name.as_bytes());
+            digest.write_u64(u64::from(proc.is_running()));
+        }
+        digest.finish()
+    }
+}

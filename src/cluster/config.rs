@@ -1,0 +1,201 @@
+//! What a cluster is made from: nodes and their sizes, address ranges, flags, epoch, seed; by name or from YAML.
+
+use std::net::{IpAddr, Ipv4Addr};
+use std::rc::Rc;
+
+use apimachinery::{Value, yaml};
+use base::{Seed, Time};
+
+type Text = Rc<str>;
+
+/// A machine of the cluster.
+#[derive(Clone, Debug, PartialEq)]
+pub struct NodeConfig {
+    pub name: Text,
+    pub ip: IpAddr,
+    pub control_plane: bool,
+    /// Millicores.
+    pub cpu_milli: i64,
+    /// Bytes.
+    pub memory: i64,
+    pub pods: i64,
+    /// A simulated node without containers: its pods are Running at once.
+    pub hollow: bool,
+    pub labels: Vec<(Text, Text)>,
+}
+
+/// A cluster's configuration.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Config {
+    pub name: Text,
+    pub seed: u64,
+    pub epoch: Time,
+    pub nodes: Vec<NodeConfig>,
+    pub pod_cidr: Text,
+    pub service_cidr: Text,
+    /// Prefix length of a node's pod range.
+    pub node_cidr_mask: u32,
+    /// kubeadm's add-ons: CoreDNS, kube-proxy, the CNI agent.
+    pub addons: bool,
+    /// The control plane runs as static pods of a kubelet; else its components simply run (as `wire` and `recorded` have it).
+    pub static_pods: bool,
+    /// Whether controllers, scheduler and kubelets run.
+    pub controllers: bool,
+    /// Client-side rate limits of controllers: requests per second and burst; 0: none.
+    pub kube_api_qps: u32,
+    pub kube_api_burst: u32,
+    /// Images are on the nodes already.
+    pub images_present: bool,
+}
+
+const GI: i64 = 1 << 30;
+
+/// The names that [`Config::named`] knows.
+pub const NAMES: [&str; 4] = ["demo", "recorded", "wire", "kubelet"];
+
+impl Config {
+    fn base(name: &str) -> Config {
+        Config {
+            name: name.into(),
+            seed: 1,
+            epoch: Time::from_civil(2026, 1, 1, 0, 0, 0),
+            nodes: Vec::new(),
+            pod_cidr: "10.244.0.0/16".into(),
+            service_cidr: "10.96.0.0/12".into(),
+            node_cidr_mask: 24,
+            addons: true,
+            static_pods: true,
+            controllers: true,
+            kube_api_qps: 20,
+            kube_api_burst: 30,
+            images_present: false,
+        }
+    }
+
+    /// A built-in configuration.
+    pub fn named(name: &str) -> Option<Config> {
+        let base = Config::base(name);
+        Some(match name {
+            // The page's: one control-plane node, two workers.
+            "demo" => Config { nodes: vec![node(0, "cp-1", true), node(1, "node-1", false), node(2, "node-2", false)], ..base },
+            // That of the recorded scenarios: hollow nodes, no add-ons.
+            "recorded" => Config {
+                nodes: (1..=3).map(|n| NodeConfig { hollow: true, memory: 8 * GI, ..node(n, &format!("node-{n}"), false) }).collect(),
+                addons: false,
+                static_pods: false,
+                ..base
+            },
+            "wire" => Config { addons: false, static_pods: false, ..base },
+            // That of the recorded kubelet: one node of 2 CPUs.
+            "kubelet" => Config {
+                nodes: vec![NodeConfig { cpu_milli: 2000, ..node(0, "node-1", false) }],
+                addons: false,
+                static_pods: false,
+                images_present: true,
+                ..base
+            },
+            _ => return None,
+        })
+    }
+
+    /// Hollow nodes for benches: a range large enough, no client-side limits.
+    pub fn hollow(nodes: u32) -> Config {
+        let base = Config::base("hollow");
+        let list = (1..=nodes).map(|n| NodeConfig { hollow: true, cpu_milli: 32_000, memory: 256 * GI, ..node(n, &format!("node-{n}"), false) });
+        Config { nodes: list.collect(), pod_cidr: "10.0.0.0/11".into(), service_cidr: "10.96.0.0/12".into(), addons: false, static_pods: false, kube_api_qps: 0, ..base }
+    }
+
+    /// From YAML: the members of [`Config`] in camelCase; `base` names a built-in one to start from.
+    ///
+    /// # Errors
+    /// One sentence for the first mistake.
+    pub fn from_yaml(text: &str) -> Result<Config, String> {
+        let documents = yaml::parse_all(text).map_err(|e| e.to_string())?;
+        let [(_, document)] = documents.as_slice() else { return Err("a cluster configuration is one YAML document".into()) };
+        from_value(&document.value)
+    }
+}
+
+fn from_value(value: &Value) -> Result<Config, String> {
+    let fields = value.as_map().ok_or("a cluster configuration is a map")?;
+    let base = value.str_at(&["base"]).unwrap_or("demo");
+    let mut config = Config::named(base).ok_or_else(|| format!("base: unknown configuration {base:?} (there are {})", NAMES.join(", ")))?;
+    for (name, v) in fields {
+        let text = || v.as_str().map(Text::from).ok_or_else(|| format!("{name}: must be a string"));
+        let flag = || v.as_bool().ok_or_else(|| format!("{name}: must be true or false"));
+        let number = || v.as_i64().filter(|n| *n >= 0).ok_or_else(|| format!("{name}: must be a number"));
+        match &**name {
+            "base" => {}
+            "name" => config.name = text()?,
+            "seed" => config.seed = number()? as u64,
+            "epoch" => config.epoch = Time::parse(&text()?).ok_or("epoch: must be a time like 2026-01-01T00:00:00Z")?,
+            "podCIDR" => config.pod_cidr = text()?,
+            "serviceCIDR" => config.service_cidr = text()?,
+            "nodeCIDRMaskSize" => config.node_cidr_mask = number()? as u32,
+            "addons" => config.addons = flag()?,
+            "staticPods" => config.static_pods = flag()?,
+            "controllers" => config.controllers = flag()?,
+            "kubeAPIQPS" => config.kube_api_qps = number()? as u32,
+            "kubeAPIBurst" => config.kube_api_burst = number()? as u32,
+            "imagesPresent" => config.images_present = flag()?,
+            "workers" => {
+                let n = number()?;
+                if n > 5000 {
+                    return Err("workers: at most 5000".into());
+                }
+                config.nodes.retain(|n| n.control_plane);
+                config.nodes.extend((1..=n as u32).map(|n| node(n, &format!("node-{n}"), false)));
+            }
+            "nodes" => config.nodes = v.items().iter().enumerate().map(|(i, n)| node_from(i, n)).collect::<Result<_, _>>()?,
+            other => return Err(format!("unknown field {other:?}")),
+        }
+    }
+    Ok(config)
+}
+
+fn node_from(i: usize, value: &Value) -> Result<NodeConfig, String> {
+    let name = value.str_at(&["name"]).ok_or_else(|| format!("nodes[{i}].name: Required value"))?;
+    let mut config = node(i as u32, name, false);
+    for (field, v) in value.as_map().into_iter().flatten() {
+        let quantity = || {
+            let text = v.as_str().map(str::to_string).or_else(|| v.as_i64().map(|n| n.to_string())).unwrap_or_default();
+            apimachinery::quantity::Quantity::parse(&text).map_err(|e| format!("nodes[{i}].{field}: {e:?}"))
+        };
+        match &**field {
+            "name" => {}
+            "controlPlane" => config.control_plane = v.as_bool() == Some(true),
+            "hollow" => config.hollow = v.as_bool() == Some(true),
+            "cpu" => config.cpu_milli = quantity()?.milli_value(),
+            "memory" => config.memory = quantity()?.value(),
+            "pods" => config.pods = v.as_i64().unwrap_or(110),
+            "ip" => config.ip = v.as_str().and_then(|s| s.parse().ok()).ok_or_else(|| format!("nodes[{i}].ip: must be an address"))?,
+            "labels" => {
+                let labels = v.as_map().into_iter().flatten();
+                config.labels = labels.map(|(k, v)| (k.clone(), v.as_str().unwrap_or("").into())).collect();
+            }
+            other => return Err(format!("nodes[{i}]: unknown field {other:?}")),
+        }
+    }
+    Ok(config)
+}
+
+/// The `n`-th machine: 172.18.0.2 and up (past 250 in the following networks of the /16).
+pub fn node(n: u32, name: &str, control_plane: bool) -> NodeConfig {
+    let ip = Ipv4Addr::from(u32::from(Ipv4Addr::new(172, 18, 0, 2)) + n);
+    NodeConfig {
+        name: name.into(),
+        ip: ip.into(),
+        control_plane,
+        cpu_milli: 4000,
+        memory: 8 * GI,
+        pods: 110,
+        hollow: false,
+        labels: Vec::new(),
+    }
+}
+
+impl Config {
+    pub fn seed(&self) -> Seed {
+        Seed(self.seed)
+    }
+}

@@ -1,0 +1,332 @@
+//! curl, as far as people use it inside clusters: GET, HEAD, POST with data and headers, `-i -I -s -S -f -o -w -v -k -L -m`.
+//! Other options are refused by name. `https` is spoken in clear, because TLS is not modelled.
+
+use cri_api::machine::Sys;
+use cri_api::program::Fd;
+use cri_api::{Errno, Poll, Program};
+
+use super::resolve::Resolve;
+
+#[derive(Clone, Default)]
+struct Options {
+    url: String,
+    method: Option<String>,
+    headers: Vec<String>,
+    data: Option<String>,
+    include: bool,
+    head: bool,
+    silent: bool,
+    show_error: bool,
+    fail: bool,
+    verbose: bool,
+    output: Option<String>,
+    write_out: Option<String>,
+    /// Seconds.
+    max_time: Option<f64>,
+}
+
+#[derive(Clone)]
+enum State {
+    Start,
+    Resolving(Box<Resolve>),
+    Connecting(Fd),
+    Sending(Fd, usize),
+    Reading(Fd),
+}
+
+/// A curl process.
+#[derive(Clone)]
+pub struct Curl {
+    options: Options,
+    host: String,
+    port: u16,
+    path: String,
+    state: State,
+    request: String,
+    received: Vec<u8>,
+}
+
+pub fn start(_name: &str) -> Box<dyn Program> {
+    Box::new(Curl {
+        options: Options::default(),
+        host: String::new(),
+        port: 80,
+        path: "/".into(),
+        state: State::Start,
+        request: String::new(),
+        received: Vec::new(),
+    })
+}
+
+impl Program for Curl {
+    fn poll(&mut self, sys: &mut Sys<'_>) -> Poll {
+        match self.run(sys) {
+            Ok(code) => Poll::Exit(code),
+            Err(Errno::EAGAIN) => match self.deadline_passed(sys) {
+                Some(code) => Poll::Exit(code),
+                None => Poll::Pending,
+            },
+            Err(_) => Poll::Exit(56),
+        }
+    }
+}
+
+impl Curl {
+    fn run(&mut self, sys: &mut Sys<'_>) -> Result<i32, Errno> {
+        loop {
+            match &mut self.state {
+                State::Start => {
+                    if let Some(code) = self.begin(sys) {
+                        return Ok(code);
+                    }
+                }
+                State::Resolving(resolve) => {
+                    let Some(ip) = resolve.poll(sys)? else {
+                        let text = format!("(6) Could not resolve host: {}", self.host);
+                        return Ok(self.fail(sys, 6, &text));
+                    };
+                    let fd = sys.connect(ip, self.port)?;
+                    self.state = State::Connecting(fd);
+                }
+                State::Connecting(fd) => {
+                    let fd = *fd;
+                    match sys.connection(fd) {
+                        Ok(()) => {
+                            self.request = self.request_text();
+                            self.state = State::Sending(fd, 0);
+                        }
+                        Err(Errno::EAGAIN) => return Err(Errno::EAGAIN),
+                        Err(e) => {
+                            let why = if e == Errno::ECONNREFUSED { "Could not connect to server" } else { e.text() };
+                            let text = format!("(7) Failed to connect to {} port {} after 0 ms: {why}", self.host, self.port);
+                            return Ok(self.fail(sys, 7, &text));
+                        }
+                    }
+                }
+                State::Sending(fd, sent) => {
+                    let (fd, at) = (*fd, *sent);
+                    if at == self.request.len() {
+                        self.state = State::Reading(fd);
+                        continue;
+                    }
+                    let n = sys.write(fd, &self.request.as_bytes()[at..])?;
+                    self.state = State::Sending(fd, at + n);
+                }
+                State::Reading(fd) => {
+                    let fd = *fd;
+                    match sys.read(fd, 64 * 1024) {
+                        Ok(bytes) if bytes.is_empty() => return Ok(self.finish(sys)),
+                        Ok(bytes) => {
+                            self.received.extend_from_slice(&bytes);
+                            if complete(&self.received, self.options.head) {
+                                return Ok(self.finish(sys));
+                            }
+                        }
+                        Err(Errno::EAGAIN) => return Err(Errno::EAGAIN),
+                        Err(_) if self.received.is_empty() => {
+                            return Ok(self.fail(sys, 56, "(56) Recv failure: Connection reset by peer"));
+                        }
+                        Err(_) => return Ok(self.finish(sys)),
+                    }
+                }
+            }
+        }
+    }
+
+    /// Reads the command line. A code: it is over.
+    fn begin(&mut self, sys: &mut Sys<'_>) -> Option<i32> {
+        let argv: Vec<String> = sys.argv().iter().skip(1).map(|a| a.to_string()).collect();
+        match parse(&argv) {
+            Ok(options) => self.options = options,
+            Err(text) => {
+                say(sys, &format!("curl: {text}\ncurl: try 'curl --help' for more information\n"));
+                return Some(2);
+            }
+        }
+        let url = self.options.url.clone();
+        let (https, rest) = match url.split_once("://") {
+            Some(("http", rest)) => (false, rest),
+            Some(("https", rest)) => (true, rest),
+            Some((scheme, _)) => {
+                let text = format!("(1) Protocol \"{scheme}\" not supported");
+                return Some(self.fail(sys, 1, &text));
+            }
+            None => (false, &*url),
+        };
+        let (authority, path) = rest.find('/').map_or((rest, "/"), |i| rest.split_at(i));
+        let (host, port) = authority.rsplit_once(':').map_or((authority, None), |(h, p)| (h, p.parse().ok()));
+        self.port = port.unwrap_or(if https { 443 } else { 80 });
+        (self.host, self.path) = (host.to_string(), path.to_string());
+        if let Some(seconds) = self.options.max_time {
+            let until = sys.now() + base::Duration::from_secs_f64(seconds);
+            sys.sleep_until(until);
+            self.options.max_time = Some(until.0 as f64);
+        }
+        self.state = State::Resolving(Box::new(Resolve::new(&self.host.clone(), sys)));
+        None
+    }
+
+    fn deadline_passed(&mut self, sys: &mut Sys<'_>) -> Option<i32> {
+        let until = base::Time(self.options.max_time? as i64);
+        let text = "(28) Connection timed out after the given time";
+        sys.sleep_until(until).then(|| self.fail(sys, 28, text))
+    }
+
+    fn request_text(&self) -> String {
+        let o = &self.options;
+        let method = o.method.clone().unwrap_or_else(|| {
+            let default = if o.head { "HEAD" } else if o.data.is_some() { "POST" } else { "GET" };
+            default.into()
+        });
+        let host = if matches!(self.port, 80 | 443) { self.host.clone() } else { format!("{}:{}", self.host, self.port) };
+        let mut text = format!("{method} {} HTTP/1.1\r\n", self.path);
+        let has = |name: &str| o.headers.iter().any(|h| h.to_ascii_lowercase().starts_with(name));
+        if !has("host:") {
+            text.push_str(&format!("Host: {host}\r\n"));
+        }
+        if !has("user-agent:") {
+            text.push_str("User-Agent: curl/8.16.0\r\n");
+        }
+        if !has("accept:") {
+            text.push_str("Accept: */*\r\n");
+        }
+        for header in &o.headers {
+            text.push_str(&format!("{header}\r\n"));
+        }
+        if let Some(data) = &o.data {
+            if !has("content-type:") {
+                text.push_str("Content-Type: application/x-www-form-urlencoded\r\n");
+            }
+            text.push_str(&format!("Content-Length: {}\r\n", data.len()));
+        }
+        text.push_str("\r\n");
+        text.push_str(o.data.as_deref().unwrap_or(""));
+        text
+    }
+
+    fn finish(&mut self, sys: &mut Sys<'_>) -> i32 {
+        let split = self.received.windows(4).position(|w| w == b"\r\n\r\n");
+        let Some(split) = split else {
+            return self.fail(sys, 52, "(52) Empty reply from server");
+        };
+        let head = String::from_utf8_lossy(&self.received[..split]).into_owned();
+        let status: u16 = head.split(' ').nth(1).and_then(|s| s.parse().ok()).unwrap_or(0);
+        if self.options.verbose {
+            let sent: String = self.request.lines().take_while(|l| !l.is_empty()).map(|l| format!("> {l}\n")).collect();
+            let got: String = head.lines().map(|l| format!("< {l}\n")).collect();
+            say(sys, &format!("* Connected to {} port {}\n{sent}> \n{got}< \n", self.host, self.port));
+        }
+        if self.options.fail && status >= 400 {
+            let text = format!("(22) The requested URL returned error: {status}");
+            return self.fail(sys, 22, &text);
+        }
+        let mut body = Vec::new();
+        if self.options.include || self.options.head {
+            body.extend_from_slice(&self.received[..split + 4]);
+        }
+        if !self.options.head {
+            body.extend_from_slice(&self.received[split + 4..]);
+        }
+        match self.options.output.clone() {
+            Some(path) => {
+                let _ = sys.write_file(&path, &body);
+            }
+            None => {
+                let _ = sys.write(1, &body);
+            }
+        }
+        if let Some(format) = &self.options.write_out {
+            let text = format.replace("%{http_code}", &format!("{status:03}")).replace("%{response_code}", &format!("{status:03}"));
+            let text = text.replace("\\n", "\n").replace("\\t", "\t").replace("%{remote_ip}", &self.host);
+            let _ = sys.write(1, text.as_bytes());
+        }
+        0
+    }
+
+    fn fail(&mut self, sys: &mut Sys<'_>, code: i32, text: &str) -> i32 {
+        if !self.options.silent || self.options.show_error {
+            say(sys, &format!("curl: {text}\n"));
+        }
+        if let Some(format) = &self.options.write_out {
+            let text = format.replace("%{http_code}", "000").replace("\\n", "\n");
+            let _ = sys.write(1, text.as_bytes());
+        }
+        code
+    }
+}
+
+fn say(sys: &mut Sys<'_>, text: &str) {
+    let _ = sys.write(2, text.as_bytes());
+}
+
+/// Whether the body is as long as the head says.
+fn complete(bytes: &[u8], head_only: bool) -> bool {
+    let Some(split) = bytes.windows(4).position(|w| w == b"\r\n\r\n") else { return false };
+    let head = String::from_utf8_lossy(&bytes[..split]);
+    let length = head.lines().find_map(|l| l.split_once(':').filter(|(n, _)| n.eq_ignore_ascii_case("content-length"))?.1.trim().parse::<usize>().ok());
+    head_only || length.is_some_and(|n| bytes.len() - split - 4 >= n)
+}
+
+fn parse(argv: &[String]) -> Result<Options, String> {
+    let mut o = Options::default();
+    let mut args = argv.iter();
+    while let Some(arg) = args.next() {
+        let mut value = |name: &str| args.next().cloned().ok_or_else(|| format!("option {name}: requires parameter"));
+        match arg.as_str() {
+            "-X" | "--request" => o.method = Some(value(arg)?),
+            "-H" | "--header" => o.headers.push(value(arg)?),
+            "-d" | "--data" | "--data-raw" | "--data-binary" => o.data = Some(value(arg)?),
+            "-o" | "--output" => o.output = Some(value(arg)?),
+            "-w" | "--write-out" => o.write_out = Some(value(arg)?),
+            "-m" | "--max-time" | "--connect-timeout" => {
+                o.max_time = Some(value(arg)?.parse().map_err(|_| format!("option {arg}: expected a proper numerical parameter"))?);
+            }
+            "-A" | "--user-agent" => {
+                let agent = value(arg)?;
+                o.headers.push(format!("User-Agent: {agent}"));
+            }
+            "--include" => o.include = true,
+            "--head" => o.head = true,
+            "--silent" => o.silent = true,
+            "--show-error" => o.show_error = true,
+            "--fail" => o.fail = true,
+            "--verbose" => o.verbose = true,
+            "--insecure" | "--location" | "--http1.1" | "--no-progress-meter" => {}
+            "--cacert" | "--cert" | "--key" => {
+                value(arg)?;
+            }
+            long if long.starts_with("--") => return Err(format!("option {long}: is unknown")),
+            short if short.starts_with('-') && short.len() > 1 => {
+                let letters: Vec<char> = short[1..].chars().collect();
+                for (i, letter) in letters.iter().enumerate() {
+                    match letter {
+                        'i' => o.include = true,
+                        'I' => o.head = true,
+                        's' => o.silent = true,
+                        'S' => o.show_error = true,
+                        'f' => o.fail = true,
+                        'v' => o.verbose = true,
+                        'k' | 'L' | 'N' | '4' | 'g' => {}
+                        'o' | 'w' | 'm' | 'X' | 'H' | 'd' if i + 1 == letters.len() => {
+                            let v = value(&format!("-{letter}"))?;
+                            match letter {
+                                'o' => o.output = Some(v),
+                                'w' => o.write_out = Some(v),
+                                'm' => o.max_time = v.parse().ok(),
+                                'X' => o.method = Some(v),
+                                'H' => o.headers.push(v),
+                                _ => o.data = Some(v),
+                            }
+                        }
+                        other => return Err(format!("option -{other}: is unknown")),
+                    }
+                }
+            }
+            url => o.url = url.to_string(),
+        }
+    }
+    if o.url.is_empty() {
+        return Err("no URL specified".into());
+    }
+    Ok(o)
+}
