@@ -15,7 +15,12 @@ mod runner;
 pub mod template_hash;
 
 mod deployment;
+mod endpoints;
+mod node_ipam;
 mod replicaset;
+mod root_ca;
+mod serviceaccount;
+mod ttl;
 
 pub use config::Config;
 pub use manager::KubeControllerManager;

@@ -5,7 +5,7 @@ use base::Seed;
 use crate::config::Config;
 use crate::framework::Controller;
 use crate::runner::{AnyRunner, Runner};
-use crate::{deployment, replicaset};
+use crate::{deployment, endpoints, node_ipam, replicaset, root_ca, serviceaccount, ttl};
 
 /// Controllers of v1.37 that are not in the bottle.
 pub const NOT_IN_THE_BOTTLE: &[&str] = &[];
@@ -16,6 +16,14 @@ pub fn runners(config: &Config, first_scope: u16, seed: Seed) -> Vec<Box<dyn Any
     list.add(deployment::DeploymentController::default());
     list.add(replicaset::ReplicaSetController::replica_sets());
     list.add(replicaset::ReplicaSetController::replication_controllers());
+    list.add(endpoints::EndpointSliceController::new(config.max_endpoints_per_slice));
+    list.add(endpoints::EndpointsController::default());
+    list.add(root_ca::RootCaPublisher { root_ca: config.root_ca.clone() });
+    list.add(serviceaccount::ServiceAccountController::default());
+    if let Some(ipam) = node_ipam::NodeIpamController::new(config) {
+        list.add(ipam);
+    }
+    list.add(ttl::TtlController::default());
     list.runners
 }
 

@@ -4,6 +4,7 @@
 use std::fmt::Write;
 use std::rc::Rc;
 
+use apimachinery::labels::{Operator, Requirement, Selector};
 use apimachinery::{Gvk, Gvr, Object, Value};
 use client_go::{IndexFn, Informers, Selectors, Store};
 
@@ -44,6 +45,8 @@ pub const BY_CONTROLLER: usize = 0;
 pub const PODS_BY_NODE: usize = 1;
 /// Index of pods by the claims that they mount: `namespace/claim`.
 pub const PODS_BY_CLAIM: usize = 2;
+/// Index of pods by each of their labels: `namespace/key=value`.
+pub const PODS_BY_LABEL: usize = 3;
 /// Index of services by the first pair of their selector: `namespace/key=value`.
 pub const SERVICES_BY_SELECTOR: usize = 0;
 /// Index of slices by service: `namespace/service`.
@@ -52,7 +55,7 @@ pub const SLICES_BY_SERVICE: usize = 0;
 pub const BY_VOLUME: usize = 0;
 
 resources! {
-    PODS = "" "v1" "pods" "Pod" true &[by_controller_or_orphan, client_go::by_node_name, by_claim];
+    PODS = "" "v1" "pods" "Pod" true &[by_controller_or_orphan, client_go::by_node_name, by_claim, by_label];
     NODES = "" "v1" "nodes" "Node" false NONE;
     NAMESPACES = "" "v1" "namespaces" "Namespace" false NONE;
     SERVICES = "" "v1" "services" "Service" true &[by_selector];
@@ -202,6 +205,12 @@ fn by_claim(pod: &Object, keys: &mut Vec<Rc<str>>) {
     }
 }
 
+fn by_label(object: &Object, keys: &mut Vec<Rc<str>>) {
+    for (key, value) in object.labels().into_iter().flatten() {
+        keys.push(selector_key(object.namespace(), key, value.as_str().unwrap_or("")));
+    }
+}
+
 fn by_claim_ref(volume: &Object, keys: &mut Vec<Rc<str>>) {
     if let Some(claim) = volume.at(&["spec", "claimRef"]) {
         let text = |field: &str| claim.str_at(&[field]).unwrap_or("");
@@ -231,6 +240,25 @@ pub fn selector_key(namespace: &str, key: &str, value: &str) -> Rc<str> {
     let mut text = String::with_capacity(namespace.len() + key.len() + value.len() + 2);
     let _ = write!(text, "{namespace}/{key}={value}");
     text.into()
+}
+
+/// The pods of a namespace that a selector matches. A selector that names a value for some label costs only the pods that have it.
+pub fn selected_pods<'a>(
+    caches: Caches<'a>,
+    namespace: &'a str,
+    selector: Selector,
+) -> Box<dyn Iterator<Item = &'a Object> + 'a> {
+    let pods = caches.store(PODS);
+    let exact = |r: &Requirement| match (&r.operator, &r.values[..]) {
+        (Operator::Equals | Operator::DoubleEquals | Operator::In, [value]) => Some(selector_key(namespace, &r.key, value)),
+        _ => None,
+    };
+    let rarest = selector.requirements().iter().filter_map(exact).min_by_key(|text| pods.count(PODS_BY_LABEL, text));
+    match rarest {
+        _ if selector.is_nothing() => Box::new(std::iter::empty()),
+        Some(text) => Box::new(pods.by_index(PODS_BY_LABEL, &text).filter(move |pod| selector.matches(pod.labels()))),
+        None => Box::new(pods.in_namespace(namespace).filter(move |pod| selector.matches(pod.labels()))),
+    }
 }
 
 /// The services that select a pod (or an object with the same labels), by the index: the cost is that of the labels.

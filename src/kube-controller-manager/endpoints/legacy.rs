@@ -1,0 +1,163 @@
+//! The endpoints controller: core/v1 Endpoints, deprecated but still written. Models `pkg/controller/endpoint`.
+
+use apimachinery::labels::Selector;
+use apimachinery::{Fields, Object, ObjectKey, Request, Value, key, value};
+use base::Map;
+use client_go::pods::{is_ready, node_name};
+use client_go::{Delta, EventType};
+
+use super::{on_pod, pods};
+use crate::framework::{Controller, Ctx, Enqueue, Info, Outcome, Plan, failure_but_not_found};
+use crate::refs::namespace_terminating;
+use crate::resources::{Caches, ENDPOINTS, PODS, Res, SERVICES, gvr, selected_pods};
+
+/// More addresses are cut off and an annotation says so.
+const MAX_ADDRESSES: usize = 1000;
+const OVER_CAPACITY: &str = "endpoints.kubernetes.io/over-capacity";
+const MANAGED_BY: &str = "endpoints.kubernetes.io/managed-by";
+
+#[derive(Clone, Default)]
+pub struct EndpointsController {}
+
+#[derive(Default)]
+struct Subset {
+    ports: Vec<Value>,
+    ready: Vec<Value>,
+    not_ready: Vec<Value>,
+}
+
+fn address(pod: &Object, service: &Object) -> Value {
+    let mut v = value!({"ip": (pods::ip(pod)), "nodeName": (node_name(pod)), "targetRef": (pods::target_ref(pod))});
+    if let Some(hostname) = pods::hostname(pod, service) {
+        v.set_at(&["hostname"], hostname);
+    }
+    v
+}
+
+/// The subsets of a service, and whether addresses had to be cut off.
+fn subsets(service: &Object, caches: Caches) -> (Value, bool) {
+    let selector = service.map_at(&["spec", "selector"]).map_or_else(Selector::nothing, Selector::from_set);
+    let publish = service.bool_at(&["spec", "publishNotReadyAddresses"]).unwrap_or(false);
+    let mut list: Vec<Subset> = Vec::new();
+    let mut count = 0;
+    let mut by_ip: Map<&str, &Object> = Map::default();
+    for pod in selected_pods(caches, service.namespace(), selector) {
+        if pods::is_included(pod, publish) {
+            by_ip.insert(pods::ip(pod), pod);
+        }
+    }
+    for pod in by_ip.values() {
+        let ports = pods::ports(service, pod);
+        if ports.is_empty() && service.str_at(&["spec", "clusterIP"]) != Some("None") {
+            continue;
+        }
+        if count >= MAX_ADDRESSES {
+            return (finished(list), true);
+        }
+        count += 1;
+        let i = list.iter().position(|s| s.ports == ports).unwrap_or_else(|| {
+            list.push(Subset { ports, ..Subset::default() });
+            list.len() - 1
+        });
+        let place = if publish || is_ready(pod) { &mut list[i].ready } else { &mut list[i].not_ready };
+        place.push(address(pod, service));
+    }
+    (finished(list), false)
+}
+
+fn finished(list: Vec<Subset>) -> Value {
+    let subsets = list.into_iter().map(|subset| {
+        let mut v = Value::map();
+        let ports = subset.ports.into_iter().map(|mut port| {
+            if port.str_at(&["name"]) == Some("") {
+                port.map_mut().remove("name");
+            }
+            port
+        });
+        for (field, items) in [("addresses", subset.ready), ("notReadyAddresses", subset.not_ready), ("ports", ports.collect())] {
+            if !items.is_empty() {
+                v.set_at(&[field], items);
+            }
+        }
+        v
+    });
+    Value::from(subsets.collect::<Vec<_>>())
+}
+
+fn labels(service: &Object) -> Fields {
+    let mut labels = service.labels().cloned().unwrap_or_default();
+    if service.str_at(&["spec", "clusterIP"]) == Some("None") {
+        labels.insert(key("service.kubernetes.io/headless"), "");
+    }
+    labels.insert(key(MANAGED_BY), "endpoint-controller");
+    labels
+}
+
+impl Controller for EndpointsController {
+    type Key = ObjectKey;
+    type Stage = ();
+
+    fn info(&self) -> Info {
+        Info { name: "endpoints-controller", account: "endpoint-controller", source: "endpoint-controller", workers: 5 }
+    }
+    fn watches(&self) -> &'static [Res] {
+        &[SERVICES, PODS, ENDPOINTS]
+    }
+    fn on_event(&mut self, res: Res, delta: &Delta, queue: &mut Enqueue<ObjectKey>) {
+        match res {
+            PODS => on_pod(delta, queue),
+            SERVICES => queue.add(delta.object().key()),
+            _ if delta.new.is_none() => queue.add(delta.object().key()),
+            _ => {}
+        }
+    }
+    fn sync(&mut self, key: &ObjectKey, ctx: &mut Ctx) -> Plan<()> {
+        let existing = ctx.caches.get(ENDPOINTS, key);
+        let Some(service) = ctx.caches.get(SERVICES, key) else {
+            // Endpoints of a name without a service are deleted, but those that somebody else wrote.
+            let ours = existing.is_some_and(|e| e.label(MANAGED_BY).is_some());
+            return match ours {
+                true => Plan::call(format!("{key} has no service"), Request::delete(gvr(ENDPOINTS), key), ()),
+                false => Plan::Done,
+            };
+        };
+        if service.at(&["spec", "selector"]).is_none() || service.str_at(&["spec", "type"]) == Some("ExternalName") {
+            return Plan::Done;
+        }
+        let (subsets, truncated) = subsets(service, ctx.caches);
+        let labels = labels(service);
+        if let Some(existing) = existing {
+            let same = existing.labels() == Some(&labels)
+                && existing.get("subsets").map_or(&[][..], Value::items) == subsets.items()
+                && truncated == (existing.annotation(OVER_CAPACITY) == Some("truncated"));
+            if same {
+                return Plan::Done;
+            }
+        }
+        let empty = || value!({"apiVersion": "v1", "kind": "Endpoints", "metadata": {"name": (&key.name), "namespace": (&key.namespace)}});
+        let mut object = existing.cloned().or_else(|| Object::from_value(empty())).expect("a map was built");
+        object.set_at(&["metadata", "labels"], labels);
+        object.set_at(&["subsets"], subsets);
+        if truncated {
+            object.set_at(&["metadata", "annotations", OVER_CAPACITY], "truncated");
+        } else if object.annotation(OVER_CAPACITY).is_some() {
+            object.remove_at(&["metadata", "annotations", OVER_CAPACITY]);
+        }
+        let call = match existing {
+            Some(_) => Request::update(gvr(ENDPOINTS), object),
+            None => Request::create(gvr(ENDPOINTS), object),
+        };
+        Plan::call(format!("{key}: addresses changed"), call, ())
+    }
+    fn resume(&mut self, key: &ObjectKey, (): (), outcomes: &[Outcome], ctx: &mut Ctx) -> Plan<()> {
+        let Some(error) = failure_but_not_found(outcomes) else { return Plan::Done };
+        if outcomes.iter().any(|o| namespace_terminating(o)) {
+            return Plan::Done;
+        }
+        if let Some(service) = ctx.caches.get(SERVICES, key).filter(|_| !outcomes.iter().any(|o| o.is_conflict())) {
+            let message = format!("Failed to update endpoint {key}: {error}");
+            ctx.event(service, EventType::Warning, "FailedToUpdateEndpoint", &message);
+        }
+        Plan::Retry(error)
+    }
+}
