@@ -3,6 +3,7 @@
 //!
 //! One representation from the wire to the screen: [`Object`], an immutable tree with shared subtrees.
 
+pub mod body;
 pub mod field;
 pub mod fields;
 mod gvr;

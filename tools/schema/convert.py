@@ -113,7 +113,7 @@ WRITTEN_THOUGH_OPTIONAL = set("""
 core.Event.reportingComponent core.Event.reportingInstance apps.StatefulSetStatus.availableReplicas
 autoscaling.HorizontalPodAutoscalerStatus.currentMetrics rbac.ClusterRole.rules rbac.Role.rules
 apiextensions.CustomResourceDefinitionStatus.conditions authentication.TokenRequestSpec.boundObjectRef
-core.TypedLocalObjectReference.apiGroup core.TypedObjectReference.apiGroup
+discovery.EndpointSlice.ports core.TypedLocalObjectReference.apiGroup core.TypedObjectReference.apiGroup
 """.split())
 KEY_REFS = "ConfigMapEnvSource SecretEnvSource ConfigMapKeySelector SecretKeySelector ConfigMapProjection SecretProjection ConfigMapVolumeSource".split()
 RULE_FIELDS = "apiGroups apiVersions resources scope".split()

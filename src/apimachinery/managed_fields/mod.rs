@@ -71,7 +71,7 @@ pub fn manager_name(field_manager: Option<&str>, user_agent: &str) -> String {
 /// if they are there and the write is not to a subresource; one empty entry resets them.
 pub fn update(ty: Option<&StructType>, live: Option<&Object>, mut new: Object, writer: &Writer) -> Object {
     let start = starting_entries(live, &new, writer);
-    let entries = change(ty, live, &new, start.as_ref(), writer).or(start);
+    let entries = change(ty, live, &new, start.as_ref(), writer).unwrap_or(start);
     let has = new.at(&["metadata", "managedFields"]);
     match entries {
         Some(entries) if has.is_none_or(|have| !have.ptr_eq(&entries)) => new.set_at(&["metadata", "managedFields"], entries),
@@ -97,8 +97,14 @@ fn starting_entries(live: Option<&Object>, new: &Object, writer: &Writer) -> Opt
     }
 }
 
-/// The new entries; `None`: as they were.
-fn change(ty: Option<&StructType>, live: Option<&Object>, new: &Object, start: Option<&Value>, writer: &Writer) -> Option<Value> {
+/// The new entries (none if there is nothing left to own); `None`: as they were.
+fn change(
+    ty: Option<&StructType>,
+    live: Option<&Object>,
+    new: &Object,
+    start: Option<&Value>,
+    writer: &Writer,
+) -> Option<Option<Value>> {
     // An update of an object whose fields nobody tracks starts no tracking.
     if live.is_some() && start.is_none() {
         return None;
@@ -119,7 +125,7 @@ fn change(ty: Option<&StructType>, live: Option<&Object>, new: &Object, start: O
     }
     cap(&mut entries);
     entries.sort_by(order);
-    (!entries.is_empty()).then(|| Value::list(entries)).or(Some(Value::Null)).filter(|v| !v.is_null())
+    Some((!entries.is_empty()).then(|| Value::list(entries)))
 }
 
 /// Without what is nobody's and what this endpoint can't change.
