@@ -72,6 +72,9 @@ export function open(element, text, label, onChange, onSubmit) {
       ],
     }),
   });
+  // The first measurement may fall into the moment before the pane has its size.
+  setTimeout(() => view.requestMeasure(), 50);
+  setTimeout(() => view.requestMeasure(), 500);
   const position = (line, column) => {
     const at = view.state.doc.line(Math.max(1, Math.min(line, view.state.doc.lines)));
     return { at, from: column > 0 ? Math.min(at.from + column - 1, at.to) : at.from + (at.text.length - at.text.trimStart().length) };

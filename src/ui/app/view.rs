@@ -30,7 +30,8 @@ impl App {
                 <Nav sheet={self.sheet} pane={self.pane} list={self.list} run={run.clone()} />
                 { self.stage_view() }
                 <Inspector asked={self.asked.clone()} tab={self.tab} seen={self.seen.inspector.clone()} cluster={self.seen.cluster.clone()}
-                    stats={self.seen.stats.clone()} clock={self.asked.is_none().then(|| self.seen.clock.clone())} run={run.clone()} />
+                    stats={self.seen.stats.clone()} clock={self.asked.is_none().then(|| self.seen.clock.clone())} steps={self.dots.steps()}
+                    run={run.clone()} />
                 <Dock ready={self.seen.ready} pane={self.pane} shown={self.width >= 900.0 || self.sheet == Sheet::Dock} hub={self.terminals.clone()}
                     tabs={self.tabs.clone()} active={self.active_tab} applied={self.seen.applied.clone()} edit={self.edit.clone()}
                     insert={self.insert.clone()} events={self.seen.events.clone()} run={run.clone()} />

@@ -12,6 +12,7 @@ use crate::app::Do;
 use crate::header::offer_button;
 use crate::icons;
 use crate::shared::Shared;
+use crate::stage::dots::Step;
 
 #[derive(Properties, PartialEq)]
 pub struct InspectorProps {
@@ -23,6 +24,8 @@ pub struct InspectorProps {
     pub stats: Shared<Stats>,
     /// Only for the numbers of the empty state; None while a thing is open, so that the clock does not redraw it.
     pub clock: Option<Shared<Clock>>,
+    /// The last messages in words, with reduced motion.
+    pub steps: Vec<Step>,
     pub run: Callback<Do>,
 }
 

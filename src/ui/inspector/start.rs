@@ -1,5 +1,6 @@
 //! What the inspector shows before anything is chosen: how the cluster is, and what to try.
 
+use protocol::Thing;
 use yew::prelude::*;
 
 use super::{InspectorProps, emit};
@@ -22,6 +23,7 @@ pub fn start(props: &InspectorProps) -> Html {
                 <div><b>{ if stats.memory_bytes > 0 { format::bytes(stats.memory_bytes) } else { "–".to_owned() } }</b><small>{ "memory" }</small></div>
             </div>
             <p class="note">{ "This is a Kubernetes control plane with its nodes, running in this tab. Click anything in the picture, also a moving dot, to see what it is and why." }</p>
+            { steps(props) }
             <h3>{ "Try" }</h3>
             <div class="try">
                 { for EXAMPLES.iter().map(|e| html! {
@@ -29,6 +31,23 @@ pub fn start(props: &InspectorProps) -> Html {
                 }) }
             </div>
         </div>
+    }
+}
+
+/// The last messages in words, for who has asked for less motion.
+fn steps(props: &InspectorProps) -> Html {
+    if props.steps.is_empty() {
+        return html! {};
+    }
+    html! {
+        <>
+            <h3>{ "Messages, in order" }</h3>
+            <ul class="refs">
+                { for props.steps.iter().rev().map(|s| html! {
+                    <li key={s.number}><button onclick={emit(&props.run, Do::Inspect(Some(Thing::Message { id: s.message })))}><b class="t-dim">{ s.number }</b><span>{ &s.text }</span></button></li>
+                }) }
+            </ul>
+        </>
     }
 }
 
