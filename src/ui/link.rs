@@ -26,24 +26,34 @@ pub struct Link {
 }
 
 impl Link {
-    /// Starts a worker. Nothing may be sent before its first batch has arrived: until then it doesn't listen.
+    /// Starts a worker, or takes over the one that `start.js` has started. Nothing may be sent before its first batch has
+    /// arrived: until then it doesn't listen.
     pub fn open(events: Callback<LinkEvent>) -> Result<Link, String> {
-        let worker =
-            spawn(&js::beside_page(WORKER)).map_err(|e| format!("The worker could not be started: {}", js::text_of(&e)))?;
+        let early = Early::take();
+        let worker = match &early {
+            Some(early) => early.worker.clone(),
+            None => {
+                spawn(&js::beside_page(WORKER)).map_err(|e| format!("The worker could not be started: {}", js::text_of(&e)))?
+            }
+        };
         let to_page = events.clone();
-        let on_message = Closure::<dyn FnMut(MessageEvent)>::new(move |event: MessageEvent| {
-            to_page.emit(match serde_wasm_bindgen::from_value::<Batch>(event.data()) {
-                Ok(batch) => LinkEvent::Batch(Box::new(batch)),
-                Err(error) => LinkEvent::Died(format!("The worker said something this page does not understand: {error}")),
-            });
-        });
-        let on_error = Closure::<dyn FnMut(ErrorEvent)>::new(move |event: ErrorEvent| {
-            let reason = event.message();
-            let text = if reason.is_empty() { "its files could not be loaded".to_owned() } else { reason };
-            events.emit(LinkEvent::Died(text));
-        });
+        let on_message = Closure::<dyn FnMut(MessageEvent)>::new(move |event: MessageEvent| to_page.emit(read(event.data())));
+        let on_error = {
+            let events = events.clone();
+            Closure::<dyn FnMut(ErrorEvent)>::new(move |event: ErrorEvent| {
+                let reason = event.message();
+                let text = if reason.is_empty() { "its files could not be loaded".to_owned() } else { reason };
+                events.emit(LinkEvent::Died(text));
+            })
+        };
         worker.set_onmessage(Some(on_message.as_ref().unchecked_ref()));
         worker.set_onerror(Some(on_error.as_ref().unchecked_ref()));
+        if let Some(early) = early {
+            early.messages.iter().for_each(|message| events.emit(read(message)));
+            if let Some(error) = early.error {
+                events.emit(LinkEvent::Died(error));
+            }
+        }
         Ok(Link { worker, _on_message: on_message, _on_error: on_error })
     }
 
@@ -66,6 +76,34 @@ impl Drop for Link {
         self.worker.set_onmessage(None);
         self.worker.set_onerror(None);
         self.worker.terminate();
+    }
+}
+
+/// One batch, as it was posted.
+fn read(data: JsValue) -> LinkEvent {
+    match serde_wasm_bindgen::from_value::<Batch>(data) {
+        Ok(batch) => LinkEvent::Batch(Box::new(batch)),
+        Err(error) => LinkEvent::Died(format!("The worker said something this page does not understand: {error}")),
+    }
+}
+
+/// The worker that `start.js` started while the page was still loading, and what it has said since.
+struct Early {
+    worker: Worker,
+    messages: js_sys::Array,
+    error: Option<String>,
+}
+
+impl Early {
+    /// Only once: a second worker is always a fresh one.
+    fn take() -> Option<Early> {
+        let window = js::window();
+        let early = js_sys::Reflect::get(&window, &"kubottleEarly".into()).ok().filter(|e| e.is_object())?;
+        js_sys::Reflect::set(&window, &"kubottleEarly".into(), &JsValue::UNDEFINED).ok()?;
+        let get = |name: &str| js_sys::Reflect::get(&early, &name.into()).ok();
+        let worker = get("worker")?.dyn_into().ok()?;
+        let messages = get("messages")?.dyn_into().ok()?;
+        Some(Early { worker, messages, error: get("error")?.as_string() })
     }
 }
 

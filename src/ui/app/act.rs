@@ -203,6 +203,9 @@ impl App {
             Do::Restart { resume } => {
                 self.died = None;
                 self.resume = resume;
+                for tab in &mut self.tabs {
+                    (tab.closed, tab.note) = (false, String::new());
+                }
                 self.connect(ctx);
             }
             other => self.act_here(ctx, other),
