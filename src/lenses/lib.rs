@@ -1,0 +1,21 @@
+//! From what was observed to a picture: each lens is a pure function from [`Observed`] (or [`Flow`]) and a viewport to a scene.
+//!
+//! A lens decides places and words, never colours or strokes (the page's renderer does) and never what is true (the session
+//! observed it). Ids name things, so that a thing keeps its identity when the lens changes.
+
+mod architecture;
+mod compact;
+mod flow;
+mod grammar;
+mod observed;
+
+pub use architecture::architecture;
+pub use flow::pod_creation;
+pub use observed::{Chip, Component, Flow, FlowMessage, Lifeline, NodeSeen, Observed, Part, PodSeen, RevisionSeen, Traffic};
+
+use protocol::{Scene, View};
+
+/// The Architecture lens for any viewport.
+pub fn draw_architecture(seen: &Observed, view: &View) -> Scene {
+    if view.compact { compact::architecture(seen, view) } else { architecture(seen, view) }
+}
