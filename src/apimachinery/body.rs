@@ -71,6 +71,17 @@ pub fn decode_object(content_type: &str, bytes: &[u8], expected: Gvk, ty: &Rc<St
             return Err(unrecognized(why));
         }
     };
+    for name in ["apiVersion", "kind"] {
+        let kind = match value.get(name) {
+            Some(Value::Bool(_)) => "bool",
+            Some(Value::Int(_) | Value::Float(_)) => "number",
+            Some(Value::List(_)) => "array",
+            Some(Value::Map(_)) => "object",
+            _ => continue,
+        };
+        let why = format!("json: cannot unmarshal {kind} into Go struct field .{name} of type string");
+        return Err(unrecognized(format!("couldn't get version/kind; json parse error: {why}")));
+    }
     if let Some(api_version) = value.str_at(&["apiVersion"])
         && api_version.matches('/').count() > 1
     {
@@ -102,7 +113,8 @@ pub fn decode_value(mut value: Value, expected: Gvk, ty: &Rc<StructType>) -> Res
         Err(Status::bad_request(text))
     };
     if found != expected {
-        let Some(other) = schema::of(found) else {
+        let list = (api_version == "v1" && kind == "List").then(|| "v1.List".to_string());
+        let Some(other) = list.or_else(|| schema::of(found).map(|ty| ty.go_name().to_string())) else {
             return refuse(format!(
                 "no kind \"{kind}\" is registered for version \"{api_version}\" in scheme \"pkg/runtime/scheme.go:111\""
             ));
@@ -112,7 +124,7 @@ pub fn decode_value(mut value: Value, expected: Gvk, ty: &Rc<StructType>) -> Res
         } else {
             expected.group.with(|g| g.split('.').next().unwrap_or("").to_string())
         };
-        return refuse(format!("converting ({}) to ({internal}.{}): unknown conversion", other.go_name(), expected.kind));
+        return refuse(format!("converting ({}) to ({internal}.{}): unknown conversion", other, expected.kind));
     }
     let decoded = match decode(ty, &value) {
         Ok(decoded) => decoded,
@@ -129,14 +141,17 @@ pub fn decode_value(mut value: Value, expected: Gvk, ty: &Rc<StructType>) -> Res
     Ok(Decoded { object, strict })
 }
 
-/// The complaints as texts, in the order of the document: a duplicate where it is given the last time, an unknown field where
-/// it is given first.
+/// The complaints as texts, in the order of the document: a duplicate where it is given again, an unknown field where it is
+/// given first.
 fn in_document_order(bytes: &[u8], complaints: Vec<(bool, String)>) -> Vec<String> {
     let members = schema::member_paths(bytes);
     let mut placed: Vec<(usize, String)> = complaints
         .into_iter()
         .map(|(duplicate, path)| match duplicate {
-            true => (members.iter().rposition(|m| *m == path).unwrap_or(0), format!("duplicate field \"{path}\"")),
+            true => (
+                members.iter().enumerate().filter(|(_, m)| **m == path).nth(1).map_or(0, |(i, _)| i),
+                format!("duplicate field \"{path}\""),
+            ),
             false => (members.iter().position(|m| *m == path).unwrap_or(0), format!("unknown field \"{path}\"")),
         })
         .collect();

@@ -128,7 +128,7 @@ impl Quantity {
                 Quantity { mantissa: mantissa.saturating_mul(1 << bits), scale: fraction_scale, format: Format::BinarySi }
             }
         };
-        q.to_nano();
+        q.round_to_nano();
         if q.format == Format::BinarySi {
             if q.value_i128() > MAX_BINARY {
                 (q.mantissa, q.scale) = (MAX_BINARY, 0);
@@ -170,7 +170,7 @@ impl Quantity {
     }
 
     /// Nothing below a nano: rounds away from zero.
-    fn to_nano(&mut self) {
+    fn round_to_nano(&mut self) {
         if self.mantissa == 0 {
             self.scale = 0;
         } else if self.scale < NANO {
@@ -216,7 +216,7 @@ impl Quantity {
         // The result prints as the first operand does, unless that is zero.
         let format = if self.is_zero() { other.format } else { self.format };
         let mut q = Quantity { mantissa: f(self.scaled(scale), other.scaled(scale)), scale, format };
-        q.to_nano();
+        q.round_to_nano();
         q
     }
 
@@ -258,7 +258,7 @@ impl std::ops::Mul<i64> for Quantity {
     type Output = Quantity;
     fn mul(self, n: i64) -> Quantity {
         let mut q = Quantity { mantissa: self.mantissa.saturating_mul(n.into()), ..self };
-        q.to_nano();
+        q.round_to_nano();
         q
     }
 }

@@ -321,9 +321,7 @@ macro_rules! value {
     (null) => { $crate::Value::Null };
     ([ $($item:tt),* $(,)? ]) => { $crate::Value::from(vec![ $( $crate::value!($item) ),* ]) };
     ({ $($key:tt : $val:tt),* $(,)? }) => {{
-        #[allow(unused_mut)]
-        let mut entries: Vec<($crate::Key, $crate::Value)> = Vec::new();
-        $( entries.push(($crate::key($key), $crate::value!($val))); )*
+        let entries: Vec<($crate::Key, $crate::Value)> = vec![ $( ($crate::key($key), $crate::value!($val)) ),* ];
         $crate::Value::from($crate::Fields::from_entries(entries))
     }};
     ($other:expr) => { $crate::Value::from($other) };

@@ -263,7 +263,7 @@ class Types:
             if "additionalProperties" in f and i + 1 < len(names):
                 f = f["additionalProperties"]
             full = self.ref(f)
-        if full is None:
+        if full is None and "$ref" not in f.get("additionalProperties", {}):
             self.go_names[owner] = go
 
     def lines(self):

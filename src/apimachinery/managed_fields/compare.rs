@@ -273,7 +273,7 @@ fn slot(ty: &StructType, old: Option<&Value>, new: Option<&Value>) -> Option<usi
     let Some(Value::Map(new)) = new else { return None };
     let old = match old {
         None => 0,
-        Some(Value::Map(m)) if m.len() <= 2 => Rc::as_ptr(m) as usize,
+        Some(Value::Map(m)) if m.len() <= 3 => Rc::as_ptr(m) as usize,
         _ => return None,
     };
     if new.len() < 3 {

@@ -24,18 +24,9 @@ const MAX_UPDATERS: usize = 10;
 /// The manager of that one.
 const OLD_UPDATERS: &str = "ancient-changes";
 /// Fields that are nobody's.
-const STRIPPED: [&[&str]; 10] = [
-    &["apiVersion"],
-    &["kind"],
-    &["metadata", "name"],
-    &["metadata", "namespace"],
-    &["metadata", "creationTimestamp"],
-    &["metadata", "selfLink"],
-    &["metadata", "uid"],
-    &["metadata", "generation"],
-    &["metadata", "managedFields"],
-    &["metadata", "resourceVersion"],
-];
+const STRIPPED: [&str; 2] = ["apiVersion", "kind"];
+const STRIPPED_METADATA: [&str; 8] =
+    ["name", "namespace", "creationTimestamp", "selfLink", "uid", "generation", "managedFields", "resourceVersion"];
 
 /// Who writes, how and when.
 #[derive(Clone, Copy, Debug)]
@@ -130,7 +121,14 @@ fn change(
 
 /// Without what is nobody's and what this endpoint can't change.
 fn strip(set: Value, reset: &[&[&str]]) -> Option<Value> {
-    STRIPPED.iter().chain(reset).try_fold(set, |set, path| set::without(set, path))
+    let mut set = set::without_fields(set, &STRIPPED)?;
+    if let Some(metadata) = set.get("f:metadata") {
+        let stripped = set::without_fields(metadata.clone(), &STRIPPED_METADATA);
+        if stripped.as_ref().is_none_or(|s| !s.ptr_eq(metadata)) {
+            set = set::replace(&set, "f:metadata", stripped)?;
+        }
+    }
+    reset.iter().try_fold(set, |set, path| set::without(set, path))
 }
 
 /// An entry after others took or removed fields; `None` if nothing is left.

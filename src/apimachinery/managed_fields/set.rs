@@ -68,6 +68,10 @@ fn cons(fields: Fields) -> Value {
             return Value::Map(have);
         }
         let made = Rc::new(fields);
+        // Sets on the way to others die at once: their places are used again.
+        let died = bucket.len();
+        bucket.retain(|w| w.strong_count() > 0);
+        t.count -= died - bucket.len();
         bucket.push(Rc::downgrade(&made));
         t.count += 1;
         if t.count > t.swept_at + SWEEP_GROWTH {
@@ -117,7 +121,8 @@ pub fn union(a: &Value, b: &Value) -> Value {
         match (left.peek(), right.peek()) {
             (Some(l), Some(r)) if l.0 == r.0 => {
                 out.push((l.0.clone(), union(&l.1, &r.1)));
-                (left.next(), right.next());
+                left.next();
+                right.next();
             }
             (Some(l), Some(r)) if l.0 < r.0 => {
                 out.push((*l).clone());
@@ -160,21 +165,45 @@ pub fn intersection(a: &Value, b: &Value) -> Option<Value> {
     node(is_member(a) && is_member(b), both)
 }
 
-/// Without the place at a path of field names and everything below it.
+/// Without the place at a path of field names and everything below it. The same allocation if it is not there.
 pub fn without(set: Value, path: &[&str]) -> Option<Value> {
-    let Some((first, rest)) = path.split_first() else { return None };
-    let name = set.as_map().and_then(|m| m.iter().find(|(k, _)| k.strip_prefix("f:") == Some(first)));
-    let Some((name, below)) = name else { return Some(set) };
-    let below = without(below.clone(), rest);
-    let mut kept: Vec<(Key, Value)> = Vec::new();
-    for (k, v) in children(&set) {
-        match (k == name, &below) {
-            (false, _) => kept.push((k.clone(), v.clone())),
-            (true, Some(below)) => kept.push((k.clone(), below.clone())),
-            (true, None) => {}
+    let (first, rest) = path.split_first()?;
+    let Some(at) = fields(&set).iter().position(|(k, _)| k.strip_prefix("f:") == Some(first)) else { return Some(set) };
+    let before = &fields(&set)[at].1;
+    let below = without(before.clone(), rest);
+    if below.as_ref().is_some_and(|b| b.ptr_eq(before)) {
+        return Some(set);
+    }
+    retain(&set, |i, v| if i == at { below.clone() } else { Some(v.clone()) })
+}
+
+/// Without the fields named, which are directly below.
+pub fn without_fields(set: Value, names: &[&str]) -> Option<Value> {
+    let named = |k: &str| k.strip_prefix("f:").is_some_and(|k| names.contains(&k));
+    if !fields(&set).iter().any(|(k, _)| named(k)) {
+        return Some(set);
+    }
+    let entries = fields(&set);
+    retain(&set, |i, v| (!named(&entries[i].0)).then(|| v.clone()))
+}
+
+/// With another set (or none) at a key.
+pub fn replace(set: &Value, key: &str, below: Option<Value>) -> Option<Value> {
+    let entries = fields(set);
+    retain(set, |i, v| if &*entries[i].0 == key { below.clone() } else { Some(v.clone()) })
+}
+
+/// Keeps what `keep` makes of each member of the node (by index).
+fn retain(set: &Value, keep: impl Fn(usize, &Value) -> Option<Value>) -> Option<Value> {
+    let mut kept: Vec<(Key, Value)> = Vec::with_capacity(fields(set).len());
+    for (i, (k, v)) in fields(set).iter().enumerate() {
+        if &**k != "."
+            && let Some(v) = keep(i, v)
+        {
+            kept.push((k.clone(), v));
         }
     }
-    node(is_member(&set), kept)
+    node(is_member(set), kept)
 }
 
 /// The paths of all members, as upstream prints them in conflicts: `.spec.containers[name="c"].image`.

@@ -401,7 +401,12 @@ fn base64(text: &str) -> Result<(), String> {
             _ => return corrupt(i),
         }
     }
-    if (digits + padding) % 4 == 0 { Ok(()) } else { corrupt(text.len()) }
+    match ((digits + padding) % 4, padding) {
+        (0, _) => Ok(()),
+        // Go names the beginning of the group that is not complete, or the end if there is padding.
+        (_, 0) => corrupt(text.len() - digits % 4),
+        _ => corrupt(text.len()),
+    }
 }
 
 #[cfg(test)]
