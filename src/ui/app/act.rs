@@ -174,6 +174,13 @@ impl App {
                 self.options.chosen = Some(thing);
                 self.show();
             }
+            Do::ShowFlow(thing) => {
+                self.lens = Lens::PodCreation;
+                self.options.chosen = Some(thing);
+                self.list = false;
+                self.sheet = Sheet::None;
+                self.show();
+            }
             Do::Options(options) => {
                 self.options = options;
                 self.show();

@@ -30,6 +30,8 @@ pub enum Do {
     Lens(Lens),
     /// Whose flow the Pod creation lens draws.
     Choose(Thing),
+    /// The Pod creation lens on this pod.
+    ShowFlow(Thing),
     Options(ViewOptions),
     StageSize(f32, f32),
     Inspect(Option<Thing>),

@@ -83,12 +83,12 @@ pub fn Dock(props: &DockProps) -> Html {
         <section class={classes!("dock", (pane == Pane::Terminal).then_some("show-terminal"))} aria-label="Dock">
             <Grip run={props.run.clone()} />
             <div class="bar left">
-                <span class="only-narrow">{ pane_tabs(props, &[Pane::Terminal, Pane::Manifests, Pane::Events]) }</span>
+                <div class="tabs panes only-narrow" role="tablist">{ for [Pane::Terminal, Pane::Manifests, Pane::Events].map(|p| pane_tab(props, p, p == pane)) }</div>
                 <TerminalTabs tabs={props.tabs.clone()} active={props.active} run={props.run.clone()} />
             </div>
             <div class="bar right">
-                <span class="only-narrow">{ pane_tab(props, Pane::Terminal, pane == Pane::Terminal) }</span>
-                <div class="tabs" role="tablist">
+                <div class="tabs panes" role="tablist">
+                    <span class="only-narrow">{ pane_tab(props, Pane::Terminal, false) }</span>
                     { pane_tab(props, Pane::Manifests, right == Pane::Manifests) }
                     { pane_tab(props, Pane::Events, right == Pane::Events) }
                 </div>
@@ -135,10 +135,6 @@ fn examples(props: &DockProps) -> Html {
 /// Both panes are on screen (the same width as in the style sheet).
 fn wide() -> bool {
     crate::js::media("(min-width: 1181px)")
-}
-
-fn pane_tabs(props: &DockProps, panes: &[Pane]) -> Html {
-    html! { <div class="tabs" role="tablist">{ for panes.iter().map(|p| pane_tab(props, *p, *p == props.pane)) }</div> }
 }
 
 fn pane_tab(props: &DockProps, pane: Pane, selected: bool) -> Html {

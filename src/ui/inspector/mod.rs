@@ -49,14 +49,21 @@ pub fn Inspector(props: &InspectorProps) -> Html {
                 if seen.is_some_and(|s| s.gone) {
                     <p class="gone">{ "It is gone. This is how it last was." }</p>
                 }
-                if let Some(seen) = seen.filter(|s| !s.offers.is_empty()) {
-                    <div class="offers">{ for seen.offers.iter().map(|o| offer_button(&props.run, o, "btn small")) }</div>
-                }
+                <div class="offers">
+                    if is_pod(asked) {
+                        <button class="btn small" title="Draw how it came to be" onclick={emit(&props.run, Do::ShowFlow(asked.clone()))}>{ "Creation flow" }</button>
+                    }
+                    { for seen.iter().flat_map(|s| s.offers.iter()).map(|o| offer_button(&props.run, o, "btn small")) }
+                </div>
             </header>
             { tabs(props, seen) }
             <div class="body" id="inspector-body" role="tabpanel" tabindex="0" aria-label={props.tab.title()}>{ seen.map(|s| body(props, s)).unwrap_or_else(waiting) }</div>
         </aside>
     }
+}
+
+fn is_pod(thing: &Thing) -> bool {
+    matches!(thing, Thing::Object { group, resource, .. } if group.is_empty() && resource == "pods")
 }
 
 fn waiting() -> Html {
