@@ -478,3 +478,8 @@ pub fn special_ip(ip: std::net::IpAddr, shown: &str, path: &Path, errors: &mut E
         errors.invalid(path, shown, "may not be in the link-local multicast range (224.0.0.0/24, ff02::/10)");
     }
 }
+
+/// The spec never changes.
+pub fn immutable_spec(new: &apimachinery::Object, old: &apimachinery::Object, errors: &mut ErrorList) {
+    immutable(new.get("spec"), old.get("spec"), &Path::new("spec"), errors);
+}

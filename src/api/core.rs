@@ -2,3 +2,10 @@
 
 pub mod pod;
 pub mod service;
+pub mod config;
+pub mod endpoints;
+pub mod event;
+pub mod namespace;
+pub mod node;
+pub mod persistent;
+pub mod quota;

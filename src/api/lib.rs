@@ -16,8 +16,11 @@ mod gotypes;
 mod meta;
 pub mod networking;
 mod printers;
+pub mod rbac;
 mod registry;
 mod rules;
+pub mod small;
+pub mod storage;
 mod strategy;
 
 pub use edit::{Edit, edit};
