@@ -1,0 +1,111 @@
+//! What a server does before it says that it is ready: it loads its caches and creates what every cluster has.
+//!
+//! Models the post-start hooks (`rbac/bootstrap-roles`, `scheduling/bootstrap-system-priority-classes`, `bootstrap-controller`,
+//! `start-system-namespaces-controller`, flow control's defaults …). What is created is `static/bootstrap/objects.jsonl`, one
+//! object a line.
+
+use apimachinery::{Object, json};
+use base::Time;
+use etcd_api::{Op, Request, Stored, TxnRequest};
+use sim::Outbox;
+
+use crate::alloc;
+use crate::call::Pending;
+use crate::etcd_client::unchanged;
+use crate::server::ApiServer;
+
+static OBJECTS: &str = include_str!("../../static/bootstrap/objects.jsonl");
+
+/// How far the start-up is.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum Boot {
+    /// Caches are being read.
+    #[default]
+    Loading,
+    /// That many objects are still to be created.
+    Creating(usize),
+    Done,
+}
+
+impl Boot {
+    pub fn is_done(&self) -> bool {
+        *self == Boot::Done
+    }
+}
+
+impl ApiServer {
+    /// One cache is loaded; after the last the objects are created.
+    pub(crate) fn boot_loaded(&mut self, now: Time, out: &mut Outbox) {
+        if self.boot != Boot::Loading || self.caches.iter().any(|c| !c.synced) {
+            return;
+        }
+        let mut asked = 0;
+        for line in OBJECTS.lines() {
+            asked += usize::from(self.create_if_missing(line, now, out));
+        }
+        self.boot = Boot::Creating(asked);
+        if asked == 0 {
+            self.boot_done(now, out);
+        }
+    }
+
+    pub(crate) fn boot_step(&mut self, now: Time, out: &mut Outbox) {
+        let Boot::Creating(left) = &mut self.boot else { return };
+        *left -= 1;
+        if *left == 0 {
+            self.boot_done(now, out);
+        }
+    }
+
+    fn boot_done(&mut self, now: Time, out: &mut Outbox) {
+        self.boot = Boot::Done;
+        // The events of what was just created follow the last answer: those who waited see them.
+        self.release_held(now, out);
+    }
+
+    fn create_if_missing(&mut self, line: &str, now: Time, out: &mut Outbox) -> bool {
+        let mut object = self.bootstrap_object(line, now);
+        let gvk = object.gvk();
+        let Some(resource) = self.scheme.resources.iter().find(|r| r.gvk == gvk).cloned() else { return false };
+        let Some(storage) = resource.storage else { return false };
+        let key = self.scheme.storages[storage].key(object.namespace(), object.name());
+        if self.caches[storage].get(&key).is_some() {
+            return false;
+        }
+        let n = self.draw();
+        let uid = self.config.seed.derive("uid").uuid(n);
+        let meta = object.value_mut().map_mut().entry("metadata").map_mut();
+        meta.set("uid", uid);
+        meta.set("creationTimestamp", now.rfc3339());
+        let txn = TxnRequest {
+            compare: vec![unchanged(&key, 0)],
+            success: vec![Op::Put { key, value: Stored::Object(object), lease: 0 }],
+            failure: Vec::new(),
+        };
+        self.ask(Request::Txn(txn), Pending::Boot, now, out);
+        true
+    }
+
+    /// A line with this cluster's own values in the places of the marked ones.
+    fn bootstrap_object(&self, line: &str, now: Time) -> Object {
+        let text = line
+            .replace("ADVERTISE_ADDRESS", &self.config.advertise_address)
+            .replace("FIRST_SERVICE_IP", &alloc::first_ip(&self.config.service_cidr))
+            .replace("SERVICE_CIDR", &self.config.service_cidr)
+            .replace("6443", &self.config.secure_port.to_string())
+            .replace("\"TIME\"", &format!("\"{}\"", now.rfc3339()))
+            .replace("\"DATE\"", &format!("\"{}\"", &now.rfc3339()[..10]));
+        let mut object =
+            json::parse(text.as_bytes()).ok().and_then(Object::from_value).expect("bootstrap objects are JSON objects");
+        if let Some(place) = object.at(&["data", "client-ca-file"]).is_some().then(|| object.value_mut().entry(&["data"])) {
+            place.set_at(&["client-ca-file"], &self.config.ca_pem);
+            place.set_at(&["requestheader-client-ca-file"], &self.config.ca_pem);
+        }
+        if !object.list_at(&["metadata", "managedFields"]).is_empty() {
+            for entry in object.value_mut().entry(&["metadata", "managedFields"]).list_mut() {
+                entry.set_at(&["time"], now.rfc3339());
+            }
+        }
+        object
+    }
+}

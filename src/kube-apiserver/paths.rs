@@ -1,0 +1,166 @@
+//! Paths that are no resources: health, version, discovery, metrics, OpenAPI's place.
+
+use std::rc::Rc;
+
+use apimachinery::status::Status;
+use apimachinery::{Object, Request, Response, ResponseBody, UserInfo, Verb, key, value};
+use base::Time;
+
+use crate::discovery;
+use crate::registry::method_not_allowed;
+use crate::routing::not_found;
+use crate::server::ApiServer;
+
+/// The checks of /healthz and /livez in their order; /readyz has more.
+const CHECKS: &str = "ping log etcd poststarthook/start-apiserver-admission-initializer \
+poststarthook/generic-apiserver-start-informers poststarthook/priority-and-fairness-config-consumer \
+poststarthook/priority-and-fairness-filter poststarthook/storage-object-count-tracker-hook \
+poststarthook/start-apiextensions-informers poststarthook/start-apiextensions-controllers poststarthook/crd-informer-synced \
+poststarthook/start-system-namespaces-controller poststarthook/start-cluster-authentication-info-controller \
+poststarthook/start-kube-apiserver-identity-lease-controller poststarthook/start-kube-apiserver-identity-lease-garbage-collector \
+poststarthook/storage-readiness poststarthook/start-legacy-token-tracking-controller \
+poststarthook/start-service-ip-repair-controllers poststarthook/rbac/bootstrap-roles \
+poststarthook/scheduling/bootstrap-system-priority-classes poststarthook/priority-and-fairness-config-producer \
+poststarthook/bootstrap-controller poststarthook/start-kubernetes-service-cidr-controller \
+poststarthook/aggregator-reload-proxy-client-cert poststarthook/start-kube-aggregator-informers \
+poststarthook/apiservice-status-local-available-controller poststarthook/apiservice-status-remote-available-controller \
+poststarthook/apiservice-registration-controller poststarthook/apiservice-discovery-controller \
+poststarthook/kube-apiserver-autoregistration autoregister-completion poststarthook/apiservice-openapi-controller \
+poststarthook/apiservice-openapiv3-controller";
+
+fn text(code: u16, body: impl Into<Rc<str>>) -> Response {
+    Response { code, warnings: Vec::new(), body: ResponseBody::Text(key("text/plain; charset=utf-8"), body.into()) }
+}
+
+impl ApiServer {
+    /// Answers a path. Health is told even while the caches load.
+    pub(crate) fn serve_path(&self, request: &Request, _user: &Rc<UserInfo>, now: Time) -> Response {
+        let path = &*request.path;
+        let parts: Vec<&str> = path.trim_matches('/').splitn(2, '/').collect();
+        if let "healthz" | "livez" | "readyz" = parts[0] {
+            return self.health(request, parts[0], parts.get(1).copied());
+        }
+        let get = request.verb == Verb::GetPath;
+        let response = match path.trim_end_matches('/') {
+            "/version" => Some(Response::object(200, version())),
+            "/metrics" => Some(self.metrics(now)),
+            "" => Some(Response::object(200, root())),
+            p if p.starts_with("/openapi/") => Some(Status::not_implemented("OpenAPI (/openapi/v2, /openapi/v3)").into()),
+            p if p.starts_with("/api") => {
+                let address = format!("{}:{}", self.config.advertise_address, self.config.secure_port);
+                match discovery::document(request, &address) {
+                    Some(document) => Some(Response::object(200, document)),
+                    None if known_group(p) => Some(not_found().into()),
+                    None => None,
+                }
+            }
+            _ => None,
+        };
+        match response {
+            Some(_) if !get => method_not_allowed().into(),
+            Some(response) => response,
+            None => text(404, "404 page not found\n"),
+        }
+    }
+
+    fn health(&self, request: &Request, endpoint: &str, one: Option<&str>) -> Response {
+        let mut checks: Vec<&str> = CHECKS.split(' ').collect();
+        if endpoint == "readyz" {
+            checks.insert(3, "etcd-readiness");
+            checks.insert(4, "informer-sync");
+            checks.push("shutdown");
+        }
+        let excluded: Vec<&str> =
+            request.options.query.iter().filter(|(k, _)| &**k == "exclude").map(|(_, v)| &**v).collect();
+        let fails = |check: &str| match check {
+            "ping" | "log" | "shutdown" => false,
+            "etcd" | "etcd-readiness" => self.revision == 0,
+            "informer-sync" => self.caches.iter().any(|c| !c.synced),
+            _ => endpoint != "livez" && !self.is_ready(),
+        };
+        if let Some(check) = one.filter(|c| !c.is_empty()) {
+            return match (checks.contains(&check), fails(check)) {
+                (false, _) => text(404, "404 page not found\n"),
+                (true, false) => text(200, "ok"),
+                (true, true) => text(500, format!("internal server error: {check} check failed: not finished\n")),
+            };
+        }
+        let mut body = String::new();
+        let mut failed = false;
+        for check in checks {
+            if excluded.contains(&check) {
+                body.push_str(&format!("[+]{check} excluded: ok\n"));
+            } else if fails(check) {
+                failed = true;
+                body.push_str(&format!("[-]{check} failed: reason withheld\n"));
+            } else {
+                body.push_str(&format!("[+]{check} ok\n"));
+            }
+        }
+        if failed {
+            return text(500, format!("{body}{endpoint} check failed\n"));
+        }
+        match request.options.query("verbose") {
+            Some(_) => text(200, format!("{body}{endpoint} check passed\n")),
+            None => text(200, "ok"),
+        }
+    }
+
+    /// A few of the real counters, by their names.
+    fn metrics(&self, _now: Time) -> Response {
+        let mut out = String::new();
+        out.push_str("# TYPE apiserver_request_total counter\n");
+        for ((verb, code), n) in &self.answered {
+            out.push_str(&format!("apiserver_request_total{{code=\"{code}\",verb=\"{}\"}} {n}\n", verb.as_str().to_uppercase()));
+        }
+        out.push_str("# TYPE apiserver_longrunning_requests gauge\n");
+        out.push_str(&format!("apiserver_longrunning_requests{{verb=\"WATCH\"}} {}\n", self.watchers.len()));
+        out.push_str("# TYPE apiserver_current_inflight_requests gauge\n");
+        out.push_str(&format!("apiserver_current_inflight_requests{{request_kind=\"mutating\"}} {}\n", self.pending.len()));
+        out.push_str("# TYPE apiserver_resource_objects gauge\n");
+        for storage in &self.scheme.storages {
+            let n = self.caches[storage.index].objects.len();
+            out.push_str(&format!(
+                "apiserver_resource_objects{{group=\"{}\",resource=\"{}\"}} {n}\n",
+                storage.gvr.group, storage.gvr.resource
+            ));
+        }
+        let kind = key("text/plain; version=0.0.4; charset=utf-8; escaping=underscores");
+        Response { code: 200, warnings: Vec::new(), body: ResponseBody::Text(kind, out.into()) }
+    }
+}
+
+/// Whether the path is below a group that is served (then an unknown path answers a Status).
+fn known_group(path: &str) -> bool {
+    let parts: Vec<&str> = path.trim_matches('/').split('/').collect();
+    match parts.as_slice() {
+        ["api", ..] => true,
+        ["apis", group, ..] => apimachinery::schema::group_versions().iter().any(|(g, _)| *g == **group),
+        _ => false,
+    }
+}
+
+fn version() -> Object {
+    Object::from_value(value!({
+        "major": "1", "minor": "37", "emulationMajor": "1", "emulationMinor": "37", "minCompatibilityMajor": "1",
+        "minCompatibilityMinor": "36", "gitVersion": "v1.37.2", "gitCommit": "0000000000000000000000000000000000000000",
+        "gitTreeState": "clean", "buildDate": "2026-11-01T00:00:00Z", "goVersion": "go1.26.8", "compiler": "gc",
+        "platform": "linux/amd64"
+    }))
+    .expect("a map was built")
+}
+
+fn root() -> Object {
+    let mut paths: Vec<String> = vec!["/api".into(), "/api/v1".into(), "/apis".into()];
+    for (group, version) in apimachinery::schema::group_versions().iter().filter(|(g, _)| !g.is_empty()) {
+        let name = format!("/apis/{group}");
+        if !paths.contains(&name) {
+            paths.push(name.clone());
+        }
+        paths.push(format!("{name}/{version}"));
+    }
+    paths.extend(["/healthz", "/livez", "/metrics", "/readyz", "/version"].map(String::from));
+    paths.sort();
+    Object::from_value(value!({"paths": (paths.iter().map(|p| p.as_str().into()).collect::<Vec<apimachinery::Value>>())}))
+        .expect("a map was built")
+}

@@ -1,0 +1,442 @@
+//! The server's state and the messages it handles.
+
+use std::rc::Rc;
+
+use apimachinery::status::Status;
+use apimachinery::{Gvr, Object, Request, Response, UserInfo, Verb, WatchEventType, resources};
+use base::{Duration, Map, Time, Vector};
+use sim::{Addr, Message, MsgId, Outbox, Payload, StreamId};
+
+use crate::alloc::Allocations;
+use crate::authz;
+use crate::boot::Boot;
+use crate::cache::{Cache, PodIndex};
+use crate::call::{Call, Origin, Pending};
+use crate::codec::DeleteOptions;
+use crate::config::Config;
+use crate::memo::Memo;
+use crate::proxy::Relays;
+use crate::registry::Collection;
+use crate::scheme::{Scheme, scheme};
+use crate::stages::{Ring, Stages};
+use crate::token::Claims;
+use crate::view::Form;
+use crate::watchers::Watchers;
+
+/// Tokens of the server's own timers.
+pub(crate) mod timer {
+    pub const FLUSH: u64 = 1;
+    pub const SWEEP: u64 = 2;
+    pub const BOOKMARKS: u64 = 3;
+    pub const DEADLINES: u64 = 4;
+    pub const COMPACT: u64 = 5;
+    pub const RECONNECT: u64 = 6;
+}
+
+/// How long events are gathered before they are sent: one message then carries them all.
+const FLUSH_DELAY: Duration = Duration::from_micros(500);
+/// `--request-timeout`
+pub(crate) const REQUEST_TIMEOUT: Duration = Duration::from_secs(60);
+/// Models `cacher.go`'s bookmark frequency.
+const BOOKMARK_PERIOD: Duration = Duration::from_secs(60);
+/// `--etcd-compaction-interval`
+pub(crate) const COMPACTION_PERIOD: Duration = Duration::from_secs(300);
+
+/// Derived answers, see [`Memo`].
+#[derive(Clone, Default)]
+pub(crate) struct Memos {
+    pub users: Memo<usize, (Rc<UserInfo>, Rc<UserInfo>)>,
+    pub tokens: Memo<Rc<str>, Option<(Rc<UserInfo>, Rc<Claims>)>>,
+    pub grants: Memo<u128, authz::Grant>,
+}
+
+/// One kube-apiserver process. A clone shares everything.
+#[derive(Clone)]
+pub struct ApiServer {
+    pub(crate) config: Rc<Config>,
+    pub(crate) scheme: Rc<Scheme>,
+    pub(crate) memo: Memos,
+    pub(crate) caches: Vec<Cache>,
+    pub(crate) pods: PodIndex,
+    pub(crate) watchers: Watchers,
+    pub(crate) pending: Map<u64, Pending>,
+    /// When a pending request was sent to etcd. Numbers grow, so the first is the oldest.
+    pub(crate) waiting: Map<u64, Time>,
+    pub(crate) collections: Map<u64, Collection>,
+    /// Numbers etcd requests, and everything random.
+    pub(crate) counter: u64,
+    pub(crate) boot: Boot,
+    /// Requests that wait for the end of the boot.
+    pub(crate) held: Vector<Message>,
+    pub(crate) allocations: Allocations,
+    pub(crate) relays: Relays,
+    pub(crate) kubelets: Map<Rc<str>, Addr>,
+    pub(crate) event_lease: (i64, Time),
+    /// The object written last, with its revision: the watch event that follows takes the same one.
+    pub(crate) written: Option<(i64, Object)>,
+    /// The newest revision that etcd has named.
+    pub(crate) revision: i64,
+    pub(crate) compact_to: i64,
+    pub(crate) ring: Ring,
+    /// Requests answered by code, for /metrics.
+    pub(crate) answered: Map<(Verb, u16), u64>,
+    flush_armed: bool,
+    sweep_armed: bool,
+    deadline_armed: Option<Time>,
+}
+
+impl ApiServer {
+    pub fn new(config: Config) -> ApiServer {
+        let scheme = scheme();
+        ApiServer {
+            caches: vec![Cache::default(); scheme.storages.len()],
+            config: Rc::new(config),
+            scheme,
+            memo: Memos::default(),
+            pods: PodIndex::default(),
+            watchers: Watchers::default(),
+            pending: Map::default(),
+            waiting: Map::default(),
+            collections: Map::default(),
+            counter: 0,
+            boot: Boot::default(),
+            held: Vector::default(),
+            allocations: Allocations::default(),
+            relays: Relays::default(),
+            kubelets: Map::default(),
+            event_lease: (0, Time::EPOCH),
+            written: None,
+            revision: 0,
+            compact_to: 0,
+            ring: Ring::default(),
+            answered: Map::default(),
+            flush_armed: false,
+            sweep_armed: false,
+            deadline_armed: None,
+        }
+    }
+
+    /// Tells where a node's kubelet listens (logs, exec); `None`: no longer.
+    pub fn set_kubelet(&mut self, node: &str, addr: Option<Addr>) {
+        match addr {
+            Some(addr) => self.kubelets.insert(node.into(), addr),
+            None => self.kubelets.remove(node),
+        };
+    }
+
+    /// Whether every start-up hook has finished: `/readyz`.
+    pub fn is_ready(&self) -> bool {
+        self.boot.is_done()
+    }
+
+    /// Handles one message.
+    pub fn handle(&mut self, now: Time, message: Message, out: &mut Outbox) {
+        match message.payload {
+            Payload::Start => self.start(now, out),
+            Payload::Timer(token) => self.timer(token, now, out),
+            Payload::ApiRequest { id, ref request } => {
+                let holds = !self.is_ready() && !request.gvr.resource.is_empty();
+                if holds {
+                    self.held.push_back(message);
+                } else {
+                    let request = request.clone();
+                    self.receive(now, message.id, message.from, id, &request, out);
+                }
+            }
+            Payload::Etcd(m) => self.from_etcd(now, m, out),
+            Payload::StreamEnd { id } => self.stream_ended(message.from, id, out),
+            Payload::StreamFrame { id, channel, data } => self.relay_frame(message.from, id, channel, data, out),
+            Payload::ApiResponse { id, response } => self.kubelet_answered(message.from, id, response, now, out),
+            Payload::PeerGone { peer } => self.peer_gone(peer, now, out),
+            _ => {}
+        }
+    }
+
+    /// Starts with an empty memory: everything comes from etcd.
+    fn start(&mut self, now: Time, out: &mut Outbox) {
+        let mut fresh = ApiServer::new((*self.config).clone());
+        fresh.counter = self.counter;
+        fresh.kubelets = std::mem::take(&mut self.kubelets);
+        *self = fresh;
+        self.open_storages(now, out);
+        out.timer(BOOKMARK_PERIOD, timer::BOOKMARKS);
+        out.timer(COMPACTION_PERIOD, timer::COMPACT);
+    }
+
+    fn timer(&mut self, token: u64, now: Time, out: &mut Outbox) {
+        match token {
+            timer::FLUSH => self.flush(out),
+            timer::SWEEP => self.sweep(now, out),
+            timer::BOOKMARKS => self.bookmarks(out),
+            timer::DEADLINES => self.end_overdue_watches(now, out),
+            timer::COMPACT => self.compact(now, out),
+            timer::RECONNECT => self.reopen_watches(now, out),
+            _ => {}
+        }
+    }
+
+    /// Takes the requests that came during the boot.
+    pub(crate) fn release_held(&mut self, now: Time, out: &mut Outbox) {
+        for message in std::mem::take(&mut self.held) {
+            out.set_cause(Some(message.id));
+            if let Payload::ApiRequest { id, request } = message.payload {
+                self.receive(now, message.id, message.from, id, &request, out);
+            }
+        }
+        out.set_cause(None);
+    }
+
+    /// A request from its first stage on.
+    fn receive(&mut self, now: Time, msg: MsgId, client: Addr, stream: StreamId, request: &Rc<Request>, out: &mut Outbox) {
+        let user = match self.admit_user(request, now) {
+            Ok(user) => user,
+            Err(status) => return self.refuse(client, stream, request, status, out),
+        };
+        if request.gvr.resource.is_empty() {
+            let response = match self.authorize_path(&user, request) {
+                Ok(()) => self.serve_path(request, &user, now),
+                Err(status) => status.into(),
+            };
+            return self.reply(client, stream, request, response, out);
+        }
+        if let Err(status) = self.authorize(&user, request) {
+            return self.refuse(client, stream, request, status, out);
+        }
+        match self.new_call(now, msg, client, stream, request, user) {
+            Ok(call) => self.dispatch(Box::new(call), now, out),
+            Err(status) => self.refuse(client, stream, request, status, out),
+        }
+    }
+
+    /// Authentication and impersonation.
+    fn admit_user(&self, request: &Request, now: Time) -> Result<Rc<UserInfo>, Status> {
+        let user = self.authenticate(&request.credential, now)?;
+        match &request.impersonate {
+            Some(wanted) => self.impersonate(&user, wanted),
+            None => Ok(user),
+        }
+    }
+
+    pub(crate) fn new_call(
+        &self,
+        now: Time,
+        msg: MsgId,
+        client: Addr,
+        stream: StreamId,
+        request: &Rc<Request>,
+        user: Rc<UserInfo>,
+    ) -> Result<Call, Status> {
+        let not_found = || {
+            let mut status = Status::new(404, "NotFound", "the server could not find the requested resource");
+            status.details = apimachinery::Value::map();
+            status
+        };
+        let resource = self.scheme.get(request.gvr).ok_or_else(not_found)?.clone();
+        if !request.subresource.is_empty() && resource.info.subresource(request.subresource).is_none() {
+            return Err(not_found());
+        }
+        let stored = self.scheme.stored(&resource).unwrap_or(&resource).clone();
+        let stages = Stages { user: user.name.clone(), received: now, ..Stages::default() };
+        Ok(Call {
+            client,
+            stream,
+            msg,
+            form: Form::parse(request)?,
+            name: request.name.clone(),
+            request: request.clone(),
+            resource,
+            stored,
+            user,
+            warnings: Vec::new(),
+            origin: Origin::Client,
+            started: now,
+            attempts: 0,
+            body: None,
+            delete: DeleteOptions::default(),
+            stages,
+        })
+    }
+
+    fn refuse(&mut self, client: Addr, stream: StreamId, request: &Request, status: Status, out: &mut Outbox) {
+        self.reply(client, stream, request, status.into(), out);
+    }
+
+    fn reply(&mut self, client: Addr, stream: StreamId, request: &Request, response: Response, out: &mut Outbox) {
+        self.count(request.verb, response.code);
+        out.respond(client, stream, response);
+    }
+
+    fn count(&mut self, verb: Verb, code: u16) {
+        match self.answered.get_mut(&(verb, code)) {
+            Some(n) => *n += 1,
+            None => {
+                self.answered.insert((verb, code), 1);
+            }
+        }
+    }
+
+    /// Answers a call.
+    pub(crate) fn finish(&mut self, mut call: Box<Call>, mut response: Response, now: Time, out: &mut Outbox) {
+        if let Origin::Collection(id) = call.origin {
+            return self.collection_part_done(id, response, now, out);
+        }
+        if !call.warnings.is_empty() {
+            response.warnings = std::mem::take(&mut call.warnings);
+        }
+        self.count(call.request.verb, response.code);
+        if call.request.verb.is_write() {
+            let mut stages = std::mem::take(&mut call.stages);
+            (stages.code, stages.answered) = (response.code, now);
+            self.ring.push(call.msg, stages);
+        }
+        out.respond(call.client, call.stream, response);
+    }
+
+    /// A number never used before.
+    pub(crate) fn draw(&mut self) -> u64 {
+        self.counter += 1;
+        self.counter
+    }
+
+    /// Makes sure that what has become ready is sent soon.
+    pub(crate) fn arm_flush(&mut self, out: &mut Outbox) {
+        if !self.flush_armed {
+            self.flush_armed = true;
+            out.timer(FLUSH_DELAY, timer::FLUSH);
+        }
+    }
+
+    fn flush(&mut self, out: &mut Outbox) {
+        self.flush_armed = false;
+        for (client, stream, _, events) in self.watchers.take_ready() {
+            let cause = events.iter().rev().map(|e| e.cause).find(|c| *c > 0);
+            out.set_cause(cause.map(MsgId));
+            out.watch_events(client, stream, events);
+        }
+        out.set_cause(None);
+    }
+
+    pub(crate) fn arm_sweep(&mut self, out: &mut Outbox) {
+        if !self.sweep_armed {
+            self.sweep_armed = true;
+            out.timer(REQUEST_TIMEOUT, timer::SWEEP);
+        }
+    }
+
+    /// Gives up on requests that etcd has not answered in time.
+    fn sweep(&mut self, now: Time, out: &mut Outbox) {
+        self.sweep_armed = false;
+        while let Some((id, at)) = self.waiting.get_min().map(|(id, at)| (*id, *at)) {
+            let left = at + REQUEST_TIMEOUT - now;
+            if left > Duration::ZERO {
+                self.sweep_armed = true;
+                out.timer(left, timer::SWEEP);
+                return;
+            }
+            let text = "request did not complete within requested timeout - context deadline exceeded";
+            self.give_up(id, Status::timeout(text, 0), now, out);
+        }
+    }
+
+    pub(crate) fn arm_deadline(&mut self, now: Time, out: &mut Outbox) {
+        let Some(next) = self.watchers.next_deadline() else { return };
+        if self.deadline_armed.is_none_or(|armed| next < armed) {
+            self.deadline_armed = Some(next);
+            out.timer(next - now, timer::DEADLINES);
+        }
+    }
+
+    fn end_overdue_watches(&mut self, now: Time, out: &mut Outbox) {
+        self.deadline_armed = None;
+        for id in self.watchers.overdue(now) {
+            if let Some(watcher) = self.watchers.remove(id) {
+                if !watcher.ready.is_empty() {
+                    out.watch_events(watcher.client, watcher.stream, watcher.ready);
+                }
+                out.send(watcher.client, Payload::StreamEnd { id: watcher.stream });
+            }
+        }
+        self.arm_deadline(now, out);
+    }
+
+    /// Tells watchers that asked for it how far they have come.
+    fn bookmarks(&mut self, out: &mut Outbox) {
+        let due: Vec<_> = self.watchers.iter().filter(|(_, w)| w.bookmarks && w.ready.is_empty()).map(|(id, _)| *id).collect();
+        for id in due {
+            let Some(watcher) = self.watchers.get_mut(id) else { continue };
+            let Some(storage) = watcher.resource.storage else { continue };
+            let revision = self.caches[storage].revision.max(self.revision);
+            if revision <= watcher.told {
+                continue;
+            }
+            watcher.told = revision;
+            let object = crate::registry::bookmark(&watcher.resource, revision, false);
+            let event = apimachinery::WatchEvent { kind: WatchEventType::Bookmark, object, cause: 0 };
+            watcher.ready.push(event);
+            self.watchers.mark(id);
+        }
+        if self.watchers.has_dirty() {
+            self.arm_flush(out);
+        }
+        out.timer(BOOKMARK_PERIOD, timer::BOOKMARKS);
+    }
+
+    fn stream_ended(&mut self, client: Addr, stream: StreamId, out: &mut Outbox) {
+        match self.watchers.by_stream(client, stream) {
+            Some(id) => {
+                self.watchers.remove(id);
+            }
+            None => self.relay_end(client, stream, out),
+        }
+    }
+
+    fn peer_gone(&mut self, peer: Addr, now: Time, out: &mut Outbox) {
+        if peer == self.config.etcd {
+            return self.etcd_gone(now, out);
+        }
+        for id in self.watchers.of_client(peer) {
+            self.watchers.remove(id);
+        }
+        self.relay_peer_gone(peer, out);
+    }
+}
+
+/// Reading from the cache, for the server's own needs.
+impl ApiServer {
+    /// An object as the cache has it.
+    pub(crate) fn peek(&self, gvr: Gvr, namespace: &str, name: &str) -> Option<&Object> {
+        let storage = &self.scheme.storages[self.scheme.storage(gvr)?];
+        self.caches[storage.index].get(&storage.key(namespace, name))
+    }
+    /// All objects of a resource in a namespace (empty: everywhere).
+    pub(crate) fn all(&self, gvr: Gvr, namespace: &str) -> impl Iterator<Item = &Object> {
+        let storage = self.scheme.storage(gvr).map(|i| &self.scheme.storages[i]);
+        storage.into_iter().flat_map(move |s| self.caches[s.index].scope(&s.scope(namespace)).map(|(_, o)| o))
+    }
+    pub(crate) fn pods_on(&self, node: &str) -> impl Iterator<Item = &Object> {
+        let storage = self.scheme.storage(resources::pods()).expect("pods are served");
+        self.pods.on(node).filter_map(move |key| self.caches[storage].get(key))
+    }
+}
+
+/// What the page sees.
+impl ApiServer {
+    /// The stages of a recent write, by the id of its message.
+    pub fn stages(&self, id: MsgId) -> Option<&Rc<Stages>> {
+        self.ring.get(id)
+    }
+    pub fn watch_count(&self) -> usize {
+        self.watchers.len()
+    }
+    pub fn pending_count(&self) -> usize {
+        self.pending.len()
+    }
+    /// The newest revision known.
+    pub fn revision(&self) -> i64 {
+        self.revision
+    }
+    /// Client, resource and namespace of every open watch.
+    pub fn open_watches(&self) -> impl Iterator<Item = (Addr, Gvr, &Rc<str>)> {
+        self.watchers.iter().map(|(_, w)| (w.client, w.resource.gvr, &w.namespace))
+    }
+}

@@ -1,0 +1,1 @@
+//! The server with its etcd, driven by a small pump.
