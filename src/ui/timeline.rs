@@ -126,11 +126,11 @@ fn Scrub(props: &TimelineProps) -> Html {
         Callback::from(move |event: PointerEvent| {
             let to = at(&event, &node);
             hover.set(to);
-            if let (Some(before), Some(to)) = (*dragged, to) {
-                if before != to {
-                    dragged.set(Some(to));
-                    seek(to);
-                }
+            if let (Some(before), Some(to)) = (*dragged, to)
+                && before != to
+            {
+                dragged.set(Some(to));
+                seek(to);
             }
         })
     };

@@ -77,7 +77,7 @@ impl App {
         let at: Option<Element> = event.target().and_then(|t| t.dyn_into().ok());
         let inside = |what: &str| at.as_ref().is_some_and(|e| e.closest(what).ok().flatten().is_some());
         // In a terminal Ctrl+K is the shell's (kill to the end of the line); ⌘K is free.
-        if command && event.key() == "k" && !(inside(".term") && !event.meta_key()) {
+        if command && event.key() == "k" && (event.meta_key() || !inside(".term")) {
             event.prevent_default();
             return self.act(ctx, Do::Palette(!self.palette));
         }

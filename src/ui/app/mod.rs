@@ -237,8 +237,8 @@ fn page_width() -> f32 {
 fn listeners(ctx: &Context<App>) -> Vec<Listener> {
     let link = ctx.link().clone();
     let mut kept = Vec::new();
-    let mut listen = |target: &web_sys::EventTarget, name: &str, on: Box<dyn Fn(web_sys::Event)>| {
-        let closure = Closure::<dyn FnMut(web_sys::Event)>::new(move |event| on(event));
+    let mut listen = |target: &web_sys::EventTarget, name: &str, on: Box<dyn FnMut(web_sys::Event)>| {
+        let closure = Closure::<dyn FnMut(web_sys::Event)>::wrap(on);
         // Adding a listener to the window, the document or a media query can't fail.
         let _ = target.add_event_listener_with_callback(name, closure.as_ref().unchecked_ref());
         kept.push(Listener(closure));

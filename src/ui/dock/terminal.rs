@@ -143,14 +143,13 @@ pub fn TerminalView(props: &ViewProps) -> Html {
     {
         let (node, failed, hub, run, id) = (node.clone(), failed.clone(), props.hub.clone(), props.run.clone(), props.id);
         use_effect_with(props.ready && props.active, move |now| {
-            if *now && !std::mem::replace(&mut *begun.borrow_mut(), true) {
-                if let Some(element) = node.cast::<HtmlElement>() {
-                    spawn_local(async move {
-                        if let Err(error) = hub.load(id, element, run).await {
-                            failed.set(Some(error));
-                        }
-                    });
-                }
+            let first = *now && !std::mem::replace(&mut *begun.borrow_mut(), true);
+            if let Some(element) = node.cast::<HtmlElement>().filter(|_| first) {
+                spawn_local(async move {
+                    if let Err(error) = hub.load(id, element, run).await {
+                        failed.set(Some(error));
+                    }
+                });
             }
         });
     }
