@@ -4,7 +4,6 @@ use std::rc::Rc;
 
 use apimachinery::status::Status;
 use apimachinery::{Object, Request, Response, UserInfo};
-use base::Time;
 use etcd_api::{Compare, Key, Op};
 use sim::{Addr, MsgId, StreamId};
 
@@ -35,7 +34,6 @@ pub struct Call {
     pub form: Form,
     pub warnings: Vec<Rc<str>>,
     pub origin: Origin,
-    pub started: Time,
     /// How often a transaction of this call has lost a race.
     pub attempts: u32,
     pub body: Option<Object>,
@@ -61,6 +59,8 @@ pub enum Answer {
     /// A `Scale` of the object as written.
     Scale,
     Fixed(Object),
+    /// The object that goes, in the storage version; it gets the deletion's revision.
+    Gone(Object),
 }
 
 /// A write that is ready for etcd.
@@ -101,8 +101,8 @@ pub enum Pending {
     Lease(Box<Call>, Box<Write>),
     /// The objects of a storage.
     Load(usize),
-    /// A watch on a storage.
-    Watch(usize),
+    /// The opening of a watch on a storage.
+    Watch,
     /// A bootstrap object.
     Boot,
     /// Something whose answer doesn't matter.

@@ -9,7 +9,6 @@ use apimachinery::{Body, Gvk, Object, PatchType, Value, Verb};
 
 use crate::call::Call;
 use crate::convert;
-use crate::registry::method_not_allowed;
 use crate::scheme::Resource;
 use crate::server::ApiServer;
 
@@ -259,9 +258,4 @@ fn check_delete_options(options: &DeleteOptions, value: &Value) -> Result<(), St
         errors.not_supported(&Path::new("dryRun"), dry_run.to_vec(), &["All"]);
     }
     if errors.is_empty() { Ok(()) } else { Err(Status::invalid(Gvk::new("meta.k8s.io", "", "DeleteOptions"), "", &errors)) }
-}
-
-/// What a verb with no place in the scheme answers.
-pub fn no_such_body() -> Status {
-    method_not_allowed()
 }

@@ -101,7 +101,7 @@ impl ApiServer {
                 self.send_write(call, write, *id, now, out);
             }
             (Pending::Load(storage), Response::Range(r)) => self.loaded(storage, &r.kvs, revision, now, out),
-            (Pending::Watch(_), _) => {}
+            (Pending::Watch, _) => {}
             (Pending::Boot, _) => self.boot_step(now, out),
             _ => {}
         }
@@ -131,7 +131,7 @@ impl ApiServer {
             | Pending::Page(call, _)
             | Pending::Write(call, _)
             | Pending::Lease(call, _) => self.finish(call, status.into(), now, out),
-            Pending::Load(_) | Pending::Watch(_) | Pending::Boot => out.timer(RECONNECT_DELAY, timer::RECONNECT),
+            Pending::Load(_) | Pending::Watch | Pending::Boot => out.timer(RECONNECT_DELAY, timer::RECONNECT),
             Pending::Ignored => {}
         }
     }
@@ -207,7 +207,7 @@ impl ApiServer {
     fn open_watch(&mut self, storage: usize, start_revision: i64, now: Time, out: &mut Outbox) {
         let range = KeyRange::prefix(&self.scheme.storages[storage].prefix);
         let watch = WatchRequest { watch_id: storage as u64, range, start_revision, prev_kv: true, progress_notify: true };
-        self.ask(Request::Watch(watch), Pending::Watch(storage), now, out);
+        self.ask(Request::Watch(watch), Pending::Watch, now, out);
     }
 
     pub(crate) fn etcd_gone(&mut self, now: Time, out: &mut Outbox) {

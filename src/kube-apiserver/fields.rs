@@ -4,7 +4,7 @@ use std::rc::Rc;
 
 use apimachinery::managed_fields::{self, Writer};
 use apimachinery::status::Status;
-use apimachinery::{Object, Value, Verb, key};
+use apimachinery::{Object, Value, Verb};
 use base::Time;
 
 use crate::call::Call;
@@ -41,9 +41,4 @@ fn reset_fields(call: &Call) -> &'static [&'static [&'static str]] {
 /// Server-side apply is not built yet.
 pub fn apply(_call: &Call, _old: &Object, _patch: &Value, _now: Time) -> Result<Object, Status> {
     Err(Status::not_implemented("server-side apply (application/apply-patch+yaml)"))
-}
-
-/// The interned name of the manager of the server's own writes.
-pub fn own_manager() -> Rc<str> {
-    key("kube-apiserver")
 }

@@ -23,8 +23,6 @@ pub enum Special {
 
 /// A served resource.
 pub struct Resource {
-    /// Its place in the table.
-    pub index: usize,
     pub gvr: Gvr,
     pub gvk: Gvk,
     pub strategy: &'static dyn Strategy,
@@ -80,7 +78,6 @@ impl Scheme {
             let storage = (!strategy.kind().virtual_kind).then(|| scheme.storage_of(info.gvr));
             scheme.by_gvr.insert(info.gvr, index);
             scheme.resources.push(Rc::new(Resource {
-                index,
                 gvr: info.gvr,
                 gvk: info.kind,
                 strategy,

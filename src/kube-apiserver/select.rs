@@ -5,7 +5,6 @@ use std::rc::Rc;
 use api::Strategy;
 use apimachinery::status::Status;
 use apimachinery::{Object, Request, Value, fields, labels};
-use base::Sym;
 
 /// What a list or watch wants to see.
 #[derive(Clone, Debug)]
@@ -103,31 +102,4 @@ impl Requirement {
         };
         equal != self.not_equals
     }
-}
-
-/// A memo of symbols that the hot path compares with.
-#[derive(Clone, Copy)]
-pub struct Names {
-    pub status: Sym,
-    pub scale: Sym,
-    pub binding: Sym,
-    pub eviction: Sym,
-    pub token: Sym,
-    pub none: Sym,
-}
-
-thread_local! {
-    static NAMES: Names = Names {
-        status: "status".into(),
-        scale: "scale".into(),
-        binding: "binding".into(),
-        eviction: "eviction".into(),
-        token: "token".into(),
-        none: Sym::default(),
-    };
-}
-
-/// Subresources by name.
-pub fn names() -> Names {
-    NAMES.with(|n| *n)
 }

@@ -249,7 +249,6 @@ impl ApiServer {
             user,
             warnings: Vec::new(),
             origin: Origin::Client,
-            started: now,
             attempts: 0,
             body: None,
             delete: DeleteOptions::default(),

@@ -61,7 +61,7 @@ impl ApiServer {
             mark(&mut new, &old, Duration::ZERO, now);
         }
         let answer = match returns_object(call) {
-            true => Answer::Fixed(call.form.object(&call.resource, new, now)),
+            true => Answer::Gone(new),
             false => Answer::Fixed(status::success(call.resource.gvr, &call.name, old.uid())),
         };
         write(Change::Delete, answer, extra)

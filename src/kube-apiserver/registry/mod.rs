@@ -20,7 +20,7 @@ use base::Time;
 use sim::Outbox;
 
 use crate::cache::stamp;
-use crate::call::{Answer, Call, Change, Pending, Plan, Planned, Write};
+use crate::call::{Answer, Call, Change, Plan, Planned, Write};
 use crate::codec;
 use crate::server::ApiServer;
 
@@ -76,7 +76,7 @@ impl ApiServer {
     pub(crate) fn write(&mut self, mut call: Box<Call>, current: Option<Object>, now: Time, out: &mut Outbox) {
         match self.plan(&mut call, current, now) {
             Ok(Plan::Write(write)) if call.dry_run() => {
-                let response = self.answer_of(&call, *write, None, now);
+                let response = self.answer_of(&call, *write, None, None, now);
                 self.finish(call, response, now, out);
             }
             Ok(Plan::Write(write)) => self.commit(call, write, now, out),
@@ -124,28 +124,29 @@ impl ApiServer {
         if let Some(object) = &stamped {
             self.written = Some((revision, object.clone()));
         }
-        let response = self.answer_of(&call, write, stamped.map(|o| (o, revision)), now);
+        let response = self.answer_of(&call, write, stamped, Some(revision), now);
         self.finish(call, response, now, out);
     }
 
-    /// What a write answers; without a stamped object it was a dry run or a deletion.
-    fn answer_of(&self, call: &Call, write: Write, stamped: Option<(Object, i64)>, now: Time) -> Response {
+    /// What a write answers; without a revision it was a dry run.
+    fn answer_of(&self, call: &Call, write: Write, stamped: Option<Object>, revision: Option<i64>, now: Time) -> Response {
         let shown = |object: Object| Response::object(write.code, call.form.object(&call.resource, object, now));
-        match write.answer {
-            Answer::Fixed(object) => Response::object(write.code, object),
-            Answer::Scale | Answer::Written => {
-                let object = match (stamped, write.change, &write.base) {
-                    (Some((object, _)), ..) => object,
-                    (None, Change::Put(mut object), base) => {
-                        if let Some(base) = base {
-                            object.set_at(&["metadata", "resourceVersion"], base.resource_version());
-                        }
-                        object
-                    }
-                    (None, Change::Delete, base) => base.clone().unwrap_or_default(),
-                };
-                if matches!(write.answer, Answer::Scale) { Response::object(write.code, sub::scale_of(&call.resource, &object)) } else { shown(object) }
+        let with_revision = |object: Object| match (revision, &write.base) {
+            (Some(revision), _) => stamp(object, revision),
+            (None, Some(base)) => stamp(object, base.revision()),
+            (None, None) => object,
+        };
+        match (write.answer, write.change) {
+            (Answer::Fixed(object), _) => Response::object(write.code, object),
+            (Answer::Gone(object), _) => shown(with_revision(object)),
+            (answer, Change::Put(object)) => {
+                let object = stamped.unwrap_or_else(|| with_revision(object));
+                match answer {
+                    Answer::Scale => Response::object(write.code, sub::scale_of(&call.resource, &object)),
+                    _ => shown(object),
+                }
             }
+            (_, Change::Delete) => shown(write.base.clone().unwrap_or_default()),
         }
     }
 
@@ -172,9 +173,4 @@ fn allows(call: &Call) -> bool {
         return call.resource.info.has_verb(verb);
     }
     call.resource.info.subresource(call.request.subresource).is_some_and(|s| s.verbs.contains(&verb))
-}
-
-/// The pending state of a read of one object.
-pub(crate) fn pending_get(call: Box<Call>) -> Pending {
-    Pending::Get(call)
 }

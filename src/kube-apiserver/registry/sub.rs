@@ -5,7 +5,7 @@ use std::rc::Rc;
 use apimachinery::field::{ErrorList, Path};
 use apimachinery::labels::format_label_selector;
 use apimachinery::status::Status;
-use apimachinery::{Body, Gvk, Object, Response, Value, Verb, labels, patch, resources, value};
+use apimachinery::{Body, Gvk, Object, Response, Value, labels, patch, resources, value};
 use base::{Duration, Time};
 
 use crate::call::{Call, Plan, Planned};
@@ -174,9 +174,4 @@ fn check_expiration(seconds: i64) -> Result<(), Status> {
         return Ok(());
     }
     Err(Status::invalid(Gvk::new("authentication.k8s.io", "v1", "TokenRequest"), "", &errors))
-}
-
-/// Whether a verb of a subresource writes the object itself.
-pub fn writes_object(verb: Verb) -> bool {
-    matches!(verb, Verb::Update | Verb::Patch)
 }

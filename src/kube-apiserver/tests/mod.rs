@@ -1,1 +1,7 @@
-//! The server with its etcd, driven by a small pump.
+//! The server with its etcd, driven by the simulation's queue.
+
+mod bench;
+mod flows;
+mod pump;
+mod replay;
+mod wire;
