@@ -1,11 +1,12 @@
 //! Who owns which field: `metadata.managedFields` of creates, updates and patches, as upstream writes them.
 //!
-//! A field set is kept as the value that goes on the wire (FieldsV1): maps whose keys are `f:name`, `k:{…}`, `v:…`, and `.`
+//! Server-side apply is in [`apply`]. A field set is kept as the value that goes on the wire (FieldsV1): maps whose keys are `f:name`, `k:{…}`, `v:…`, and `.`
 //! for a member that has members below. All of them are hash-consed ([`set`]), so pods of one template share theirs, and
 //! subtrees that are the same allocation in both objects are never walked ([`compare`]). Models
 //! `apimachinery/pkg/util/managedfields` and `structured-merge-diff/merge`. Left out: conversion of sets between API versions
 //! (all versions of a built-in kind name their fields alike where both exist).
 
+mod apply;
 mod compare;
 pub mod set;
 
@@ -13,6 +14,7 @@ use std::cmp::Ordering;
 
 use base::Time;
 
+pub use apply::apply;
 pub use compare::{Comparison, compare};
 
 use crate::object::Object;
@@ -54,7 +56,7 @@ pub fn manager_name(field_manager: Option<&str>, user_agent: &str) -> String {
         }
         out.push(c);
     }
-    out
+    if out.is_empty() { "unknown".to_string() } else { out }
 }
 
 /// The object to store, with its `metadata.managedFields`, when `writer` makes `new` of `live` (`None`: creates it). Both are
@@ -82,10 +84,18 @@ fn starting_entries(live: Option<&Object>, new: &Object, writer: &Writer) -> Opt
         return before;
     }
     match of(new) {
-        Some(sent) if sent.items().iter().any(|e| e.get("fieldsV1").is_some()) => Some(sent),
-        Some(_) => None,
+        Some(sent) if sent.items() == [Value::map()] => None,
+        Some(sent) if sent.items().iter().all(is_valid_entry) => Some(sent),
+        Some(_) => before,
         None => before,
     }
+}
+
+/// Whether an entry that a client sent can be read.
+fn is_valid_entry(entry: &Value) -> bool {
+    matches!(entry.str_at(&["operation"]), Some("Apply" | "Update"))
+        && entry.str_at(&["fieldsType"]) == Some("FieldsV1")
+        && matches!(entry.get("fieldsV1"), Some(Value::Map(_)))
 }
 
 /// The new entries (none if there is nothing left to own); `None`: as they were.

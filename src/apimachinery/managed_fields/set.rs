@@ -225,7 +225,7 @@ fn walk(path: &str, set: &Value, out: &mut Vec<String>) {
 }
 
 /// `f:spec` as `.spec`, `k:{"name":"c"}` as `[name="c"]`, `v:1` as `[=1]`.
-fn element(key: &str) -> String {
+pub(super) fn element(key: &str) -> String {
     let (kind, text) = key.split_at(2.min(key.len()));
     match kind {
         "f:" => format!(".{text}"),
