@@ -139,6 +139,10 @@ pub trait Controller: Clone + 'static {
         let _ = (key, stage, ctx);
         finish(outcomes)
     }
+    /// Keys that a sync wants queued (now); taken after each sync.
+    fn take_queued(&mut self) -> Vec<(Self::Key, Duration)> {
+        Vec::new()
+    }
     /// One outcome is here, before the others: for expectations and events that shouldn't wait.
     fn on_outcome(&mut self, key: &Self::Key, stage: &Self::Stage, request: &Request, outcome: &Outcome, ctx: &mut Ctx) {
         let _ = (key, stage, request, outcome, ctx);

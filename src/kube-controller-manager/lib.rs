@@ -16,10 +16,15 @@ pub mod template_hash;
 
 mod deployment;
 mod endpoints;
+mod garbage;
+mod namespace;
 mod node_ipam;
+mod node_lifecycle;
+mod pod_gc;
 mod replicaset;
 mod root_ca;
 mod serviceaccount;
+mod taint_eviction;
 mod ttl;
 
 pub use config::Config;

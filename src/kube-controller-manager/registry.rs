@@ -5,7 +5,10 @@ use base::Seed;
 use crate::config::Config;
 use crate::framework::Controller;
 use crate::runner::{AnyRunner, Runner};
-use crate::{deployment, endpoints, node_ipam, replicaset, root_ca, serviceaccount, ttl};
+use crate::{
+    deployment, endpoints, garbage, namespace, node_ipam, node_lifecycle, pod_gc, replicaset, root_ca, serviceaccount,
+    taint_eviction, ttl,
+};
 
 /// Controllers of v1.37 that are not in the bottle.
 pub const NOT_IN_THE_BOTTLE: &[&str] = &[];
@@ -24,6 +27,12 @@ pub fn runners(config: &Config, first_scope: u16, seed: Seed) -> Vec<Box<dyn Any
         list.add(ipam);
     }
     list.add(ttl::TtlController::default());
+    list.add(node_lifecycle::NodeLifecycleController::new(config));
+    list.add(taint_eviction::TaintEvictionController::default());
+    list.add(pod_gc::PodGcController::new(config.terminated_pod_gc_threshold));
+    // Every deletion takes two calls: upstream doubles its rate.
+    list.add_faster(garbage::GarbageCollector::default(), 2, 1);
+    list.add_faster(namespace::NamespaceController::default(), 20, 100);
     list.runners
 }
 
@@ -36,9 +45,15 @@ struct Builder<'a> {
 
 impl Builder<'_> {
     fn add<C: Controller>(&mut self, controller: C) {
+        self.add_faster(controller, 1, 1);
+    }
+    /// With a multiple of the usual request rate.
+    fn add_faster<C: Controller>(&mut self, controller: C, qps: u32, burst: u32) {
         let scope = self.first_scope + self.runners.len() as u16;
         let with_token = !self.config.use_service_account_credentials;
-        let client = self.config.client(&format!("system:serviceaccount:kube-system:{}", controller.info().account));
+        let mut client = self.config.client(&format!("system:serviceaccount:kube-system:{}", controller.info().account));
+        client.qps *= qps;
+        client.burst *= burst;
         self.runners.push(Runner::boxed(controller, scope, client, with_token, self.seed));
     }
 }

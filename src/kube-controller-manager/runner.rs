@@ -103,6 +103,9 @@ impl<C: Controller> Runner<C> {
         for event in ctx.events {
             self.account.call(event, Tag::Event, out);
         }
+        for (key, delay) in self.controller.take_queued() {
+            self.queue.add_after(key, delay, out.cause(), out.now);
+        }
         result
     }
 
