@@ -284,3 +284,71 @@ fn resource_of(path: &str) -> Option<(apimachinery::Gvr, &str)> {
     let rest = if rest.len() > 2 && rest[0] == "namespaces" { rest[2..].to_vec() } else { rest };
     Some((apimachinery::Gvr::new(group, version, rest.first()?), rest.get(2).copied().unwrap_or("")))
 }
+
+/// Follows objects through server-side applies.
+#[test]
+fn applies_are_as_recorded() {
+    let Some(folder) = folder() else { return };
+    let (mut good, mut bad) = (0, Vec::new());
+    for name in ["apply-configmap", "apply-deployment", "apply-errors", "apply-mixed", "apply-pod"] {
+        let mut known: BTreeMap<String, Value> = BTreeMap::new();
+        let text = std::fs::read_to_string(folder.join(format!("wire/{name}.jsonl"))).unwrap();
+        for (line_no, line) in text.lines().enumerate().skip(1) {
+            let step = parse(&with_times(line));
+            let (Some(request), Some(body)) = (step.get("request"), step.at(&["response", "body"])) else { continue };
+            let path = request.str_at(&["path"]).unwrap_or("").to_string();
+            let (plain, query) = path.split_once('?').unwrap_or((&path, ""));
+            let status = plain.ends_with("/status");
+            let place = plain.trim_end_matches("/status").to_string();
+            let code = step.int_at(&["response", "status"]).unwrap_or(0);
+            let live = known.get(&place).cloned();
+            if code < 300 && !query.contains("dryRun") && type_of(body).is_some() {
+                let place = match request.str_at(&["method"]) {
+                    Some("POST") => format!("{place}/{}", body.str_at(&["metadata", "name"]).unwrap_or("")),
+                    _ => place,
+                };
+                if request.str_at(&["method"]) == Some("DELETE") {
+                    known.remove(&place);
+                } else {
+                    known.insert(place, body.clone());
+                }
+            }
+            let is_apply = request.str_at(&["headers", "Content-Type"]) == Some("application/apply-patch+yaml");
+            let Some(config) = request.get("body").filter(|b| is_apply && b.get("$text").is_none()) else { continue };
+            let manager = query.split('&').find_map(|p| p.strip_prefix("fieldManager=")).unwrap_or("");
+            let (Some(ty), Some(config)) = (type_of(config), Object::from_value(config.clone())) else { continue };
+            if matches!(code, 400 | 404 | 405 | 422) || line.contains("<cap") || config.at(&["metadata", "uid"]).is_some() {
+                continue;
+            }
+            let api_version = config.api_version().to_string();
+            let writer = Writer {
+                manager,
+                api_version: &api_version,
+                subresource: if status { "status" } else { "" },
+                time: Time::EPOCH,
+                reset: if status { &[&["spec"]] } else { &[&["status"]] },
+            };
+            let live = live.and_then(Object::from_value);
+            let applied = apimachinery::managed_fields::apply(&ty, live.as_ref(), &config, &writer, query.contains("force=true"));
+            let place = format!("{name}:{}", line_no + 1);
+            match applied {
+                Ok(o) if code < 300 => {
+                    if owners(o.value()) == owners(body) {
+                        good += 1;
+                    } else {
+                        bad.push(format!("{place}: have {:?}\n   want {:?}", owners(o.value()), owners(body)));
+                    }
+                }
+                Err(s) if Some(s.message.as_str()) == body.str_at(&["message"]) => good += 1,
+                other => bad.push(format!(
+                    "{place}: {:?}\n   want {code} {:?}",
+                    other.map_err(|s| s.message).err(),
+                    body.str_at(&["message"])
+                )),
+            }
+        }
+    }
+    println!("{good} hold, {} differ\n{}", bad.len(), bad.join("\n"));
+    // The others are applied to scales, or after a controller's write.
+    assert!(good >= 43);
+}
