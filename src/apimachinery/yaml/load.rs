@@ -1,6 +1,6 @@
 //! Text to values: one document, with limits against documents that explode.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::fmt;
 
 use saphyr_parser::{Event, Parser, ScalarStyle, ScanError, Span};
@@ -86,8 +86,20 @@ fn segments(path: &str) -> Vec<String> {
 }
 
 enum Frame {
-    List { items: Vec<Value>, anchor: usize, size: usize },
-    Map { entries: Vec<(Key, Value)>, merged: Vec<Value>, key: Option<Key>, anchor: usize, size: usize, line: usize },
+    List {
+        items: Vec<Value>,
+        anchor: usize,
+        size: usize,
+    },
+    Map {
+        entries: Vec<(Key, Value)>,
+        seen: HashSet<Key>,
+        merged: Vec<Value>,
+        key: Option<Key>,
+        anchor: usize,
+        size: usize,
+        line: usize,
+    },
 }
 
 #[derive(Default)]
@@ -109,7 +121,15 @@ impl Builder {
             Event::MappingStart(anchor, _) => {
                 self.note(&span);
                 self.push(
-                    Frame::Map { entries: Vec::new(), merged: Vec::new(), key: None, anchor, size: 1, line: span.start.line() },
+                    Frame::Map {
+                        entries: Vec::new(),
+                        seen: HashSet::new(),
+                        merged: Vec::new(),
+                        key: None,
+                        anchor,
+                        size: 1,
+                        line: span.start.line(),
+                    },
                     &span,
                 )
             }
@@ -219,8 +239,8 @@ impl Builder {
             Value::List(_) | Value::Map(_) => return Err(error("invalid map key: a collection", span)),
         };
         let line = span.start.line();
-        if let Some(Frame::Map { entries, key, .. }) = self.stack.last_mut() {
-            if !merge && entries.len() < 10_000 && entries.iter().any(|(k, _)| *k == text) {
+        if let Some(Frame::Map { seen, key, .. }) = self.stack.last_mut() {
+            if !merge && !seen.insert(text.clone()) {
                 let shown = value.as_str().map_or_else(|| text.to_string(), go_quote);
                 self.duplicates.push(format!("line {line}: key {shown} already set in map"));
             }
