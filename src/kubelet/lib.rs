@@ -8,12 +8,32 @@
 //! Left out by name: eviction by pressure, in-place resize, device plugins and DRA, user namespaces, image garbage collection,
 //! credential providers, checkpoints, swap, pod certificates.
 
+mod admission;
+mod backoff;
 mod config;
+mod container_config;
+mod downward;
+mod expansion;
 mod hollow;
+mod hooks;
 mod kubelet;
 mod node;
 mod node_object;
+mod pod;
+mod pod_worker;
+mod prober;
+mod references;
+mod sandbox;
+mod server;
+mod start;
+mod static_pods;
+mod status;
+mod status_manager;
+mod terminate;
+#[cfg(test)]
+mod tests;
+mod volumes;
 mod wheel;
 
 pub use config::Config;
-pub use kubelet::Kubelet;
+pub use kubelet::{Kubelet, WorkerView};

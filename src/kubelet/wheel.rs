@@ -22,15 +22,10 @@ impl<T: Clone> Default for Wheel<T> {
 }
 
 impl<T: Clone> Wheel<T> {
-    /// Notes that `what` is due after `delay`. The key can be given to [`Wheel::cancel`].
-    pub fn after(&mut self, delay: Duration, what: T, now: Time) -> (Time, u64) {
+    /// Notes that `what` is due after `delay`.
+    pub fn after(&mut self, delay: Duration, what: T, now: Time) {
         self.next += 1;
-        let key = (now + delay, self.next);
-        self.due.insert(key, what);
-        key
-    }
-    pub fn cancel(&mut self, key: (Time, u64)) {
-        self.due.remove(&key);
+        self.due.insert((now + delay, self.next), what);
     }
     pub fn owns(&self, token: u64) -> bool {
         token & MARK != 0
