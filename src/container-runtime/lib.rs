@@ -143,7 +143,13 @@ impl Runtime {
                 cri::Message::Response { .. } | cri::Message::Event(_) => {}
             },
             Payload::Packet(packet) => self.packet_in(now, from, (*packet).clone(), out),
-            Payload::Kernel(update) => self.network.update(&update),
+            Payload::Kernel(update) => {
+                let before = self.network.is_ready();
+                self.network.update(&update);
+                if self.network.is_ready() != before {
+                    self.event(cri::Event::NetworkReady(!before), out);
+                }
+            }
             Payload::Host(m) => self.host_message(now, &m, out),
             Payload::ApiResponse { id, response } => self.api_response(now, id, &response, out),
             Payload::WatchEvents { id, events } => self.api_events(now, id, &events, out),
@@ -206,6 +212,11 @@ impl Runtime {
     fn request(&mut self, now: Time, from: Addr, id: u64, request: &cri::Request, out: &mut Outbox) {
         use cri::Request as R;
         let (delay, response) = match request {
+            R::Version if self.network.is_ready() => {
+                // A kubelet that has just started learns that the network is there already.
+                self.event(cri::Event::NetworkReady(true), out);
+                (Duration::ZERO, cri::Response::Version { runtime: "containerd".into(), version: "2.4.2".into() })
+            }
             R::Version => (Duration::ZERO, cri::Response::Version { runtime: "containerd".into(), version: "2.4.2".into() }),
             R::RunPodSandbox(config) => (SANDBOX_TIME, self.run_sandbox(now, config)),
             R::StopPodSandbox { sandbox } => (Duration::from_millis(20), self.stop_sandbox(now, sandbox, out)),
