@@ -5,7 +5,7 @@ pub mod deployment;
 pub mod replicaset;
 pub mod statefulset;
 
-use apimachinery::field::{ErrorList, Path};
+use apimachinery::field::{ErrorList, Path, go_quote};
 use apimachinery::labels::Selector;
 use apimachinery::{Object, Value, json};
 
@@ -19,9 +19,22 @@ pub fn render_selector(selector: Option<&Value>) -> String {
     let Some(s) = selector.filter(|v| !v.is_null()) else { return "null".into() };
     let parts: Vec<String> = ["matchLabels", "matchExpressions"]
         .iter()
-        .filter_map(|f| s.get(f).filter(|v| !v.is_empty()).map(|v| format!("\"{f}\":{}", json::to_string(v))))
+        .filter_map(|f| {
+            let v = s.get(f).filter(|v| !v.is_empty())?;
+            let text = if *f == "matchLabels" { json::to_string(v) } else { render_requirements(v) };
+            Some(format!("\"{f}\":{text}"))
+        })
         .collect();
     format!("{{{}}}", parts.join(","))
+}
+
+fn render_requirements(list: &Value) -> String {
+    let one = |r: &Value| {
+        let values =
+            r.get("values").filter(|v| !v.is_empty()).map_or(String::new(), |v| format!(",\"values\":{}", json::to_string(v)));
+        format!("{{\"key\":{},\"operator\":{}{values}}}", go_quote(text(r, "key")), go_quote(text(r, "operator")))
+    };
+    format!("[{}]", list.items().iter().map(one).collect::<Vec<_>>().join(","))
 }
 
 /// What a kind demands of its template.
@@ -55,7 +68,9 @@ pub fn selector_and_template(spec: &Value, template: Option<&Value>, rules: &Tem
         }
     }
     let parsed = Selector::from_label_selector(selector);
-    if parsed.is_err() && let Some(detail) = rules.invalid_selector {
+    if parsed.is_err()
+        && let Some(detail) = rules.invalid_selector
+    {
         invalid_raw(errors, &here, render_selector(selector), detail);
     }
     let template_path = path.child("template");
@@ -159,7 +174,7 @@ pub fn template_warnings(new: &Object, old: Option<&Object>, out: &mut Vec<Strin
 /// `ControllerRevision`: data that never changes.
 pub static CONTROLLER_REVISION: Rules = Rules {
     validate: |obj, errors| {
-        if obj.get("data").is_none_or(Value::is_null) {
+        if !matches!(obj.get("data"), Some(Value::Map(_))) {
             errors.required(&Path::new("data"), "data must be a valid JSON object");
         }
         check::non_negative(obj.int_at(&["revision"]), &Path::new("revision"), errors);

@@ -172,7 +172,7 @@ pub fn qualified_name(s: &str) -> Wrong {
                 wrong.add("prefix part must be non-empty");
             } else {
                 if prefix.len() > 253 {
-                    wrong.add("prefix part must be no more than 253 characters");
+                    wrong.add("prefix part must be no more than 253 bytes");
                 }
                 if !is_subdomain_chars(prefix) {
                     wrong.add(QUALIFIED_PREFIX);

@@ -1,11 +1,11 @@
 //! The core group: pods and what they use.
 
-pub mod pod;
-pub mod service;
 pub mod config;
 pub mod endpoints;
 pub mod event;
 pub mod namespace;
 pub mod node;
 pub mod persistent;
+pub mod pod;
 pub mod quota;
+pub mod service;

@@ -7,9 +7,12 @@
 //! Everything here is a pure function of the objects handed in. Uniqueness, allocation (cluster IPs, node ports) and admission
 //! belong to kube-apiserver.
 
+pub mod admission;
 pub mod apps;
+pub mod autoscaling;
 pub mod batch;
 mod check;
+pub mod cluster_kinds;
 pub mod core;
 mod edit;
 mod gotypes;
@@ -18,6 +21,7 @@ pub mod networking;
 mod printers;
 pub mod rbac;
 mod registry;
+pub mod resource;
 mod rules;
 pub mod small;
 pub mod storage;

@@ -5,17 +5,12 @@ use std::collections::HashMap;
 use apimachinery::Gvr;
 
 use crate::rules::Rules;
-use crate::strategy::{Kind, NameRule, Strategy};
+use crate::strategy::{Kind, Strategy};
 
-const ADMISSION: &str = "admissionregistration.k8s.io";
 const AUTHN: &str = "authentication.k8s.io";
 const AUTHZ: &str = "authorization.k8s.io";
 const CERTS: &str = "certificates.k8s.io";
-const FLOW: &str = "flowcontrol.apiserver.k8s.io";
-const NETWORKING: &str = "networking.k8s.io";
-const RBAC: &str = "rbac.authorization.k8s.io";
 const RESOURCE: &str = "resource.k8s.io";
-const STORAGE: &str = "storage.k8s.io";
 
 /// Of every resource of discovery the strategy. A kind without rules of its own is one line.
 #[rustfmt::skip]
@@ -42,32 +37,32 @@ static STRATEGIES: &[&dyn Strategy] = &[
     &crate::apps::deployment::DEPLOYMENT,
     &crate::apps::replicaset::REPLICA_SET,
     &crate::apps::statefulset::STATEFUL_SET,
-    &Rules::of(Kind::cluster(ADMISSION, "mutatingadmissionpolicies", "MutatingAdmissionPolicy").generation().conditional()),
-    &Rules::of(Kind::cluster(ADMISSION, "mutatingadmissionpolicybindings", "MutatingAdmissionPolicyBinding").generation().conditional()),
-    &Rules::of(Kind::cluster(ADMISSION, "mutatingwebhookconfigurations", "MutatingWebhookConfiguration").generation().conditional()),
-    &Rules::of(Kind::cluster(ADMISSION, "validatingadmissionpolicies", "ValidatingAdmissionPolicy").status().generation().conditional()),
-    &Rules::of(Kind::cluster(ADMISSION, "validatingadmissionpolicybindings", "ValidatingAdmissionPolicyBinding").generation().conditional()),
-    &Rules::of(Kind::cluster(ADMISSION, "validatingwebhookconfigurations", "ValidatingWebhookConfiguration").generation().conditional()),
-    &Rules::of(Kind::cluster("apiextensions.k8s.io", "customresourcedefinitions", "CustomResourceDefinition").status().generation().conditional()),
-    &Rules::of(Kind::cluster("apiregistration.k8s.io", "apiservices", "APIService").status().conditional()),
+    &crate::admission::MUTATING_POLICY,
+    &crate::admission::MUTATING_POLICY_BINDING,
+    &crate::admission::MUTATING_WEBHOOKS,
+    &crate::admission::VALIDATING_POLICY,
+    &crate::admission::VALIDATING_POLICY_BINDING,
+    &crate::admission::VALIDATING_WEBHOOKS,
+    &crate::cluster_kinds::CRD,
+    &crate::cluster_kinds::API_SERVICE,
     &Rules::of(Kind::cluster(AUTHN, "selfsubjectreviews", "SelfSubjectReview").not_stored()),
     &Rules::of(Kind::cluster(AUTHN, "tokenreviews", "TokenReview").not_stored()),
     &Rules::of(Kind::namespaced(AUTHZ, "localsubjectaccessreviews", "LocalSubjectAccessReview").not_stored()),
     &Rules::of(Kind::cluster(AUTHZ, "selfsubjectaccessreviews", "SelfSubjectAccessReview").not_stored()),
     &Rules::of(Kind::cluster(AUTHZ, "selfsubjectrulesreviews", "SelfSubjectRulesReview").not_stored()),
     &Rules::of(Kind::cluster(AUTHZ, "subjectaccessreviews", "SubjectAccessReview").not_stored()),
-    &Rules::of(Kind { version: "v2", ..Kind::namespaced("autoscaling", "horizontalpodautoscalers", "HorizontalPodAutoscaler").status().generation() }),
-    &Rules::of(Kind::namespaced("autoscaling", "horizontalpodautoscalers", "HorizontalPodAutoscaler").status().generation()),
+    &crate::autoscaling::V2,
+    &crate::autoscaling::V1,
     &crate::batch::cronjob::CRON_JOB,
     &crate::batch::job::JOB,
-    &Rules::of(Kind::cluster(CERTS, "certificatesigningrequests", "CertificateSigningRequest").status()),
+    &crate::cluster_kinds::CSR,
     &Rules::of(Kind::cluster(CERTS, "clustertrustbundles", "ClusterTrustBundle").conditional()),
     &Rules::of(Kind::namespaced(CERTS, "podcertificaterequests", "PodCertificateRequest").status().conditional()),
     &crate::small::LEASE,
     &crate::core::endpoints::ENDPOINT_SLICE,
     &crate::core::event::EVENT_V1,
-    &Rules::of(Kind::cluster(FLOW, "flowschemas", "FlowSchema").status().generation()),
-    &Rules::of(Kind::cluster(FLOW, "prioritylevelconfigurations", "PriorityLevelConfiguration").status().generation()),
+    &crate::cluster_kinds::FLOW_SCHEMA,
+    &crate::cluster_kinds::PRIORITY_LEVEL,
     &crate::networking::INGRESS_CLASS,
     &crate::networking::INGRESS,
     &crate::networking::IP_ADDRESS,
@@ -79,11 +74,11 @@ static STRATEGIES: &[&dyn Strategy] = &[
     &crate::rbac::CLUSTER_ROLE,
     &crate::rbac::ROLE_BINDING,
     &crate::rbac::ROLE,
-    &Rules::of(Kind::cluster(RESOURCE, "deviceclasses", "DeviceClass").generation()),
+    &crate::resource::DEVICE_CLASS,
     &Rules::of(Kind::cluster(RESOURCE, "devicetaintrules", "DeviceTaintRule").status().generation()),
-    &Rules::of(Kind::namespaced(RESOURCE, "resourceclaims", "ResourceClaim").status()),
-    &Rules::of(Kind::namespaced(RESOURCE, "resourceclaimtemplates", "ResourceClaimTemplate")),
-    &Rules::of(Kind::cluster(RESOURCE, "resourceslices", "ResourceSlice").generation()),
+    &crate::resource::CLAIM,
+    &crate::resource::CLAIM_TEMPLATE,
+    &crate::resource::SLICE,
     &crate::small::PRIORITY_CLASS,
     &crate::storage::CSI_DRIVER,
     &crate::storage::CSI_NODE,
@@ -91,7 +86,7 @@ static STRATEGIES: &[&dyn Strategy] = &[
     &crate::storage::STORAGE_CLASS,
     &crate::storage::VOLUME_ATTACHMENT,
     &crate::storage::VOLUME_ATTRIBUTES_CLASS,
-    &Rules::of(Kind::cluster("storagemigration.k8s.io", "storageversionmigrations", "StorageVersionMigration").status()),
+    &crate::cluster_kinds::MIGRATION,
 ];
 
 thread_local! {

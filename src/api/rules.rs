@@ -26,6 +26,8 @@ pub struct Rules {
     /// new, old
     pub status: fn(&Object, &Object, &mut ErrorList),
     pub warnings: fn(&Object, Option<&Object>, &mut Vec<String>),
+    /// The form a valid object is stored in.
+    pub canonicalize: fn(&mut Edit),
     /// A name rule of its own, with [`NameRule::Own`](crate::NameRule::Own).
     pub name: Option<fn(&str, bool) -> Wrong>,
     /// A subresource that updates the object, and what it may write (new, old).
@@ -45,6 +47,7 @@ impl Rules {
             prepare_update: |_, _| {},
             status: |_, _, _| {},
             warnings: |_, _, _| {},
+            canonicalize: |_| {},
             name: None,
             subresource: None,
         }
@@ -88,6 +91,9 @@ impl Strategy for Rules {
         let mut out = Vec::new();
         (self.warnings)(new, old, &mut out);
         out
+    }
+    fn canonicalize(&self, obj: &mut Object) {
+        edit(obj, self.canonicalize);
     }
     fn validate_status_update(&self, new: &Object, old: &Object, errors: &mut ErrorList) {
         meta::validate_update(&self.kind, new, old, errors);

@@ -7,7 +7,7 @@ use crate::apps::{int_or_percent, not_over_100_percent};
 use crate::check::{self, some, text};
 use crate::core::pod::{defaults, resources, scheduling};
 use crate::rules::Rules;
-use crate::strategy::Kind;
+use crate::strategy::{Kind, NameRule};
 
 pub static POD_DISRUPTION_BUDGET: Rules = Rules {
     default: |e| e.default("spec", Value::map()),
@@ -28,7 +28,13 @@ pub static POD_DISRUPTION_BUDGET: Rules = Rules {
             check::one_of(p, &["AlwaysAllow", "IfHealthyBudget"], &path.child("unhealthyPodEvictionPolicy"), errors);
         }
     },
-    ..Rules::of(Kind::namespaced("policy", "poddisruptionbudgets", "PodDisruptionBudget").status().generation().conditional())
+    ..Rules::of(
+        Kind::namespaced("policy", "poddisruptionbudgets", "PodDisruptionBudget")
+            .status()
+            .generation()
+            .conditional()
+            .names(NameRule::PathSegment),
+    )
 };
 
 /// A budget's spec with Go's names.

@@ -77,7 +77,7 @@ fn topologies(list: &[Value], errors: &mut ErrorList) {
         let here = path.index(i);
         let all = here.child("matchLabelExpressions");
         let expressions = term.list_at(&["matchLabelExpressions"]);
-        if list[..i].contains(term) {
+        if list[..i].contains(term) || expressions.is_empty() {
             errors.duplicate(&all, "");
         }
         for (j, req) in expressions.iter().enumerate() {
@@ -131,6 +131,7 @@ pub static CSI_DRIVER: Rules = Rules {
             }
             spec.default("requiresRepublish", false);
             spec.default("seLinuxMount", false);
+            spec.default("preventPodSchedulingIfMissing", false);
         });
     },
     validate: csi_driver,

@@ -18,9 +18,9 @@ pub static DAEMON_SET: Rules = Rules {
     create: |e| {
         e.sub_or_new("metadata", |m| m.sub_or_new("annotations", |a| a.set(TEMPLATE_GENERATION, "1")));
     },
-    new_status: Some(|| {
-        value!({"currentNumberScheduled": 0, "desiredNumberScheduled": 0, "numberMisscheduled": 0, "numberReady": 0})
-    }),
+    new_status: Some(
+        || value!({"currentNumberScheduled": 0, "desiredNumberScheduled": 0, "numberMisscheduled": 0, "numberReady": 0}),
+    ),
     validate,
     update: super::selector_immutable,
     prepare_update: |new, old| {
@@ -33,8 +33,15 @@ pub static DAEMON_SET: Rules = Rules {
     },
     status: |new, _, errors| {
         let names = [
-            "currentNumberScheduled", "numberMisscheduled", "desiredNumberScheduled", "numberReady", "observedGeneration",
-            "updatedNumberScheduled", "numberAvailable", "numberUnavailable", "collisionCount",
+            "currentNumberScheduled",
+            "numberMisscheduled",
+            "desiredNumberScheduled",
+            "numberReady",
+            "observedGeneration",
+            "updatedNumberScheduled",
+            "numberAvailable",
+            "numberUnavailable",
+            "collisionCount",
         ];
         super::status_counts(new, &names, errors);
     },

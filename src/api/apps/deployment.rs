@@ -16,14 +16,19 @@ pub static DEPLOYMENT: Rules = Rules {
     validate,
     update: super::selector_immutable,
     status: |new, _, errors| {
-        let names =
-            ["observedGeneration", "replicas", "updatedReplicas", "readyReplicas", "availableReplicas", "unavailableReplicas", "collisionCount"];
+        let names = [
+            "observedGeneration",
+            "replicas",
+            "updatedReplicas",
+            "readyReplicas",
+            "availableReplicas",
+            "unavailableReplicas",
+            "collisionCount",
+        ];
         super::status_counts(new, &names, errors);
     },
     warnings,
-    ..Rules::of(
-        Kind::namespaced("apps", "deployments", "Deployment").status().generation().scaled(&["spec", "selector"]),
-    )
+    ..Rules::of(Kind::namespaced("apps", "deployments", "Deployment").status().generation().scaled(&["spec", "selector"]))
 };
 
 fn default(e: &mut Edit) {

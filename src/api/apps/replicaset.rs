@@ -29,9 +29,7 @@ pub static REPLICA_SET: Rules = Rules {
     update: super::selector_immutable,
     status: status_counts,
     warnings: super::template_warnings,
-    ..Rules::of(
-        Kind::namespaced("apps", "replicasets", "ReplicaSet").status().generation().scaled(&["spec", "selector"]),
-    )
+    ..Rules::of(Kind::namespaced("apps", "replicasets", "ReplicaSet").status().generation().scaled(&["spec", "selector"]))
 };
 
 const RULES: TemplateRules = TemplateRules {

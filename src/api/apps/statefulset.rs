@@ -16,7 +16,15 @@ pub static STATEFUL_SET: Rules = Rules {
     validate,
     update,
     status: |new, _, errors| {
-        let names = ["replicas", "readyReplicas", "currentReplicas", "updatedReplicas", "observedGeneration", "collisionCount", "availableReplicas"];
+        let names = [
+            "replicas",
+            "readyReplicas",
+            "currentReplicas",
+            "updatedReplicas",
+            "observedGeneration",
+            "collisionCount",
+            "availableReplicas",
+        ];
         super::status_counts(new, &names, errors);
     },
     warnings: super::template_warnings,

@@ -22,11 +22,8 @@ struct Bounds {
 const MINUTES: Bounds = Bounds { min: 0, max: 59, names: &[] };
 const HOURS: Bounds = Bounds { min: 0, max: 23, names: &[] };
 const DAYS: Bounds = Bounds { min: 1, max: 31, names: &[] };
-const MONTHS: Bounds = Bounds {
-    min: 1,
-    max: 12,
-    names: &["jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec"],
-};
+const MONTHS: Bounds =
+    Bounds { min: 1, max: 12, names: &["jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec"] };
 const WEEKDAYS: Bounds = Bounds { min: 0, max: 6, names: &["sun", "mon", "tue", "wed", "thu", "fri", "sat"] };
 
 impl Schedule {
@@ -133,9 +130,8 @@ fn number(text: &str, bounds: &Bounds) -> Result<u64, String> {
     if let Some(i) = bounds.names.iter().position(|n| text.eq_ignore_ascii_case(n)) {
         return Ok(i as u64 + bounds.min);
     }
-    let n: i64 = text
-        .parse()
-        .map_err(|_| format!("failed to parse int from {text}: strconv.Atoi: parsing \"{text}\": invalid syntax"))?;
+    let n: i64 =
+        text.parse().map_err(|_| format!("failed to parse int from {text}: strconv.Atoi: parsing \"{text}\": invalid syntax"))?;
     u64::try_from(n).map_err(|_| format!("negative number ({n}) not allowed: {text}"))
 }
 

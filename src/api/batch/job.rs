@@ -18,6 +18,7 @@ const CONTROLLER_UID: &str = "batch.kubernetes.io/controller-uid";
 pub static JOB: Rules = Rules {
     default,
     create,
+    canonicalize: labels_of_template,
     new_status: Some(|| value!({})),
     validate,
     update,
@@ -53,7 +54,7 @@ fn default(e: &mut Edit) {
     labels_of_template(e);
 }
 
-/// A job without labels takes those of its template.
+/// A job without labels takes those of its template: whenever it is read, also the generated ones.
 fn labels_of_template(e: &mut Edit) {
     let labels = e.get("spec").and_then(|s| s.at(&["template", "metadata", "labels"])).cloned();
     let Some(labels) = labels.filter(|l| !l.is_empty()) else { return };
@@ -68,7 +69,6 @@ fn labels_of_template(e: &mut Edit) {
 fn create(e: &mut Edit) {
     let meta = e.get("metadata").cloned().unwrap_or_default();
     let (uid, name) = (text(&meta, "uid").to_string(), text(&meta, "name").to_string());
-    let mut labelled = Value::Null;
     e.sub("spec", |spec| {
         if spec.get("manualSelector").and_then(Value::as_bool) == Some(true) {
             return;
@@ -84,19 +84,11 @@ fn create(e: &mut Edit) {
                     ] {
                         labels.set(key, v.as_str());
                     }
-                    labelled = labels.value().clone();
                 });
             });
         });
         spec.sub_or_new("selector", |s| s.sub_or_new("matchLabels", |m| m.set(CONTROLLER_UID, uid.as_str())));
     });
-    if !labelled.is_null() {
-        e.sub_or_new("metadata", |m| {
-            if m.get("labels").is_none_or(Value::is_empty) {
-                m.set("labels", labelled);
-            }
-        });
-    }
 }
 
 fn validate(obj: &Object, errors: &mut ErrorList) {
@@ -122,7 +114,8 @@ fn generated_selector(obj: &Object, spec: &Value, errors: &mut ErrorList) {
     }
     let selector = spec.get("selector");
     let expected = selector.is_some_and(|s| {
-        s.map_at(&["matchLabels"]).is_some_and(|m| m.len() == 1 && m.get(CONTROLLER_UID).and_then(Value::as_str) == Some(obj.uid()))
+        s.map_at(&["matchLabels"])
+            .is_some_and(|m| m.len() == 1 && m.get(CONTROLLER_UID).and_then(Value::as_str) == Some(obj.uid()))
             && s.get("matchExpressions").is_none_or(Value::is_empty)
     });
     if !expected {
@@ -133,9 +126,15 @@ fn generated_selector(obj: &Object, spec: &Value, errors: &mut ErrorList) {
 
 /// `validateJobSpec`: all but the selector, at `path`.
 pub fn validate_spec(spec: &Value, path: &Path, errors: &mut ErrorList) {
-    for name in
-        ["parallelism", "completions", "activeDeadlineSeconds", "backoffLimit", "ttlSecondsAfterFinished", "backoffLimitPerIndex", "maxFailedIndexes"]
-    {
+    for name in [
+        "parallelism",
+        "completions",
+        "activeDeadlineSeconds",
+        "backoffLimit",
+        "ttlSecondsAfterFinished",
+        "backoffLimitPerIndex",
+        "maxFailedIndexes",
+    ] {
         check::non_negative(spec.int_at(&[name]), &path.child(name), errors);
     }
     let managed_by = text(spec, "managedBy");
@@ -195,7 +194,7 @@ fn indexes(spec: &Value, path: &Path, errors: &mut ErrorList) {
     }
     for name in ["backoffLimitPerIndex", "maxFailedIndexes"] {
         if let Some(v) = n(name)
-            && !indexed
+            && text(spec, "completionMode") == "NonIndexed"
         {
             errors.invalid(&path.child(name), v, "requires indexed completion mode");
         }

@@ -96,9 +96,8 @@ pub fn base64(bytes: &[u8]) -> String {
     const ALPHABET: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
     let mut out = String::with_capacity(bytes.len().div_ceil(3) * 4);
     for chunk in bytes.chunks(3) {
-        let n = (u32::from(chunk[0]) << 16)
-            | (u32::from(*chunk.get(1).unwrap_or(&0)) << 8)
-            | u32::from(*chunk.get(2).unwrap_or(&0));
+        let n =
+            (u32::from(chunk[0]) << 16) | (u32::from(*chunk.get(1).unwrap_or(&0)) << 8) | u32::from(*chunk.get(2).unwrap_or(&0));
         for i in 0..4 {
             let last = i > chunk.len();
             out.push(if last { '=' } else { ALPHABET[(n >> (18 - 6 * i)) as usize & 63] as char });
@@ -107,7 +106,7 @@ pub fn base64(bytes: &[u8]) -> String {
     out
 }
 
-/// The text that base64 stands for, if it is text.
+/// The text that base64 stands for; what is no text in it is replaced.
 fn decode(text: &str) -> Option<String> {
     let value = |c: u8| match c {
         b'A'..=b'Z' => Some(c - b'A'),
@@ -127,7 +126,7 @@ fn decode(text: &str) -> Option<String> {
             out.push((bits >> n) as u8);
         }
     }
-    String::from_utf8(out).ok()
+    Some(String::from_utf8_lossy(&out).into_owned())
 }
 
 fn secret(obj: &Object, errors: &mut ErrorList) {

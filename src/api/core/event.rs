@@ -6,7 +6,7 @@ use apimachinery::{Object, Value, value};
 use crate::check::{self, invalid_raw, some, text};
 use crate::edit::Edit;
 use crate::rules::Rules;
-use crate::strategy::Kind;
+use crate::strategy::{Kind, NameRule};
 
 const SELECTABLE: &[(&str, &[&str])] = &[
     ("involvedObject.kind", &["involvedObject", "kind"]),
@@ -33,7 +33,7 @@ pub static EVENT: Rules = Rules {
         e.default("involvedObject", value!({}));
     },
     validate: core_event,
-    ..Rules::of(Kind::namespaced("", "events", "Event").create_on_update().select(SELECTABLE))
+    ..Rules::of(Kind::namespaced("", "events", "Event").create_on_update().names(NameRule::PathSegment).select(SELECTABLE))
 };
 
 pub static EVENT_V1: Rules = Rules {
@@ -45,7 +45,9 @@ pub static EVENT_V1: Rules = Rules {
         e.default("regarding", value!({}));
     },
     validate: new_event,
-    ..Rules::of(Kind::namespaced("events.k8s.io", "events", "Event").create_on_update().select(SELECTABLE))
+    ..Rules::of(
+        Kind::namespaced("events.k8s.io", "events", "Event").create_on_update().names(NameRule::PathSegment).select(SELECTABLE),
+    )
 };
 
 /// A time that is not set is printed as null.
@@ -104,7 +106,7 @@ fn namespaces(obj: &Object, field: &str, shown: &str, errors: &mut ErrorList) {
     let path = Path::new(shown);
     let ok = match about {
         "" => matches!(obj.namespace(), "default" | "kube-system"),
-        ns => ns == obj.namespace(),
+        ns => ns == obj.namespace() || field == "regarding",
     };
     if !ok {
         invalid_raw(errors, &path.child("namespace"), format!("\"{about}\""), "does not match event.namespace");

@@ -10,8 +10,16 @@ use crate::rules::Rules;
 use crate::strategy::{Kind, Strategy};
 
 const NODE_INFO: [&str; 10] = [
-    "machineID", "systemUUID", "bootID", "kernelVersion", "osImage", "containerRuntimeVersion", "kubeletVersion",
-    "kubeProxyVersion", "operatingSystem", "architecture",
+    "machineID",
+    "systemUUID",
+    "bootID",
+    "kernelVersion",
+    "osImage",
+    "containerRuntimeVersion",
+    "kubeletVersion",
+    "kubeProxyVersion",
+    "operatingSystem",
+    "architecture",
 ];
 
 static NODE: Rules = Rules {

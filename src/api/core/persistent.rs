@@ -26,6 +26,12 @@ pub static CLAIM: Rules = Rules {
 
 /// `dataSource` and `dataSourceRef` say the same; an absent group is printed as null.
 fn data_source_ref(spec: &mut Edit) {
+    for field in ["dataSource", "dataSourceRef"] {
+        let nameless = |s: &Value| text(s, "name").is_empty() || text(s, "kind").is_empty();
+        if spec.get(field).is_some_and(nameless) {
+            spec.remove(field);
+        }
+    }
     for (from, to) in [("dataSource", "dataSourceRef"), ("dataSourceRef", "dataSource")] {
         if let (Some(source), false) = (spec.get(from).cloned(), spec.has(to)) {
             if text(&source, "namespace").is_empty() {
@@ -78,7 +84,9 @@ pub static VOLUME: Rules = Rules {
     default: |e| {
         e.sub_or_new("spec", |spec| {
             spec.default_sym("persistentVolumeReclaimPolicy", "Retain");
-            spec.default_sym("volumeMode", "Filesystem");
+            if !spec.has("volumeMode") {
+                spec.set("volumeMode", Value::sym("Filesystem"));
+            }
             defaults::quantities(spec, "capacity");
             defaults::persistent_source(spec);
         });
@@ -108,8 +116,15 @@ pub static VOLUME: Rules = Rules {
 
 /// Members of the spec that are no volume source.
 const NO_SOURCE: [&str; 9] = [
-    "accessModes", "capacity", "claimRef", "mountOptions", "nodeAffinity", "persistentVolumeReclaimPolicy", "storageClassName",
-    "volumeAttributesClassName", "volumeMode",
+    "accessModes",
+    "capacity",
+    "claimRef",
+    "mountOptions",
+    "nodeAffinity",
+    "persistentVolumeReclaimPolicy",
+    "storageClassName",
+    "volumeAttributesClassName",
+    "volumeMode",
 ];
 
 fn sources(spec: &Value) -> Vec<(&str, &Value)> {
@@ -142,7 +157,9 @@ fn persistent_volume(obj: &Object, errors: &mut ErrorList) {
         }
         source_of(name, source, spec, &path, errors);
     }
-    if text(spec, "persistentVolumeReclaimPolicy") == "Recycle" && found.iter().any(|(n, s)| *n == "hostPath" && text(s, "path") == "/") {
+    if text(spec, "persistentVolumeReclaimPolicy") == "Recycle"
+        && found.iter().any(|(n, s)| *n == "hostPath" && text(s, "path") == "/")
+    {
         errors.forbidden(&path.child("persistentVolumeReclaimPolicy"), "may not be 'recycle' for a hostPath mount of '/'");
     }
     let policies = ["Delete", "Recycle", "Retain"];
@@ -193,9 +210,13 @@ fn source_of(name: &str, source: &Value, spec: &Value, path: &Path, errors: &mut
         "csi" => {
             volume::csi_driver(text(source, "driver"), &here.child("driver"), errors);
             check::required(source, &["volumeHandle"], &here, errors);
-            for secret in
-                ["controllerPublishSecretRef", "controllerExpandSecretRef", "nodePublishSecretRef", "nodeExpandSecretRef", "nodeStageSecretRef"]
-            {
+            for secret in [
+                "controllerPublishSecretRef",
+                "controllerExpandSecretRef",
+                "nodePublishSecretRef",
+                "nodeExpandSecretRef",
+                "nodeStageSecretRef",
+            ] {
                 if let Some(r) = some(source, secret) {
                     check::required(r, &["name", "namespace"], &here.child(secret), errors);
                 }
@@ -227,7 +248,8 @@ fn source_of(name: &str, source: &Value, spec: &Value, path: &Path, errors: &mut
 fn volume_update(new: &Object, old: &Object, errors: &mut ErrorList) {
     let (n, o) = (new.get("spec").unwrap_or(&Value::Null), old.get("spec").unwrap_or(&Value::Null));
     let path = Path::new("spec");
-    let rest = |v: &Value| Value::from(sources(v).into_iter().map(|(k, v)| (k.into(), v.clone())).collect::<apimachinery::Fields>());
+    let rest =
+        |v: &Value| Value::from(sources(v).into_iter().map(|(k, v)| (k.into(), v.clone())).collect::<apimachinery::Fields>());
     if rest(n) != rest(o) {
         errors.forbidden(&path.child("persistentvolumesource"), "spec.persistentvolumesource is immutable after creation");
     }

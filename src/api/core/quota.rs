@@ -43,7 +43,12 @@ fn quota_name(name: &str, path: &Path, errors: &mut ErrorList) {
 }
 
 const SCOPES: [&str; 7] = [
-    "Terminating", "NotTerminating", "BestEffort", "NotBestEffort", "PriorityClass", "CrossNamespacePodAffinity",
+    "Terminating",
+    "NotTerminating",
+    "BestEffort",
+    "NotBestEffort",
+    "PriorityClass",
+    "CrossNamespacePodAffinity",
     "VolumeAttributesClass",
 ];
 
@@ -55,16 +60,27 @@ fn scope_fits(scope: &str, resource: &str) -> bool {
         _ => {
             matches!(
                 resource,
-                "pods" | "cpu" | "memory" | "requests.cpu" | "requests.memory" | "limits.cpu" | "limits.memory"
-                    | "ephemeral-storage" | "requests.ephemeral-storage" | "limits.ephemeral-storage"
+                "pods"
+                    | "cpu"
+                    | "memory"
+                    | "requests.cpu"
+                    | "requests.memory"
+                    | "limits.cpu"
+                    | "limits.memory"
+                    | "ephemeral-storage"
+                    | "requests.ephemeral-storage"
+                    | "limits.ephemeral-storage"
             ) || resource.contains("hugepages-")
                 || resource.starts_with("count/pods")
         }
     }
 }
 
+/// Object counts go with any scope.
 fn all_fit(scope: &str, obj: &Object) -> bool {
-    obj.map_at(&["spec", "hard"]).into_iter().flatten().all(|(name, _)| scope_fits(scope, name))
+    obj.map_at(&["spec", "hard"]).into_iter().flatten().all(|(name, _)| {
+        scope_fits(scope, name) || (name.starts_with("count/") && scope != "BestEffort" && scope != "VolumeAttributesClass")
+    })
 }
 
 fn scopes(obj: &Object, errors: &mut ErrorList) {
@@ -128,7 +144,10 @@ fn scope_selector(obj: &Object, errors: &mut ErrorList) {
         }
         match operator {
             "In" | "NotIn" if values.is_empty() => {
-                errors.required(&path.child("values"), "must be at least one value when `operator` is 'In' or 'NotIn' for scope selector");
+                errors.required(
+                    &path.child("values"),
+                    "must be at least one value when `operator` is 'In' or 'NotIn' for scope selector",
+                );
             }
             "In" | "NotIn" => {}
             "Exists" | "DoesNotExist" if !values.is_empty() => {
@@ -143,6 +162,12 @@ fn scope_selector(obj: &Object, errors: &mut ErrorList) {
 
 pub static LIMIT_RANGE: Rules = Rules {
     default: limit_range_defaults,
+    create: |e| {
+        e.sub_or_new("metadata", |m| {
+            let uid = m.str("uid").to_string();
+            m.default_sym("name", &uid);
+        });
+    },
     validate: limit_range,
     ..Rules::of(Kind::namespaced("", "limitranges", "LimitRange").create_on_update())
 };
@@ -201,7 +226,8 @@ fn limit_range(obj: &Object, errors: &mut ErrorList) {
             }
         }
         if kind == "PersistentVolumeClaim" && item.at(&["min", "storage"]).is_none() && item.at(&["max", "storage"]).is_none() {
-            errors.required(&here.child("limits"), "either minimum or maximum storage value is required, but neither was provided");
+            errors
+                .required(&here.child("limits"), "either minimum or maximum storage value is required, but neither was provided");
         }
         bounds(item, kind == "Container", &here, errors);
     }

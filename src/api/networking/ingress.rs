@@ -12,7 +12,9 @@ pub static INGRESS: Rules = Rules {
     validate: ingress,
     warnings: |new, _, out| {
         if new.annotation("kubernetes.io/ingress.class").is_some() {
-            out.push("annotation \"kubernetes.io/ingress.class\" is deprecated, please use 'spec.ingressClassName' instead".into());
+            out.push(
+                "annotation \"kubernetes.io/ingress.class\" is deprecated, please use 'spec.ingressClassName' instead".into(),
+            );
         }
     },
     ..Rules::of(Kind::namespaced("networking.k8s.io", "ingresses", "Ingress").status().generation())
@@ -84,7 +86,7 @@ fn http_path(p: &Value, path: &Path, errors: &mut ErrorList) {
     let (kind, route) = (some(p, "pathType").and_then(Value::as_str), text(p, "path"));
     let here = path.child("path");
     match kind {
-        None => errors.required(&path.child("pathType"), "pathType must be specified"),
+        None => return errors.required(&path.child("pathType"), "pathType must be specified"),
         Some("Exact" | "Prefix") => {
             if !route.starts_with('/') {
                 errors.invalid(&here, route, "must be an absolute path");

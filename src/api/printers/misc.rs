@@ -59,7 +59,8 @@ pub fn row(group: &str, resource: &str, r: &Row) -> Option<Vec<Value>> {
 }
 
 fn role_binding(r: &Row) -> Vec<Value> {
-    let role = format!("{}/{}", r.obj.str_at(&["roleRef", "kind"]).unwrap_or(""), r.obj.str_at(&["roleRef", "name"]).unwrap_or(""));
+    let role =
+        format!("{}/{}", r.obj.str_at(&["roleRef", "kind"]).unwrap_or(""), r.obj.str_at(&["roleRef", "name"]).unwrap_or(""));
     let of = |kind: &str| {
         let named = r.obj.list_at(&["subjects"]).iter().filter(|s| text(s, "kind") == kind);
         let names = named.map(|s| match kind {

@@ -13,7 +13,8 @@ pub fn row(resource: &str, r: &Row) -> Option<Vec<Value>> {
             let parameters = match r.obj.at(&["spec", "parameters"]) {
                 Some(p) => {
                     let group = text(p, "apiGroup");
-                    let kind = if group.is_empty() { text(p, "kind").to_string() } else { format!("{}.{group}", text(p, "kind")) };
+                    let kind =
+                        if group.is_empty() { text(p, "kind").to_string() } else { format!("{}.{group}", text(p, "kind")) };
                     format!("{kind}/{}", text(p, "name"))
                 }
                 None => "<none>".into(),
@@ -163,5 +164,12 @@ fn ingress(r: &Row) -> Vec<Value> {
         .map(|i| if text(i, "ip").is_empty() { text(i, "hostname") } else { text(i, "ip") })
         .collect();
     let ports = if some(spec, "tls").is_some_and(|t| !t.items().is_empty()) { "80, 443" } else { "80" };
-    vec![r.name(), r.text(&["spec", "ingressClassName"], "<none>"), hosts.into(), addresses.join(",").into(), ports.into(), r.age()]
+    vec![
+        r.name(),
+        r.text(&["spec", "ingressClassName"], "<none>"),
+        hosts.into(),
+        addresses.join(",").into(),
+        ports.into(),
+        r.age(),
+    ]
 }

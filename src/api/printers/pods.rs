@@ -157,8 +157,7 @@ fn readiness_gates(spec: &Value, status: &Value) -> String {
         return "<none>".into();
     }
     let conditions = status.list_at(&["conditions"]);
-    let passed = |g: &&Value| {
-        conditions.iter().any(|c| text(c, "type") == text(g, "conditionType") && text(c, "status") == "True")
-    };
+    let passed =
+        |g: &&Value| conditions.iter().any(|c| text(c, "type") == text(g, "conditionType") && text(c, "status") == "True");
     format!("{}/{}", gates.iter().filter(passed).count(), gates.len())
 }

@@ -152,8 +152,11 @@ fn cron_job(r: &Row) -> Vec<Value> {
 
 fn autoscaler(r: &Row) -> Vec<Value> {
     let spec = r.obj.get("spec").unwrap_or(&Value::Null);
-    let reference =
-        format!("{}/{}", spec.str_at(&["scaleTargetRef", "kind"]).unwrap_or(""), spec.str_at(&["scaleTargetRef", "name"]).unwrap_or(""));
+    let reference = format!(
+        "{}/{}",
+        spec.str_at(&["scaleTargetRef", "kind"]).unwrap_or(""),
+        spec.str_at(&["scaleTargetRef", "name"]).unwrap_or("")
+    );
     let min = some(spec, "minReplicas").and_then(Value::as_i64).map_or("<unset>".into(), |n| n.to_string());
     vec![
         r.name(),

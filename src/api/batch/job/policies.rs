@@ -33,12 +33,8 @@ pub fn failure(spec: &Value, path: &Path, errors: &mut ErrorList) {
             }
         }
         match (codes.is_some(), !conditions.is_empty()) {
-            (true, true) => {
-                invalid_raw(errors, &here, "", "specifying both OnExitCodes and OnPodConditions is not supported")
-            }
-            (false, false) => {
-                invalid_raw(errors, &here, "", "specifying one of OnExitCodes and OnPodConditions is required")
-            }
+            (true, true) => invalid_raw(errors, &here, "", "specifying both OnExitCodes and OnPodConditions is not supported"),
+            (false, false) => invalid_raw(errors, &here, "", "specifying one of OnExitCodes and OnPodConditions is required"),
             _ => {}
         }
     }
@@ -99,7 +95,13 @@ pub fn success(spec: &Value, path: &Path, errors: &mut ErrorList) {
         let part = |r: &Value, f: &str| r.get(f).map_or("null".to_string(), apimachinery::json::to_string);
         let shown: Vec<String> = rules
             .iter()
-            .map(|r| format!("{{\"SucceededIndexes\":{},\"SucceededCount\":{}}}", part(r, "succeededIndexes"), part(r, "succeededCount")))
+            .map(|r| {
+                format!(
+                    "{{\"SucceededIndexes\":{},\"SucceededCount\":{}}}",
+                    part(r, "succeededIndexes"),
+                    part(r, "succeededCount")
+                )
+            })
             .collect();
         let shown = format!("{{\"Rules\":[{}]}}", shown.join(","));
         invalid_raw(errors, &path, shown, "requires indexed completion mode");
@@ -131,9 +133,15 @@ pub fn success(spec: &Value, path: &Path, errors: &mut ErrorList) {
             let here = here.child("succeededCount");
             check::non_negative(Some(n), &here, errors);
             if n > completions {
-                errors.invalid(&here, n, format!("must be less than or equal to {completions} (the number of specified completions)"));
+                errors.invalid(
+                    &here,
+                    n,
+                    format!("must be less than or equal to {completions} (the number of specified completions)"),
+                );
             } else if n > total {
-                let detail = format!("must be less than or equal to {total} (the number of indexes in the specified succeededIndexes field)");
+                let detail = format!(
+                    "must be less than or equal to {total} (the number of indexes in the specified succeededIndexes field)"
+                );
                 errors.invalid(&here, n, detail);
             }
         }

@@ -26,8 +26,7 @@ pub fn spec(spec: &Value, path: &Path, errors: &mut ErrorList) {
         None => errors.required(&resources.key("storage"), ""),
         Some(v) => {
             if Quantity::from_value(v).is_ok_and(|q| q.sign() <= 0) {
-                let requests = resources.child("requests");
-                errors.invalid(&requests.key("storage"), v.clone(), "must be greater than zero");
+                errors.invalid(&resources.key("storage"), v.clone(), "must be greater than zero");
             }
         }
     }

@@ -262,7 +262,9 @@ pub fn persistent_source(v: &mut Edit) {
 
 /// A claim's spec: volume mode, and `resources` is always printed.
 pub fn claim_spec(spec: &mut Edit) {
-    spec.default_sym("volumeMode", "Filesystem");
+    if !spec.has("volumeMode") {
+        spec.set("volumeMode", Value::sym("Filesystem"));
+    }
     spec.default("resources", value!({}));
     spec.sub("resources", resources);
 }

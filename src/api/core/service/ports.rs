@@ -1,7 +1,7 @@
 //! Validation of a service's ports.
 
-use apimachinery::field::{ErrorList, Path};
 use apimachinery::Value;
+use apimachinery::field::{ErrorList, Path};
 
 use crate::check::{self, text};
 
@@ -15,10 +15,6 @@ pub fn ports(spec: &Value, path: &Path, errors: &mut ErrorList) {
     let n = |p: &Value, name: &str| p.int_at(&[name]).unwrap_or(0);
     for (i, port) in list.iter().enumerate() {
         let here = here.index(i);
-        if kind == "LoadBalancer" && n(port, "port") == 10250 {
-            let detail = "may not expose port 10250 externally since it is used by kubelet";
-            errors.invalid(&here, 10250, detail);
-        }
         one(port, &list[..i], list.len() > 1, &here, errors);
         if kind == "ClusterIP" && n(port, "nodePort") != 0 {
             errors.forbidden(&here.child("nodePort"), "may not be used when `type` is 'ClusterIP'");

@@ -103,7 +103,10 @@ pub fn validate(new: &Object, old: &Object, errors: &mut ErrorList) {
     let path = Path::new("spec");
     if needs_cluster_ip(n) && needs_cluster_ip(o) {
         let first = |s: &Value| s.list_at(&["clusterIPs"]).first().cloned();
-        if first(o).is_some() && first(n) != first(o) && text(n, "clusterIP") == first(n).as_ref().and_then(Value::as_str).unwrap_or("") {
+        if first(o).is_some()
+            && first(n) != first(o)
+            && text(n, "clusterIP") == first(n).as_ref().and_then(Value::as_str).unwrap_or("")
+        {
             let shown = n.get("clusterIPs").cloned().unwrap_or_default();
             errors.invalid(&path.child("clusterIPs").index(0), shown, "may not change once set");
         }
