@@ -78,6 +78,12 @@ pub fn finish<S>(outcomes: &[Outcome]) -> Plan<S> {
     failure(outcomes).map_or(Plan::Done, Plan::Retry)
 }
 
+/// The two requests of aggregated discovery.
+pub fn discovery() -> Vec<Request> {
+    let accept = "application/json;g=apidiscovery.k8s.io;v=v2;as=APIGroupDiscoveryList";
+    ["/api", "/apis"].map(|path| Request { accept: Some(accept.into()), ..Request::get_path(path) }).into()
+}
+
 /// What a sync may look at, and the events that it notes.
 pub struct Ctx<'a> {
     pub now: Time,

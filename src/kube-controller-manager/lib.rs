@@ -5,6 +5,7 @@
 //! plan of calls. Not in the bottle, by name: see [`registry::NOT_IN_THE_BOTTLE`].
 
 mod account;
+mod affinity;
 mod config;
 pub mod framework;
 mod manager;
@@ -14,9 +15,12 @@ pub mod resources;
 mod runner;
 pub mod template_hash;
 
+mod daemonset;
 mod deployment;
 mod endpoints;
 mod garbage;
+mod history;
+mod job;
 mod namespace;
 mod node_ipam;
 mod node_lifecycle;
@@ -26,6 +30,7 @@ mod root_ca;
 mod serviceaccount;
 mod taint_eviction;
 mod ttl;
+mod ttl_after_finished;
 
 pub use config::Config;
 pub use manager::KubeControllerManager;

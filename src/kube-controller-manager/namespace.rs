@@ -168,7 +168,8 @@ impl Controller for NamespaceController {
         if !ctx.caches.get(NAMESPACES, key).is_some_and(Object::is_being_deleted) {
             return Plan::Done;
         }
-        let calls = vec![Request::get(gvr(NAMESPACES), key), Request::get_path("/api"), Request::get_path("/apis")];
+        let mut calls = vec![Request::get(gvr(NAMESPACES), key)];
+        calls.extend(crate::framework::discovery());
         Plan::sequence(format!("{key} is being deleted: what can be in it?"), calls, Stage::Looked)
     }
     fn resume(&mut self, key: &ObjectKey, stage: Stage, outcomes: &[Outcome], ctx: &mut Ctx) -> Plan<Stage> {

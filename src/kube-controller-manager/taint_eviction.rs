@@ -24,7 +24,7 @@ pub enum Stage {
 }
 
 /// Whether a toleration covers a taint. Models `Toleration.ToleratesTaint`.
-fn tolerates(toleration: &Value, taint: &Value) -> bool {
+pub fn tolerates(toleration: &Value, taint: &Value) -> bool {
     let text = |v: &Value, field: &str| v.str_at(&[field]).unwrap_or("").to_string();
     let effect = text(toleration, "effect");
     if !effect.is_empty() && effect != text(taint, "effect") {

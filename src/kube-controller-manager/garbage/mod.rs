@@ -31,12 +31,15 @@ pub struct GarbageCollector {
 pub enum Key {
     Delete(Rc<str>),
     Orphan(Rc<str>),
+    /// Every 30 s: which kinds are there?
+    Discovery,
 }
 
 impl std::fmt::Display for Key {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
             Key::Delete(uid) | Key::Orphan(uid) => f.write_str(uid),
+            Key::Discovery => f.write_str("discovery"),
         }
     }
 }
@@ -49,6 +52,7 @@ pub enum Stage {
     Owners(Item, Object, Vec<Rc<str>>),
     /// Dependents were let go: now the finalizer.
     Released(Item),
+    Discovered,
     Last,
 }
 
@@ -218,6 +222,9 @@ impl Controller for GarbageCollector {
     fn watches(&self) -> &'static [Res] {
         watched()
     }
+    fn start(&mut self, queue: &mut Enqueue<Key>) {
+        queue.add(Key::Discovery);
+    }
     fn on_event(&mut self, res: Res, delta: &Delta, queue: &mut Enqueue<Key>) {
         if let (Some(old), Some(new)) = (&delta.old, &delta.new)
             && !graph::changed(old, new)
@@ -235,6 +242,7 @@ impl Controller for GarbageCollector {
     fn sync(&mut self, key: &Key, ctx: &mut Ctx) -> Plan<Stage> {
         let uid = match key {
             Key::Orphan(uid) => return self.orphan(&uid.clone(), ctx.caches),
+            Key::Discovery => return Plan::sequence("kinds", crate::framework::discovery(), Stage::Discovered),
             Key::Delete(uid) => uid,
         };
         let Some(item) = self.graph.item(uid) else { return Plan::Done };
@@ -262,6 +270,7 @@ impl Controller for GarbageCollector {
                 Some(error) => Plan::Retry(error),
                 None => self.released(item, ctx.caches),
             },
+            Stage::Discovered => Plan::After(Duration::from_secs(30)),
             // A conflict means that the object changed since it was looked at: look again.
             Stage::Last => failure_but_not_found(outcomes).map_or(Plan::Done, Plan::Retry),
         }
