@@ -244,10 +244,10 @@ pub(super) fn item_key(kind: &ListKind, item: &Value) -> Key {
     key_text(&text)
 }
 
-/// Keys of elements are few in a cluster (names of containers, ports, conditions), but names of volumes may be random: those
-/// are not interned.
+/// Keys of elements are few in a cluster (names of containers, ports, conditions), but addresses, uids and some volumes'
+/// names are not: those are not interned.
 fn key_text(text: &str) -> Key {
-    match text.len() <= 48 && !text.contains("kube-api-access-") && !text.contains("uid") {
+    match text.len() <= 48 && !["kube-api-access-", "\"uid\"", "\"ip\""].iter().any(|s| text.contains(s)) {
         true => key(text),
         false => text.into(),
     }
