@@ -8,12 +8,13 @@ use std::rc::Rc;
 
 use gloo_timers::callback::Timeout;
 use js_sys::Array;
-use protocol::{Flight, Point, Thing};
+use protocol::{Flight, MessageKind, Point, Thing};
 use wasm_bindgen::prelude::*;
 use wasm_bindgen_futures::{JsFuture, spawn_local};
 use web_sys::{Animation, Element, HtmlElement};
 
-use super::edges::walk;
+use super::boxes::dom_id;
+use super::edges::{edge_dom_id, walk};
 use crate::icons::{kind_class, kind_markup};
 use crate::js;
 use crate::seen::Picture;
@@ -44,7 +45,6 @@ impl PartialEq for Dots {
 #[derive(Default)]
 struct Inner {
     overlay: Option<HtmlElement>,
-    svg: Option<Element>,
     alive: BTreeMap<u32, Live>,
     next: u32,
     paused: bool,
@@ -66,11 +66,9 @@ struct Live {
 }
 
 impl Dots {
-    /// The stage has put its overlay and its drawing on the page.
-    pub fn attach(&self, overlay: HtmlElement, svg: Element) {
-        let mut inner = self.0.borrow_mut();
-        inner.overlay = Some(overlay);
-        inner.svg = Some(svg);
+    /// The stage has put its overlay on the page.
+    pub fn attach(&self, overlay: HtmlElement) {
+        self.0.borrow_mut().overlay = Some(overlay);
     }
 
     /// The stage is off the page: nothing flies.
@@ -78,7 +76,6 @@ impl Dots {
         self.clear();
         let mut inner = self.0.borrow_mut();
         inner.overlay = None;
-        inner.svg = None;
     }
 
     /// Reduced motion from now on, or no longer.
@@ -198,7 +195,7 @@ impl Dots {
             }
         }
         let arrived = if flight.reverse { &flight.from } else { &flight.to };
-        let Some(target) = inner.find("data-box", arrived) else { return };
+        let Some(target) = js::document().get_element_by_id(&dom_id(arrived)) else { return };
         drop(inner);
         flash(target);
     }
@@ -214,13 +211,8 @@ impl Dots {
 }
 
 impl Inner {
-    fn find(&self, attribute: &str, value: &str) -> Option<Element> {
-        let quoted = value.replace('\\', "\\\\").replace('"', "\\\"");
-        self.svg.as_ref()?.query_selector(&format!("[{attribute}=\"{quoted}\"]")).ok().flatten()
-    }
-
     fn mark(&self, edge: &str, kind: Option<&str>) {
-        let Some(element) = self.find("data-edge", edge) else { return };
+        let Some(element) = js::document().get_element_by_id(&edge_dom_id(edge)) else { return };
         // Setting a data attribute can't fail; the edge may be gone, which is handled above.
         let _ = match kind {
             Some(kind) => element.set_attribute("data-lit", kind),
@@ -276,9 +268,7 @@ fn evenly(points: &[Point]) -> Vec<Point> {
 }
 
 fn make(flight: &Flight, points: &[Point], step: Option<u32>) -> Option<HtmlElement> {
-    let element: HtmlElement = js::document().create_element("button").ok()?.dyn_into().ok()?;
-    element.set_class_name(&format!("dot {}{}", kind_class(flight.kind), if step.is_some() { " step" } else { "" }));
-    element.set_tab_index(-1);
+    let element = blank(flight.kind, step.is_some())?;
     element.set_attribute("data-message", &flight.message.to_string()).ok()?;
     element.set_attribute("data-tip", &format!("{} → {}\n{}", flight.from, flight.to, flight.caption)).ok()?;
     match step {
@@ -288,7 +278,6 @@ fn make(flight: &Flight, points: &[Point], step: Option<u32>) -> Option<HtmlElem
             element.set_text_content(Some(&number.to_string()));
         }
         None => {
-            element.set_inner_html(kind_markup(flight.kind));
             if flight.count > 1 {
                 let badge = js::document().create_element("b").ok()?;
                 badge.set_text_content(Some(&flight.count.to_string()));
@@ -297,6 +286,26 @@ fn make(flight: &Flight, points: &[Point], step: Option<u32>) -> Option<HtmlElem
         }
     }
     Some(element)
+}
+
+thread_local! {
+    /// A dot of each kind, to be copied: parsing its markup each time would cost more than all the rest of it.
+    static BLANKS: RefCell<BTreeMap<String, HtmlElement>> = const { RefCell::new(BTreeMap::new()) };
+}
+
+/// A dot without a message.
+fn blank(kind: MessageKind, step: bool) -> Option<HtmlElement> {
+    let class = format!("dot {}{}", kind_class(kind), if step { " step" } else { "" });
+    BLANKS.with_borrow_mut(|blanks| {
+        if !blanks.contains_key(&class) {
+            let element: HtmlElement = js::document().create_element("button").ok()?.dyn_into().ok()?;
+            element.set_class_name(&class);
+            element.set_tab_index(-1);
+            element.set_inner_html(if step { "" } else { kind_markup(kind) });
+            blanks.insert(class.clone(), element);
+        }
+        blanks.get(&class)?.clone_node_with_deep(true).ok()?.dyn_into().ok()
+    })
 }
 
 fn options(flight: &Flight, easing: &str) -> JsValue {

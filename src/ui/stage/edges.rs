@@ -28,7 +28,7 @@ pub fn EdgeView(props: &EdgeProps) -> Html {
     let d = path_data(e);
     let points = walk(e, 12);
     html! {
-        <g class={classes!("edge", look, lit)} data-edge={e.id.clone()} role="img" aria-label={e.aria.clone()}>
+        <g id={edge_dom_id(&e.id)} class={classes!("edge", look, lit)} data-edge={e.id.clone()} role="img" aria-label={e.aria.clone()}>
             <path class="line" d={d.clone()} />
             if e.look == EdgeLook::Cut {
                 { middle_cross(&points) }
@@ -43,6 +43,11 @@ pub fn EdgeView(props: &EdgeProps) -> Html {
             }
         </g>
     }
+}
+
+/// The DOM id of an edge, for the dots that light it.
+pub fn edge_dom_id(id: &str) -> String {
+    format!("eg-{id}")
 }
 
 /// The path in SVG's words.
@@ -122,7 +127,7 @@ pub fn TextView(props: &TextProps) -> Html {
     };
     let size = if t.size > 0.0 { t.size.max(11.0) } else { 11.0 };
     html! {
-        <text class="box" style={format!("transform: translate({}px, {}px); white-space: pre", t.at.x, t.at.y)} font-size={size.to_string()} text-anchor={anchor}>
+        <text class={classes!("box", t.opens.is_some().then_some("open"))} data-text={t.id.clone()} style={format!("transform: translate({}px, {}px); white-space: pre", t.at.x, t.at.y)} font-size={size.to_string()} text-anchor={anchor}>
             { for t.spans.iter().map(|s| html! { <tspan class={classes!(tone_class(s.tone), s.mono.then_some("mono"), s.bold.then_some("b"))}>{ &s.text }</tspan> }) }
         </text>
     }

@@ -26,6 +26,9 @@ use pointer::Drag;
 use svg::SceneSvg;
 use tip::Tip;
 
+/// Above that many boxes nothing glides: motion would be noise, and costs frames.
+const MANY: usize = 400;
+
 #[derive(Properties, PartialEq)]
 pub struct StageProps {
     pub picture: Shared<Picture>,
@@ -131,7 +134,7 @@ impl Component for Stage {
                 onwheel={link.callback(Msg::Wheel)} onpointerdown={link.callback(Msg::Down)} onpointermove={link.callback(Msg::Move)}
                 onpointerup={link.callback(Msg::Up)} onpointercancel={link.callback(Msg::Up)} onpointerleave={link.callback(|_| Msg::Leave)}
                 onclick={link.callback(Msg::Click)} onkeydown={link.callback(Msg::Key)}>
-                <div class="canvas" ref={self.canvas.clone()} style={size}>
+                <div class={classes!("canvas", (props.picture.boxes.len() > MANY).then_some("many"))} ref={self.canvas.clone()} style={size}>
                     <SceneSvg picture={props.picture.clone()} selected={props.selected.clone()} cursor={self.cursor.clone()} />
                     <div class="dots" ref={self.overlay.clone()}></div>
                 </div>
@@ -216,8 +219,7 @@ fn steps(props: &StageProps) -> Html {
 impl Stage {
     fn attach(&mut self, ctx: &Context<Self>) {
         let (Some(root), Some(overlay)) = (self.root.cast::<Element>(), self.overlay.cast::<HtmlElement>()) else { return };
-        let svg = self.canvas.cast::<Element>().and_then(|c| c.first_element_child());
-        ctx.props().dots.attach(overlay, svg.unwrap_or_else(|| root.clone()));
+        ctx.props().dots.attach(overlay);
         let (run, watched) = (ctx.props().run.clone(), root.clone());
         let on_size = Closure::<dyn FnMut()>::new(move || {
             run.emit(Do::StageSize(watched.client_width() as f32, watched.client_height() as f32));

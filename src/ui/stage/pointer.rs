@@ -145,5 +145,8 @@ fn opens_at(picture: &Picture, at: &Element) -> Option<Thing> {
     if let Some(id) = attribute_at(at, "data-box") {
         return picture.boxes.get(id.as_str())?.opens.clone();
     }
+    if let Some(id) = attribute_at(at, "data-text") {
+        return picture.texts.get(id.as_str())?.opens.clone();
+    }
     picture.edges.get(attribute_at(at, "data-edge")?.as_str())?.opens.clone()
 }
