@@ -415,8 +415,6 @@ fn variables(list: &[Value], path: &Path, errors: &mut ErrorList) {
             errors.required(&here.child("name"), "name is not specified");
         } else if !identifier(name) {
             errors.invalid(&here.child("name"), text(v, "name"), "must be a valid CEL identifier");
-        } else if list[..i].iter().any(|o| text(o, "name") == name) {
-            errors.duplicate(&here.child("name"), name);
         }
         if text(v, "expression").trim().is_empty() {
             errors.required(&here.child("expression"), "expression is not specified");

@@ -26,11 +26,11 @@ fn api_service(obj: &Object, errors: &mut ErrorList) {
     let (meta, path) = (Path::new("metadata"), Path::new("spec"));
     let (group, version) = (text(spec, "group"), text(spec, "version"));
     let name = format!("{version}.{group}");
-    if obj.name() != name && !obj.name().is_empty() {
+    if obj.name() != name && !obj.name().is_empty() && check::path_segment(obj.name()).is_none() {
         errors.invalid(&meta.child("name"), obj.name(), format!("must be `spec.version+\".\"+spec.group`: \"{name}\""));
     }
     if group.is_empty() {
-        if version != "v1" || some(spec, "service").is_some() {
+        if version != "v1" {
             errors.required(&path.child("group"), "only v1 may have an empty group and it better be legacy kube");
         }
     } else {
@@ -89,6 +89,7 @@ pub static CSR: Rules = Rules {
     ..Rules::of(
         Kind::cluster("certificates.k8s.io", "certificatesigningrequests", "CertificateSigningRequest")
             .status()
+            .names(NameRule::PathSegment)
             .select(&[("spec.signerName", &["spec", "signerName"])]),
     )
 };
@@ -335,20 +336,16 @@ fn priority_level(obj: &Object, errors: &mut ErrorList) {
         errors.invalid(&path.child("type"), kind, "must be 'Exempt' if and only if `name` is 'exempt'");
     }
     let limited = some(spec, "limited");
-    match kind {
-        "Exempt" if limited.is_some() => errors.forbidden(&path.child("limited"), "must be nil if the type is not Limited"),
-        "Exempt" => {}
-        "Limited" => match limited {
-            None => errors.required(&path.child("limited"), ""),
-            Some(l) => limited_level(l, &path.child("limited"), errors),
-        },
-        "" => {
-            errors.required(&path.child("type"), "");
-            if limited.is_some() {
-                errors.forbidden(&path.child("limited"), "");
-            }
-        }
-        other => errors.not_supported(&path.child("type"), other, &["Exempt", "Limited"]),
+    let here = path.child("limited");
+    if kind != "Limited" && limited.is_some() {
+        errors.forbidden(&here, "");
+    }
+    match (kind, limited) {
+        ("Exempt", _) => {}
+        ("Limited", None) => errors.required(&here, ""),
+        ("Limited", Some(l)) => limited_level(l, &here, errors),
+        ("", _) => errors.required(&path.child("type"), ""),
+        (other, _) => errors.not_supported(&path.child("type"), other, &["Exempt", "Limited"]),
     }
 }
 
@@ -367,9 +364,11 @@ fn limited_level(l: &Value, path: &Path, errors: &mut ErrorList) {
     let response = l.get("limitResponse").unwrap_or(&Value::Null);
     let here = path.child("limitResponse");
     let queuing = some(response, "queuing");
+    if text(response, "type") != "Queue" && queuing.is_some() {
+        errors.forbidden(&here.child("queuing"), "");
+    }
     match (text(response, "type"), queuing) {
-        ("Reject", None) => {}
-        ("Reject", Some(_)) => errors.forbidden(&here.child("queuing"), ""),
+        ("Reject", _) => {}
         ("Queue", None) => errors.required(&here.child("queuing"), ""),
         ("Queue", Some(q)) => queuing_of(q, &here.child("queuing"), errors),
         ("", _) => errors.required(&here.child("type"), ""),

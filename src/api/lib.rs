@@ -9,6 +9,7 @@
 
 pub mod admission;
 pub mod apps;
+pub mod authorization;
 pub mod autoscaling;
 pub mod batch;
 mod check;

@@ -207,7 +207,7 @@ fn slice(obj: &Object, errors: &mut ErrorList) {
     }
     pool(spec.get("pool").unwrap_or(&Value::Null), &path.child("pool"), errors);
     let node = some(spec, "nodeName").and_then(Value::as_str);
-    let places = usize::from(node.is_some())
+    let places = usize::from(node.is_some_and(|n| !n.is_empty()))
         + usize::from(some(spec, "nodeSelector").is_some())
         + usize::from(spec.bool_at(&["allNodes"]) == Some(true))
         + usize::from(spec.bool_at(&["perDeviceNodeSelection"]) == Some(true));

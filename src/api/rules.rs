@@ -75,6 +75,7 @@ impl Strategy for Rules {
     }
     fn validate(&self, obj: &Object, errors: &mut ErrorList) {
         match self.name {
+            _ if self.kind.virtual_kind => {}
             Some(check) => meta::validate_named(&self.kind, obj, errors, check),
             None => meta::validate(&self.kind, obj, errors),
         }

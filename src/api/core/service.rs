@@ -81,7 +81,7 @@ fn default(e: &mut Edit) {
             }
         });
         let kind = spec.str("type").to_string();
-        if matches!(&*kind, "NodePort" | "LoadBalancer") {
+        if externally_accessible(spec.value()) {
             spec.default_sym("externalTrafficPolicy", "Cluster");
         }
         if matches!(&*kind, "ClusterIP" | "NodePort" | "LoadBalancer") && !spec.has("internalTrafficPolicy") {
