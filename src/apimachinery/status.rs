@@ -89,8 +89,14 @@ impl Status {
             false => format!("{}.{}", gvk.kind, gvk.group),
         };
         let message = format!("{kind} \"{name}\" is invalid: {}", errors.aggregate());
-        let causes: Vec<Value> =
-            errors.iter().map(|e| value!({"reason": (e.reason()), "message": (e.body()), "field": (&e.field)})).collect();
+        // Upstream names equal mistakes once.
+        let mut causes: Vec<Value> = Vec::new();
+        for e in errors.iter() {
+            let cause = value!({"reason": (e.reason()), "message": (e.body()), "field": (&e.field)});
+            if !causes.contains(&cause) {
+                causes.push(cause);
+            }
+        }
         let mut status = Status::new(422, "Invalid", message);
         status.details = details(&gvk.group.text(), &gvk.kind.text(), name);
         status.details.set_at(&["causes"], causes);
