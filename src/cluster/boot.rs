@@ -44,7 +44,8 @@ impl Cluster {
 
     /// The machine that the control plane runs on.
     fn control_plane(&self) -> Rc<str> {
-        let node = self.config.nodes.iter().find(|n| n.control_plane).or(self.config.nodes.first().filter(|_| self.config.static_pods));
+        let node =
+            self.config.nodes.iter().find(|n| n.control_plane).or(self.config.nodes.first().filter(|_| self.config.static_pods));
         node.map_or_else(|| "control-plane".into(), |n| n.name.clone())
     }
 
@@ -212,7 +213,7 @@ impl Cluster {
             self.queue.forget(addr);
             self.dark.insert(addr);
         }
-        self.components = self.components.iter().filter(|(_, a)| !self.dark.contains(a)).map(|(c, a)| (c.clone(), *a)).collect();
+        self.components = self.components.iter().filter(|(_, a)| !self.dark.contains(*a)).map(|(c, a)| (c.clone(), *a)).collect();
     }
 
     /// Starts a component that runs bare (again): as systemd or a person would.

@@ -206,6 +206,18 @@ impl Bottle {
         }
     }
 
+    /// Takes over the laptop of a clone in which a command was tried that only read: its shell has its prompt again. At the
+    /// head only; in the past the laptop of the moment shown changes, which nobody replays.
+    pub fn adopt_laptop(&mut self, tried: &Cluster) {
+        let Some(laptop) = tried.proc(tried.laptop).map(|p| p.process.clone()) else { return };
+        let target = match &mut self.past {
+            Some(past) => past,
+            None => &mut self.branches[self.current].head,
+        };
+        let addr = target.laptop;
+        target.with_proc(addr, |p| p.process = laptop);
+    }
+
     /// Replays the whole of the current branch from its beginning and compares: a hash, and whether it met the head again.
     pub fn verify(&self) -> (u64, bool) {
         let branch = self.branch();

@@ -230,7 +230,8 @@ impl Cluster {
             self.dark.insert(addr);
         }
         self.queue.forget(addr);
-        let peers: Vec<Addr> = self.links.iter().filter(|(s, c)| *s == addr || *c == addr).map(|(s, c)| if *s == addr { *c } else { *s }).collect();
+        let peers: Vec<Addr> =
+            self.links.iter().filter(|(s, c)| *s == addr || *c == addr).map(|(s, c)| if *s == addr { *c } else { *s }).collect();
         self.links = self.links.iter().filter(|(s, c)| *s != addr && *c != addr).copied().collect();
         for peer in peers {
             self.queue.inject(addr, peer, Payload::PeerGone { peer: addr }, |m, at| observer.sent(m, at));
@@ -270,7 +271,8 @@ impl Cluster {
 
     /// Whether a process answers health checks only by being there (the others have handlers of their own).
     fn answers_health(&self, addr: Addr) -> bool {
-        self.proc(addr).is_some_and(|p| matches!(p.process, Process::Etcd(_) | Process::ControllerManager(_) | Process::Scheduler(_)))
+        self.proc(addr)
+            .is_some_and(|p| matches!(p.process, Process::Etcd(_) | Process::ControllerManager(_) | Process::Scheduler(_)))
     }
 
     fn answer_health(&mut self, message: &Message, id: u64, observer: &mut impl Observer) {
@@ -335,5 +337,34 @@ impl Cluster {
             digest.write_u64(u64::from(proc.is_running()));
         }
         digest.finish()
+    }
+}
+
+impl Cluster {
+    /// Frozen, or on a machine without power.
+    pub fn is_silent(&self, addr: Addr) -> bool {
+        self.dark.contains(&addr) || self.queue.faults.frozen.contains(&addr)
+    }
+
+    /// Whether every node is Ready and every pod of kube-system too: the end of the boot.
+    pub fn is_ready(&self) -> bool {
+        use apimachinery::{Request, resources};
+        let Some(api) = self.api().filter(|a| a.is_ready()) else { return false };
+        let all = |gvr, namespace: &str| {
+            let mut request = Request::list(gvr, namespace);
+            request.credential = crate::laptop::administrator();
+            let response = api.read(&request, self.now());
+            response.as_list().map(|l| l.items.clone()).unwrap_or_default()
+        };
+        let nodes = all(resources::nodes(), "");
+        if nodes.len() < self.nodes.len() || !nodes.iter().all(|n| n.condition_is_true("Ready")) {
+            return false;
+        }
+        if !self.config.addons {
+            return true;
+        }
+        let pods = all(resources::pods(), "kube-system");
+        let dns = pods.iter().filter(|p| p.label("k8s-app") == Some("kube-dns")).count();
+        dns > 0 && pods.iter().all(|p| p.condition_is_true("Ready"))
     }
 }

@@ -80,7 +80,9 @@ impl Config {
             "demo" => Config { nodes: vec![node(0, "cp-1", true), node(1, "node-1", false), node(2, "node-2", false)], ..base },
             // That of the recorded scenarios: hollow nodes, no add-ons.
             "recorded" => Config {
-                nodes: (1..=3).map(|n| NodeConfig { hollow: true, memory: 8 * GI, ..node(n, &format!("node-{n}"), false) }).collect(),
+                nodes: (1..=3)
+                    .map(|n| NodeConfig { hollow: true, memory: 8 * GI, ..node(n, &format!("node-{n}"), false) })
+                    .collect(),
                 addons: false,
                 static_pods: false,
                 ..base
@@ -101,8 +103,21 @@ impl Config {
     /// Hollow nodes for benches: a range large enough, no client-side limits.
     pub fn hollow(nodes: u32) -> Config {
         let base = Config::base("hollow");
-        let list = (1..=nodes).map(|n| NodeConfig { hollow: true, cpu_milli: 32_000, memory: 256 * GI, ..node(n, &format!("node-{n}"), false) });
-        Config { nodes: list.collect(), pod_cidr: "10.0.0.0/11".into(), service_cidr: "10.96.0.0/12".into(), addons: false, static_pods: false, kube_api_qps: 0, ..base }
+        let list = (1..=nodes).map(|n| NodeConfig {
+            hollow: true,
+            cpu_milli: 32_000,
+            memory: 256 * GI,
+            ..node(n, &format!("node-{n}"), false)
+        });
+        Config {
+            nodes: list.collect(),
+            pod_cidr: "10.0.0.0/11".into(),
+            service_cidr: "10.96.0.0/12".into(),
+            addons: false,
+            static_pods: false,
+            kube_api_qps: 0,
+            ..base
+        }
     }
 
     /// From YAML: the members of [`Config`] in camelCase; `base` names a built-in one to start from.
@@ -119,7 +134,8 @@ impl Config {
 fn from_value(value: &Value) -> Result<Config, String> {
     let fields = value.as_map().ok_or("a cluster configuration is a map")?;
     let base = value.str_at(&["base"]).unwrap_or("demo");
-    let mut config = Config::named(base).ok_or_else(|| format!("base: unknown configuration {base:?} (there are {})", NAMES.join(", ")))?;
+    let mut config =
+        Config::named(base).ok_or_else(|| format!("base: unknown configuration {base:?} (there are {})", NAMES.join(", ")))?;
     for (name, v) in fields {
         let text = || v.as_str().map(Text::from).ok_or_else(|| format!("{name}: must be a string"));
         let flag = || v.as_bool().ok_or_else(|| format!("{name}: must be true or false"));
@@ -168,7 +184,9 @@ fn node_from(i: usize, value: &Value) -> Result<NodeConfig, String> {
             "cpu" => config.cpu_milli = quantity()?.milli_value(),
             "memory" => config.memory = quantity()?.value(),
             "pods" => config.pods = v.as_i64().unwrap_or(110),
-            "ip" => config.ip = v.as_str().and_then(|s| s.parse().ok()).ok_or_else(|| format!("nodes[{i}].ip: must be an address"))?,
+            "ip" => {
+                config.ip = v.as_str().and_then(|s| s.parse().ok()).ok_or_else(|| format!("nodes[{i}].ip: must be an address"))?
+            }
             "labels" => {
                 let labels = v.as_map().into_iter().flatten();
                 config.labels = labels.map(|(k, v)| (k.clone(), v.as_str().unwrap_or("").into())).collect();

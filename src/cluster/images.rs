@@ -31,11 +31,29 @@ pub fn images() -> Rc<Images> {
 /// Directories and files that every Linux image has.
 fn base_tree() -> Result<Tree, Errno> {
     let mut tree = Tree::new(FsKind::Overlay);
-    for (dir, mode) in [("bin", 0o755), ("dev", 0o755), ("etc", 0o755), ("home", 0o755), ("proc", 0o555), ("root", 0o700), ("sys", 0o555), ("tmp", 0o1777), ("usr/bin", 0o755), ("usr/local/bin", 0o755), ("usr/sbin", 0o755), ("var/log", 0o755), ("var/run", 0o755)] {
+    for (dir, mode) in [
+        ("bin", 0o755),
+        ("dev", 0o755),
+        ("etc", 0o755),
+        ("home", 0o755),
+        ("proc", 0o555),
+        ("root", 0o700),
+        ("sys", 0o555),
+        ("tmp", 0o1777),
+        ("usr/bin", 0o755),
+        ("usr/local/bin", 0o755),
+        ("usr/sbin", 0o755),
+        ("var/log", 0o755),
+        ("var/run", 0o755),
+    ] {
         tree.mkdir_p(dir, mode, Time::EPOCH)?;
     }
     let passwd = "root:x:0:0:root:/root:/bin/sh\nnobody:x:65534:65534:nobody:/nonexistent:/bin/false\n";
-    for (path, text) in [("etc/passwd", passwd), ("etc/group", "root:x:0:\nnogroup:x:65534:\n"), ("etc/os-release", "NAME=\"Kubottle\"\nID=kubottle\nPRETTY_NAME=\"Kubottle (simulated)\"\n")] {
+    for (path, text) in [
+        ("etc/passwd", passwd),
+        ("etc/group", "root:x:0:\nnogroup:x:65534:\n"),
+        ("etc/os-release", "NAME=\"Kubottle\"\nID=kubottle\nPRETTY_NAME=\"Kubottle (simulated)\"\n"),
+    ] {
         tree.put_file(path, text.as_bytes().to_vec(), 0o644, Time::EPOCH)?;
     }
     tree.put_devices()?;
@@ -68,7 +86,10 @@ pub fn node_root(name: &str) -> Tree {
 /// The laptop's disk.
 pub fn laptop_root(hosts: &str) -> Tree {
     let build = || -> Result<Tree, Errno> {
-        let mut root = tree(&[("usr/bin/kubectl", "kubectl"), ("usr/bin/curl", "curl"), ("usr/bin/ssh", "ssh"), ("bin/bash", "bash")], true)?;
+        let mut root = tree(
+            &[("usr/bin/kubectl", "kubectl"), ("usr/bin/curl", "curl"), ("usr/bin/ssh", "ssh"), ("bin/bash", "bash")],
+            true,
+        )?;
         root.put_file("etc/hosts", hosts.as_bytes().to_vec(), 0o644, Time::EPOCH)?;
         root.put_file("root/.profile", b"alias k=kubectl\n".to_vec(), 0o644, Time::EPOCH)?;
         Ok(root)
@@ -142,14 +163,66 @@ fn stub(repository: &str, tag: &str) -> Image {
 
 /// Official images of the library that have no program here: they start as stand-ins.
 const OFFICIAL: &[&str] = &[
-    "adminer", "caddy", "cassandra", "consul", "couchdb", "debian", "docker", "drupal", "eclipse-mosquitto", "elasticsearch", "fedora",
-    "fluentd", "ghost", "golang", "grafana", "haproxy", "hello-world", "influxdb", "jenkins", "joomla", "kibana", "logstash", "mariadb",
-    "memcached", "mongo", "nats", "neo4j", "nextcloud", "node", "openjdk", "perl", "php", "python", "rabbitmq", "registry", "ruby",
-    "rust", "solr", "telegraf", "tomcat", "traefik", "ubuntu", "vault", "wordpress", "zookeeper",
+    "adminer",
+    "caddy",
+    "cassandra",
+    "consul",
+    "couchdb",
+    "debian",
+    "docker",
+    "drupal",
+    "eclipse-mosquitto",
+    "elasticsearch",
+    "fedora",
+    "fluentd",
+    "ghost",
+    "golang",
+    "grafana",
+    "haproxy",
+    "hello-world",
+    "influxdb",
+    "jenkins",
+    "joomla",
+    "kibana",
+    "logstash",
+    "mariadb",
+    "memcached",
+    "mongo",
+    "nats",
+    "neo4j",
+    "nextcloud",
+    "node",
+    "openjdk",
+    "perl",
+    "php",
+    "python",
+    "rabbitmq",
+    "registry",
+    "ruby",
+    "rust",
+    "solr",
+    "telegraf",
+    "tomcat",
+    "traefik",
+    "ubuntu",
+    "vault",
+    "wordpress",
+    "zookeeper",
 ];
 
 /// Registries that are known to exist; any path in them may.
-const REGISTRIES: &[&str] = &["docker.io", "registry.k8s.io", "k8s.gcr.io", "gcr.io", "ghcr.io", "quay.io", "mcr.microsoft.com", "public.ecr.aws", "us-docker.pkg.dev", "registry.gitlab.com"];
+const REGISTRIES: &[&str] = &[
+    "docker.io",
+    "registry.k8s.io",
+    "k8s.gcr.io",
+    "gcr.io",
+    "ghcr.io",
+    "quay.io",
+    "mcr.microsoft.com",
+    "public.ecr.aws",
+    "us-docker.pkg.dev",
+    "registry.gitlab.com",
+];
 
 /// Finds an image, or says in containerd's words why it can't be had.
 fn find(repository: &str, tag: &str) -> Result<Image, PullError> {
@@ -163,27 +236,41 @@ fn find(repository: &str, tag: &str) -> Result<Image, PullError> {
         return Err(PullError { code: "", message });
     }
     if !plausible_tag(tag) {
-        let message = format!("failed to pull and unpack image {full:?}: failed to resolve reference {full:?}: {full}: not found");
+        let message =
+            format!("failed to pull and unpack image {full:?}: failed to resolve reference {full:?}: {full}: not found");
         return Err(PullError { code: "NotFound", message });
     }
     let name = path.rsplit('/').next().unwrap_or(path);
     Ok(match (registry, path) {
         ("docker.io", "library/busybox") => shell_image("busybox", 4, &[], &["sh"]),
         ("docker.io", "library/alpine") => shell_image("alpine", 8, &[], &["/bin/sh"]),
-        ("docker.io", "library/debian" | "library/ubuntu" | "library/bash") => shell_image("bash", 30, &[("bin/bash", "bash")], &["bash"]),
+        ("docker.io", "library/debian" | "library/ubuntu" | "library/bash") => {
+            shell_image("bash", 30, &[("bin/bash", "bash")], &["bash"])
+        }
         ("docker.io", "library/nginx" | "nginxinc/nginx-unprivileged") => nginx(),
         ("docker.io", "library/httpd") => {
             let root = cached("httpd", || {
                 let mut root = tree(&[("usr/local/bin/httpd", "httpd")], true)?;
                 root.mkdir_p("usr/local/apache2/htdocs", 0o755, Time::EPOCH)?;
-                root.put_file("usr/local/apache2/htdocs/index.html", b"<html><body><h1>It works!</h1></body></html>\n".to_vec(), 0o644, Time::EPOCH)?;
+                root.put_file(
+                    "usr/local/apache2/htdocs/index.html",
+                    b"<html><body><h1>It works!</h1></body></html>\n".to_vec(),
+                    0o644,
+                    Time::EPOCH,
+                )?;
                 Ok(root)
             });
             Image { stop_signal: "SIGWINCH".into(), ..image(&[], &["httpd", "-D", "FOREGROUND"], 58, root) }
         }
-        ("docker.io", "library/redis") => shell_image("redis", 45, &[("usr/local/bin/redis-server", "redis-server")], &["redis-server"]),
-        ("docker.io", "library/postgres") => shell_image("postgres", 150, &[("usr/local/bin/postgres", "postgres")], &["postgres"]),
-        ("docker.io", "library/mysql" | "library/mariadb") => shell_image("mysql", 240, &[("usr/sbin/mysqld", "mysqld")], &["mysqld"]),
+        ("docker.io", "library/redis") => {
+            shell_image("redis", 45, &[("usr/local/bin/redis-server", "redis-server")], &["redis-server"])
+        }
+        ("docker.io", "library/postgres") => {
+            shell_image("postgres", 150, &[("usr/local/bin/postgres", "postgres")], &["postgres"])
+        }
+        ("docker.io", "library/mysql" | "library/mariadb") => {
+            shell_image("mysql", 240, &[("usr/sbin/mysqld", "mysqld")], &["mysqld"])
+        }
         ("docker.io" | "quay.io", "curlimages/curl" | "curl/curl") => {
             Image { entrypoint: texts(&["curl"]), ..shell_image("curl", 10, &[("usr/bin/curl", "curl")], &[]) }
         }
@@ -197,9 +284,13 @@ fn find(repository: &str, tag: &str) -> Result<Image, PullError> {
             let root = cached("agnhost", || tree(&[("bin/agnhost", "agnhost"), ("usr/bin/curl", "curl")], true));
             image(&["/bin/agnhost"], &["pause"], 50, root)
         }
-        ("registry.k8s.io", "pause") => image(&["/bin/pause"], &[], 1, cached("pause", || tree(&[("bin/pause", "pause")], false))),
+        ("registry.k8s.io", "pause") => {
+            image(&["/bin/pause"], &[], 1, cached("pause", || tree(&[("bin/pause", "pause")], false)))
+        }
         ("registry.k8s.io", "etcd") => component("etcd", 60),
-        ("registry.k8s.io", "kube-apiserver" | "kube-controller-manager" | "kube-scheduler" | "kube-proxy") => component(name, 30),
+        ("registry.k8s.io", "kube-apiserver" | "kube-controller-manager" | "kube-scheduler" | "kube-proxy") => {
+            component(name, 30)
+        }
         ("registry.k8s.io", "coredns/coredns") => component("coredns", 22),
         ("ghcr.io", "flannel-io/flannel") => component("flanneld", 30),
         ("docker.io", p) if p.starts_with("library/") && !OFFICIAL.contains(&name) => {
@@ -215,8 +306,37 @@ fn find(repository: &str, tag: &str) -> Result<Image, PullError> {
 /// Whether a tag could exist: a version, a digest, or one of the words that images use.
 fn plausible_tag(tag: &str) -> bool {
     const WORDS: &[&str] = &[
-        "latest", "stable", "alpine", "slim", "mainline", "edge", "main", "master", "nightly", "lts", "glibc", "musl", "uclibc", "bookworm", "bullseye", "trixie", "perl", "jammy",
-        "noble", "focal", "fpm", "apache", "management", "perf", "otel", "unstable", "dev", "debug", "nonroot", "release", "rc",
+        "latest",
+        "stable",
+        "alpine",
+        "slim",
+        "mainline",
+        "edge",
+        "main",
+        "master",
+        "nightly",
+        "lts",
+        "glibc",
+        "musl",
+        "uclibc",
+        "bookworm",
+        "bullseye",
+        "trixie",
+        "perl",
+        "jammy",
+        "noble",
+        "focal",
+        "fpm",
+        "apache",
+        "management",
+        "perf",
+        "otel",
+        "unstable",
+        "dev",
+        "debug",
+        "nonroot",
+        "release",
+        "rc",
     ];
     if tag.starts_with("sha256:") {
         return true;
@@ -235,7 +355,15 @@ mod tests {
 
     #[test]
     fn tags_that_cannot_exist_are_not_found() {
-        for (tag, found) in [("1.27", true), ("latest", true), ("v1.37.2", true), ("1.27-alpine", true), ("nosuchtag", false), ("1.999", false), ("typo", false)] {
+        for (tag, found) in [
+            ("1.27", true),
+            ("latest", true),
+            ("v1.37.2", true),
+            ("1.27-alpine", true),
+            ("nosuchtag", false),
+            ("1.999", false),
+            ("typo", false),
+        ] {
             assert_eq!(find("docker.io/library/nginx", tag).is_ok(), found, "{tag}");
         }
         assert!(find("docker.io/library/nosuchrepo", "1.0").is_err());

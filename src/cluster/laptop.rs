@@ -12,7 +12,8 @@ use crate::images;
 pub const IP: Ipv4Addr = Ipv4Addr::new(172, 18, 0, 1);
 
 /// The cluster's CA as texts show it. TLS is not modelled, so it signs nothing.
-pub const CA_PEM: &str = "-----BEGIN CERTIFICATE-----\nS3Vib3R0bGU6IFRMUyBpcyBub3QgbW9kZWxsZWQgaW4gdGhlIGJvdHRsZS4=\n-----END CERTIFICATE-----\n";
+pub const CA_PEM: &str =
+    "-----BEGIN CERTIFICATE-----\nS3Vib3R0bGU6IFRMUyBpcyBub3QgbW9kZWxsZWQgaW4gdGhlIGJvdHRsZS4=\n-----END CERTIFICATE-----\n";
 
 /// A laptop with a kubeconfig for the cluster's administrator.
 pub fn machine(config: &Config) -> Runtime {

@@ -12,10 +12,17 @@ mod kubeadm;
 mod laptop;
 mod process;
 mod programs;
+mod save;
 mod trace;
 
 pub use bottle::{Bottle, Branch, Input, LoggedInput};
 pub use cluster::{Cluster, Node, Observer};
 pub use config::{Config, NodeConfig};
+pub use kube_controller_manager::ControllerView;
 pub use process::{Proc, Process};
 pub use trace::{Record, Trace, is_heartbeat};
+
+/// The cells of an object's row as kube-apiserver prints it.
+pub fn printed_row(gvr: apimachinery::Gvr, object: &apimachinery::Object, now: base::Time) -> Vec<apimachinery::Value> {
+    api::strategy(gvr).map(|s| s.row(object, now)).unwrap_or_default()
+}

@@ -175,7 +175,13 @@ impl Curl {
     fn request_text(&self) -> String {
         let o = &self.options;
         let method = o.method.clone().unwrap_or_else(|| {
-            let default = if o.head { "HEAD" } else if o.data.is_some() { "POST" } else { "GET" };
+            let default = if o.head {
+                "HEAD"
+            } else if o.data.is_some() {
+                "POST"
+            } else {
+                "GET"
+            };
             default.into()
         });
         let host = if matches!(self.port, 80 | 443) { self.host.clone() } else { format!("{}:{}", self.host, self.port) };
@@ -236,7 +242,8 @@ impl Curl {
             }
         }
         if let Some(format) = &self.options.write_out {
-            let text = format.replace("%{http_code}", &format!("{status:03}")).replace("%{response_code}", &format!("{status:03}"));
+            let text =
+                format.replace("%{http_code}", &format!("{status:03}")).replace("%{response_code}", &format!("{status:03}"));
             let text = text.replace("\\n", "\n").replace("\\t", "\t").replace("%{remote_ip}", &self.host);
             let _ = sys.write(1, text.as_bytes());
         }
@@ -263,7 +270,9 @@ fn say(sys: &mut Sys<'_>, text: &str) {
 fn complete(bytes: &[u8], head_only: bool) -> bool {
     let Some(split) = bytes.windows(4).position(|w| w == b"\r\n\r\n") else { return false };
     let head = String::from_utf8_lossy(&bytes[..split]);
-    let length = head.lines().find_map(|l| l.split_once(':').filter(|(n, _)| n.eq_ignore_ascii_case("content-length"))?.1.trim().parse::<usize>().ok());
+    let length = head.lines().find_map(|l| {
+        l.split_once(':').filter(|(n, _)| n.eq_ignore_ascii_case("content-length"))?.1.trim().parse::<usize>().ok()
+    });
     head_only || length.is_some_and(|n| bytes.len() - split - 4 >= n)
 }
 
@@ -279,7 +288,8 @@ fn parse(argv: &[String]) -> Result<Options, String> {
             "-o" | "--output" => o.output = Some(value(arg)?),
             "-w" | "--write-out" => o.write_out = Some(value(arg)?),
             "-m" | "--max-time" | "--connect-timeout" => {
-                o.max_time = Some(value(arg)?.parse().map_err(|_| format!("option {arg}: expected a proper numerical parameter"))?);
+                o.max_time =
+                    Some(value(arg)?.parse().map_err(|_| format!("option {arg}: expected a proper numerical parameter"))?);
             }
             "-A" | "--user-agent" => {
                 let agent = value(arg)?;

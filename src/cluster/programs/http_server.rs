@@ -100,12 +100,17 @@ impl HttpServer {
         }
         match self.kind {
             Kind::Nginx => {
-                for line in ["using the \"epoll\" event method", "nginx/1.27.5", "start worker processes", "start worker process 29"] {
+                for line in
+                    ["using the \"epoll\" event method", "nginx/1.27.5", "start worker processes", "start worker process 29"]
+                {
                     notice(sys, line);
                 }
             }
             Kind::Httpd => {
-                let text = format!("[{}] [core:notice] [pid 1:tid 1] AH00094: Command line: 'httpd -D FOREGROUND'\n", sys.now().rfc3339());
+                let text = format!(
+                    "[{}] [core:notice] [pid 1:tid 1] AH00094: Command line: 'httpd -D FOREGROUND'\n",
+                    sys.now().rfc3339()
+                );
                 log(sys, 2, &text);
             }
             Kind::Echo => {}
@@ -128,7 +133,8 @@ impl HttpServer {
             Kind::Nginx => {
                 let dir = "/etc/nginx/conf.d";
                 let names = sys.read_dir(dir).unwrap_or_default();
-                let texts = names.iter().filter(|n| n.ends_with(".conf")).filter_map(|n| sys.read_file(&format!("{dir}/{n}")).ok());
+                let texts =
+                    names.iter().filter(|n| n.ends_with(".conf")).filter_map(|n| sys.read_file(&format!("{dir}/{n}")).ok());
                 let texts: Vec<String> = texts.map(|t| String::from_utf8_lossy(&t).into_owned()).collect();
                 let mut ports: Vec<u16> = texts.iter().flat_map(|t| t.lines()).filter_map(listen_port).collect();
                 ports.sort_unstable();
@@ -154,7 +160,9 @@ fn serve(kind: Kind, conn: &mut Conn, sys: &mut Sys<'_>) -> bool {
             Err(Errno::EAGAIN) => return true,
             Err(_) => return false,
         }
-        let Some(head_end) = conn.received.windows(4).position(|w| w == b"\r\n\r\n") else { return conn.received.len() < 64 * 1024 };
+        let Some(head_end) = conn.received.windows(4).position(|w| w == b"\r\n\r\n") else {
+            return conn.received.len() < 64 * 1024;
+        };
         let head = String::from_utf8_lossy(&conn.received[..head_end]).into_owned();
         conn.sending = Some(Rc::new(answer(kind, &head, &conn.peer, sys)));
     }
@@ -176,7 +184,8 @@ fn answer(kind: Kind, head: &str, peer: &str, sys: &mut Sys<'_>) -> Vec<u8> {
     let mut words = request_line.split(' ');
     let (method, target) = (words.next().unwrap_or("GET"), words.next().unwrap_or("/"));
     let path = target.split('?').next().unwrap_or("/");
-    let agent = lines.find_map(|l| l.split_once(':').filter(|(n, _)| n.eq_ignore_ascii_case("user-agent")).map(|(_, v)| v.trim()));
+    let agent =
+        lines.find_map(|l| l.split_once(':').filter(|(n, _)| n.eq_ignore_ascii_case("user-agent")).map(|(_, v)| v.trim()));
     let (status, content_type, body) = match kind {
         Kind::Echo => echo(path, target, peer, sys),
         Kind::Nginx => file("/usr/share/nginx/html", path, kind, sys),
@@ -220,13 +229,16 @@ fn file(root: &str, path: &str, kind: Kind, sys: &mut Sys<'_>) -> (u16, &'static
     match sys.read_file(&full) {
         Ok(data) => (200, content_type(&full), data.to_vec()),
         Err(error) => {
-            let denied = error == Errno::EACCES || full.ends_with("/index.html") && sys.stat(full.trim_end_matches("/index.html")).is_ok();
+            let denied =
+                error == Errno::EACCES || full.ends_with("/index.html") && sys.stat(full.trim_end_matches("/index.html")).is_ok();
             let (status, text) = if denied { (403, "403 Forbidden") } else { (404, "404 Not Found") };
             if kind == Kind::Nginx {
                 let now = nginx_time(sys.now());
                 log(sys, 2, &format!("{now} [error] 29#29: *1 open() \"{full}\" failed (2: {})\n", error.text()));
             }
-            let body = format!("<html>\r\n<head><title>{text}</title></head>\r\n<body>\r\n<center><h1>{text}</h1></center>\r\n<hr><center>nginx/1.27.5</center>\r\n</body>\r\n</html>\r\n");
+            let body = format!(
+                "<html>\r\n<head><title>{text}</title></head>\r\n<body>\r\n<center><h1>{text}</h1></center>\r\n<hr><center>nginx/1.27.5</center>\r\n</body>\r\n</html>\r\n"
+            );
             (status, "text/html", body.into_bytes())
         }
     }

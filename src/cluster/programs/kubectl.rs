@@ -313,9 +313,7 @@ fn input_of(id: AskId, event: ApiEvent) -> Option<Input> {
         ApiEvent::Response(response) => Input::Response { id, response: (*response).clone() },
         ApiEvent::Watch(event) => Input::WatchEvent { id, event },
         ApiEvent::Closed => Input::StreamEnd { id },
-        ApiEvent::Failed(text) => {
-            Input::Unreachable { id, server: "https://172.18.0.2:6443".into(), error: text.to_string() }
-        }
+        ApiEvent::Failed(text) => Input::Unreachable { id, server: "https://172.18.0.2:6443".into(), error: text.to_string() },
         ApiEvent::Frame { channel, data } => {
             let frame = match channel {
                 1 => StreamFrame::Stdout(data),
@@ -335,7 +333,8 @@ fn status_frame(data: &[u8]) -> StreamFrame {
         return StreamFrame::ExitStatus(0);
     }
     let causes = status.list_at(&["details", "causes"]);
-    let code = causes.iter().find(|c| c.str_at(&["reason"]) == Some("ExitCode")).and_then(|c| c.str_at(&["message"])?.parse().ok());
+    let code =
+        causes.iter().find(|c| c.str_at(&["reason"]) == Some("ExitCode")).and_then(|c| c.str_at(&["message"])?.parse().ok());
     match code {
         Some(code) => StreamFrame::ExitStatus(code),
         None => StreamFrame::Error(status.str_at(&["message"]).unwrap_or("stream error").into()),

@@ -50,8 +50,12 @@ impl Program for Database {
             };
             if !variables.is_empty() && variables.iter().all(|v| sys.var(v).is_none_or(|v| v.is_empty())) {
                 let text = match self.kind {
-                    "postgres" => "Error: Database is uninitialized and superuser password is not specified.\n       You must specify POSTGRES_PASSWORD to a non-empty value for the\n       superuser.\n",
-                    _ => "[ERROR] [Entrypoint]: Database is uninitialized and password option is not specified\n    You need to specify one of MYSQL_ROOT_PASSWORD, MYSQL_ALLOW_EMPTY_PASSWORD, MYSQL_RANDOM_ROOT_PASSWORD\n",
+                    "postgres" => {
+                        "Error: Database is uninitialized and superuser password is not specified.\n       You must specify POSTGRES_PASSWORD to a non-empty value for the\n       superuser.\n"
+                    }
+                    _ => {
+                        "[ERROR] [Entrypoint]: Database is uninitialized and password option is not specified\n    You need to specify one of MYSQL_ROOT_PASSWORD, MYSQL_ALLOW_EMPTY_PASSWORD, MYSQL_RANDOM_ROOT_PASSWORD\n"
+                    }
                 };
                 let _ = sys.write(2, text.as_bytes());
                 return Poll::Exit(1);
@@ -62,7 +66,10 @@ impl Program for Database {
             if sys.listen(None, port).is_err() {
                 return Poll::Exit(1);
             }
-            let text = format!("{} stand-in: listens on port {port} and accepts connections, but speaks no protocol in this bottle\nReady to accept connections\n", self.kind);
+            let text = format!(
+                "{} stand-in: listens on port {port} and accepts connections, but speaks no protocol in this bottle\nReady to accept connections\n",
+                self.kind
+            );
             let _ = sys.write(1, text.as_bytes());
         }
         match sys.take_signal() {

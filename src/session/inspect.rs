@@ -1,0 +1,524 @@
+//! The inspector: one thing, as of the moment shown.
+
+use apimachinery::{Gvr, Object, ResponseBody, Value, yaml};
+use cluster::{Bottle, Cluster, Record};
+use protocol::{Action, Glyph, Inspector, Log, MessageDetail, MessageRef, Offer, Row, Source, Span, Stage, State, Tab, Thing};
+use sim::{MsgId, Payload};
+
+use crate::{api, lists, message, observe, why};
+
+const MAX_LOG_LINES: usize = 400;
+const MAX_YAML: usize = 200_000;
+/// Effects of a message are looked for among so many messages after it.
+const EFFECTS_WINDOW: usize = 4_000;
+
+pub(crate) fn inspect(bottle: &Bottle, thing: &Thing, tab: Tab) -> Inspector {
+    let mut inspector = match thing {
+        Thing::Object { group, resource, namespace, name } => object(bottle, group, resource, namespace, name, tab),
+        Thing::Container { namespace, pod, .. } => object(bottle, "", "pods", namespace, pod, tab),
+        Thing::Message { id } => message_detail(bottle, MsgId(*id)),
+        Thing::Component { name } => component(bottle, name),
+        Thing::Machine { name } => machine(bottle, name, tab),
+        Thing::Connection { from, to } => connection(bottle, from, to),
+        Thing::Revision { revision: number } => revision(bottle, *number as i64),
+    };
+    inspector.thing = Some(thing.clone());
+    inspector
+}
+
+fn row(label: &str, value: impl Into<String>) -> Row {
+    Row { label: label.into(), value: vec![Span::plain(value)], source: Source::Api, thing: None, heading: None }
+}
+
+fn as_it_is(label: &str, value: impl Into<String>) -> Row {
+    Row { source: Source::AsItIs, ..row(label, value) }
+}
+
+fn gone(title: String) -> Inspector {
+    Inspector { title, subtitle: "is not there at this moment".into(), gone: true, state: State::Idle, ..Inspector::default() }
+}
+
+fn object(bottle: &Bottle, group: &str, resource: &str, namespace: &str, name: &str, tab: Tab) -> Inspector {
+    let cluster = bottle.shown();
+    let version = lists::resources_version(group, resource);
+    let gvr = Gvr::new(group, &version, resource);
+    let title = Thing::object(group, resource, namespace, name).title();
+    let Some(object) = api::get(cluster, gvr, namespace, name) else { return gone(title) };
+    let events = api::events_about(cluster, &object);
+    let is_pod = resource == "pods" && group.is_empty();
+    let mut tabs = vec![(Tab::Why, None), (Tab::Overview, None), (Tab::Yaml, None), (Tab::Events, Some(events.len() as u32))];
+    if is_pod {
+        tabs.push((Tab::Logs, None));
+    }
+    let (state, glyph) = match is_pod {
+        true => observe::pod_state(&object, &observe::pod_status(&object, cluster.now())),
+        false => object_state(&object),
+    };
+    let place = object.str_at(&["spec", "nodeName"]).map(|n| format!(" · {n}")).unwrap_or_default();
+    Inspector {
+        title,
+        subtitle: format!("{}{place}", if namespace.is_empty() { "cluster" } else { namespace }),
+        state,
+        glyph,
+        tabs,
+        why: (tab == Tab::Why).then(|| why::of_object(bottle, &object)),
+        overview: (tab == Tab::Overview).then(|| overview(cluster, gvr, &object)),
+        yaml: (tab == Tab::Yaml).then(|| object_yaml(&object)),
+        events: (tab == Tab::Events).then(|| events.iter().rev().map(lists::event_row).collect()),
+        logs: (tab == Tab::Logs).then(|| logs(cluster, &object)),
+        offers: offers(cluster, group, resource, &object),
+        ..Inspector::default()
+    }
+}
+
+fn object_state(object: &Object) -> (State, Glyph) {
+    if object.is_being_deleted() {
+        return (State::Terminating, Glyph::Terminating);
+    }
+    match object.kind() {
+        "Node" if object.condition_is_true("Ready") => (State::Ok, Glyph::Running),
+        "Node" => (State::Failing, Glyph::Failing),
+        "Deployment" if object.condition_is_true("Available") => (State::Ok, Glyph::Running),
+        "Deployment" => (State::Starting, Glyph::Starting),
+        _ => (State::Idle, Glyph::None),
+    }
+}
+
+/// What `kubectl get -o wide` prints, and the metadata that people look for.
+fn overview(cluster: &Cluster, gvr: Gvr, object: &Object) -> Vec<Row> {
+    let cells = cluster::printed_row(gvr, object, cluster.now());
+    let columns = apimachinery::schema::columns(gvr).unwrap_or_default();
+    let text = |v: &Value| v.as_str().map_or_else(|| apimachinery::json::to_string(v), str::to_string);
+    let mut rows: Vec<Row> = columns.iter().zip(&cells).skip(1).map(|(c, v)| row(&c.name, text(v))).collect();
+    let pairs = |fields: Option<&apimachinery::Fields>| -> Vec<String> {
+        fields.into_iter().flatten().map(|(k, v)| format!("{k}={}", v.as_str().unwrap_or(""))).collect()
+    };
+    let labels = pairs(object.labels());
+    if !labels.is_empty() {
+        rows.push(row("Labels", labels.join(", ")));
+    }
+    let annotations: Vec<String> = pairs(object.annotations()).into_iter().filter(|a| !a.contains("last-applied")).collect();
+    if !annotations.is_empty() {
+        rows.push(row("Annotations", annotations.join(", ")));
+    }
+    for (label, value) in [
+        ("UID", object.uid().to_string()),
+        ("Revision", object.resource_version().to_string()),
+        ("Generation", object.generation().to_string()),
+    ] {
+        if !value.is_empty() && value != "0" {
+            rows.push(row(label, value));
+        }
+    }
+    for container in object.list_at(&["spec", "containers"]) {
+        let name = container.str_at(&["name"]).unwrap_or("");
+        rows.push(Row { heading: Some(format!("Container {name}")), ..row("Image", container.str_at(&["image"]).unwrap_or("")) });
+    }
+    rows
+}
+
+/// The live object without what nobody reads.
+fn object_yaml(object: &Object) -> String {
+    let mut value = object.value().clone();
+    value.remove_at(&["metadata", "managedFields"]);
+    let mut text = yaml::to_string(&value);
+    if text.len() > MAX_YAML {
+        let end = (0..=MAX_YAML).rev().find(|i| text.is_char_boundary(*i)).unwrap_or(0);
+        text.truncate(end);
+        text.push_str("\n# … the rest is left out here; kubectl get -o yaml has it\n");
+    }
+    text
+}
+
+fn logs(cluster: &Cluster, pod: &Object) -> Vec<Log> {
+    let node = pod.str_at(&["spec", "nodeName"]).unwrap_or("");
+    let Some(machine) = cluster.machine(node) else { return Vec::new() };
+    let names =
+        ["initContainers", "containers"].iter().flat_map(|l| pod.list_at(&["spec", l])).filter_map(|c| c.str_at(&["name"]));
+    names
+        .filter_map(|name| {
+            let id = why::container_id(pod, name)?;
+            Some(Log { container: name.into(), previous: false, text: machine.log_tail(&id, MAX_LOG_LINES), cut_lines: 0 })
+        })
+        .collect()
+}
+
+fn offer(action: Action, label: &str, hint: &str, danger: bool) -> Offer {
+    Offer { action, label: label.into(), hint: hint.into(), danger, disabled: None }
+}
+
+fn offers(cluster: &Cluster, group: &str, resource: &str, object: &Object) -> Vec<Offer> {
+    let thing = Thing::object(group, resource, object.namespace(), object.name());
+    let mut offers = Vec::new();
+    match resource {
+        "nodes" => {
+            let name = object.name().to_string();
+            match cluster.nodes.get(&*name).map(|n| n.powered) {
+                Some(true) => offers.push(offer(
+                    Action::PowerOff { machine: name.clone() },
+                    "Power off",
+                    "Everything on it stops at once and nobody is told",
+                    true,
+                )),
+                Some(false) => offers.push(offer(
+                    Action::PowerOn { machine: name.clone() },
+                    "Power on",
+                    "containerd and the kubelet start; the disk is as it was",
+                    false,
+                )),
+                None => {}
+            }
+            match object.bool_at(&["spec", "unschedulable"]) {
+                Some(true) => {
+                    offers.push(offer(Action::Uncordon { node: name.clone() }, "Uncordon", "New pods may come again", false))
+                }
+                _ => offers.push(offer(
+                    Action::Cordon { node: name.clone() },
+                    "Cordon",
+                    "No new pods come; those on it stay",
+                    false,
+                )),
+            }
+            offers.push(offer(Action::Drain { node: name }, "Drain", "Cordons it and evicts its pods", true));
+        }
+        "deployments" | "statefulsets" | "replicasets" => {
+            let replicas = object.int_at(&["spec", "replicas"]).unwrap_or(1).max(0) as u32;
+            offers.push(offer(
+                Action::Scale { thing: thing.clone(), replicas: replicas + 1 },
+                "+1 replica",
+                "kubectl scale",
+                false,
+            ));
+            if replicas > 0 {
+                offers.push(offer(
+                    Action::Scale { thing: thing.clone(), replicas: replicas - 1 },
+                    "−1 replica",
+                    "kubectl scale",
+                    false,
+                ));
+            }
+            if resource != "replicasets" {
+                offers.push(offer(Action::RolloutRestart { thing: thing.clone() }, "Restart", "kubectl rollout restart", false));
+            }
+        }
+        _ => {}
+    }
+    offers.push(offer(Action::Delete { thing, grace_s: None }, "Delete", "kubectl delete", true));
+    offers
+}
+
+fn component(bottle: &Bottle, name: &str) -> Inspector {
+    let cluster = bottle.shown();
+    let (base, part) = name.split_once('/').unwrap_or((name, ""));
+    let found = cluster.addr(name).or_else(|| cluster.procs().find(|(_, p)| p.component() == base).map(|(a, _)| a));
+    let Some(addr) = found else { return gone(name.to_string()) };
+    let Some(proc) = cluster.proc(addr) else { return gone(name.to_string()) };
+    let frozen = cluster.queue.faults.frozen.contains(&addr);
+    let word = match (proc.is_running(), frozen) {
+        (false, _) => "stopped",
+        (_, true) => "frozen",
+        _ if cluster.is_silent(addr) => "without power",
+        _ => "running",
+    };
+    let mut rows = vec![as_it_is("State", word), as_it_is("Machine", proc.machine.to_string())];
+    if let Some(container) = &proc.container {
+        rows.push(as_it_is("Container", container.chars().take(12).collect::<String>()));
+    }
+    rows.extend(component_rows(cluster, base, part));
+    let mut offers = Vec::new();
+    if proc.is_running() && base != "laptop" {
+        let component = proc.name.to_string();
+        if frozen {
+            offers.push(offer(
+                Action::Unfreeze { component: component.clone() },
+                "Thaw",
+                "SIGCONT: what waited for it arrives",
+                false,
+            ));
+        } else {
+            offers.push(offer(
+                Action::Freeze { component: component.clone() },
+                "Freeze",
+                "SIGSTOP: it handles nothing, what comes for it waits",
+                true,
+            ));
+        }
+        if base != "containerd" {
+            offers.push(offer(Action::Kill { component }, "Kill", "SIGKILL: whoever started it starts it again", true));
+        }
+    }
+    let (state, glyph) = if word == "running" { (State::Ok, Glyph::Running) } else { (State::Off, Glyph::Off) };
+    Inspector {
+        title: name.to_string(),
+        subtitle: format!("component on {}", proc.machine),
+        state,
+        glyph,
+        tabs: vec![(Tab::Overview, None)],
+        overview: Some(rows),
+        offers,
+        ..Inspector::default()
+    }
+}
+
+/// What only the component itself knows.
+fn component_rows(cluster: &Cluster, base: &str, part: &str) -> Vec<Row> {
+    let mut rows = Vec::new();
+    match base {
+        "etcd" => {
+            if let Some(m) = cluster.etcd_member() {
+                let s = m.status();
+                rows.push(as_it_is("Revision", m.revision().to_string()));
+                rows.push(as_it_is("Size", format!("{} kB", s.db_size / 1024)));
+                rows.push(as_it_is("Watches", m.watch_count().to_string()));
+                rows.push(as_it_is("Leases", m.lease_count().to_string()));
+                for change in m.recent(12) {
+                    let what = if change.deleted {
+                        "deleted"
+                    } else if change.version == 1 {
+                        "created"
+                    } else {
+                        "changed"
+                    };
+                    rows.push(Row {
+                        thing: Some(Thing::Message { id: change.cause }),
+                        ..as_it_is(&change.revision.to_string(), format!("{what} {}", change.key))
+                    });
+                }
+            }
+        }
+        "kube-apiserver" => {
+            if let Some(a) = cluster.api() {
+                rows.push(as_it_is("Ready", a.is_ready().to_string()));
+                rows.push(as_it_is("Watches", a.watch_count().to_string()));
+            }
+        }
+        "kube-scheduler" => {
+            if let Some(s) = cluster.scheduler() {
+                let q = s.queue_view();
+                rows.push(as_it_is("Active", q.active.len().to_string()));
+                rows.push(as_it_is("Backing off", q.backoff.len().to_string()));
+                rows.push(as_it_is("Unschedulable", q.unschedulable.len().to_string()));
+                rows.push(as_it_is("Gated", q.gated.len().to_string()));
+                for key in q.unschedulable.iter().take(10) {
+                    rows.push(Row {
+                        thing: Some(Thing::core("pods", &key.namespace, &key.name)),
+                        ..as_it_is("waits", key.to_string())
+                    });
+                }
+            }
+        }
+        "kube-controller-manager" => {
+            let views = cluster.controller_manager().map(|m| m.view()).unwrap_or_default();
+            for view in views.iter().filter(|v| part.is_empty() || observe::controller_title(v.name) == part) {
+                let busy = view.waiting + view.in_process;
+                if part.is_empty() {
+                    rows.push(as_it_is(observe::controller_title(view.name), format!("{busy} in its queue")));
+                    continue;
+                }
+                rows.push(as_it_is("Queue", format!("{} waiting, {} in process", view.waiting, view.in_process)));
+                for plan in view.plans.iter().rev() {
+                    rows.push(as_it_is(&plan.key, plan.why.to_string()));
+                }
+            }
+        }
+        _ => {}
+    }
+    rows
+}
+
+fn machine(bottle: &Bottle, name: &str, tab: Tab) -> Inspector {
+    let cluster = bottle.shown();
+    let Some(node) = cluster.nodes.get(name) else { return gone(name.to_string()) };
+    let mut inspector = object(bottle, "", "nodes", "", name, tab);
+    if inspector.gone {
+        inspector = Inspector { title: name.into(), subtitle: "a machine without a Node object".into(), ..Inspector::default() };
+        inspector.tabs = vec![(Tab::Overview, None)];
+        inspector.overview = Some(vec![
+            as_it_is("Power", if node.powered { "on" } else { "off" }),
+            as_it_is("Address", node.config.ip.to_string()),
+        ]);
+    }
+    inspector
+}
+
+fn connection(bottle: &Bottle, from: &str, to: &str) -> Inspector {
+    let cluster = bottle.shown();
+    let between = |r: &&Record| {
+        let (a, b) = (message::box_of(cluster, r.message.from), message::box_of(cluster, r.message.to));
+        a == from && b == to || a == to && b == from
+    };
+    let last = bottle.trace().newest().take(20_000).filter(between).filter(|r| message::kind_of(r).is_some()).take(30);
+    let rows = last.map(|r| {
+        let t = r.message.sent.rfc3339_micro();
+        let time = t.get(11..23).unwrap_or("").to_string();
+        Row { thing: Some(Thing::Message { id: r.message.id.0 }), ..as_it_is(&time, message::caption(r)) }
+    });
+    Inspector {
+        title: format!("{from} → {to}"),
+        subtitle: "the last messages of this connection".into(),
+        tabs: vec![(Tab::Overview, None)],
+        overview: Some(rows.collect()),
+        ..Inspector::default()
+    }
+}
+
+fn revision(bottle: &Bottle, revision: i64) -> Inspector {
+    let changes = bottle.shown().etcd_member().map(|m| m.recent(400)).unwrap_or_default();
+    let Some(change) = changes.iter().find(|c| c.revision == revision) else { return gone(format!("revision {revision}")) };
+    let what = if change.deleted {
+        "deleted"
+    } else if change.version == 1 {
+        "created"
+    } else {
+        "changed"
+    };
+    Inspector {
+        title: format!("revision {revision}"),
+        subtitle: "etcd".into(),
+        tabs: vec![(Tab::Overview, None)],
+        overview: Some(vec![
+            as_it_is("Key", change.key.to_string()),
+            as_it_is("What", what),
+            as_it_is("Version of the key", change.version.to_string()),
+            as_it_is("At", change.at.rfc3339_micro()),
+            Row {
+                thing: Some(Thing::Message { id: change.cause }),
+                ..as_it_is("Because of", format!("message {}", change.cause))
+            },
+        ]),
+        ..Inspector::default()
+    }
+}
+
+fn reference(record: &Record) -> MessageRef {
+    MessageRef {
+        id: record.message.id.0,
+        kind: message::kind_of(record).unwrap_or_default(),
+        text: message::caption(record),
+        at_us: record.message.sent.0,
+    }
+}
+
+fn message_detail(bottle: &Bottle, id: MsgId) -> Inspector {
+    let (cluster, trace) = (bottle.head(), bottle.trace());
+    let Some(record) = trace.get(id) else {
+        return gone(format!("message {}", id.0));
+    };
+    let m = &record.message;
+    let effects = trace.effects(id, EFFECTS_WINDOW);
+    let answer = answer_to(bottle, record);
+    let mut detail = MessageDetail {
+        id: id.0,
+        kind: message::kind_of(record).unwrap_or_default(),
+        from: observe::title_of(cluster, m.from),
+        to: observe::title_of(cluster, m.to),
+        verb: message::caption(record),
+        path: String::new(),
+        user: String::new(),
+        sent_us: m.sent.0,
+        arrived_us: (record.arrives <= cluster.now()).then_some(record.arrives.0),
+        stages: Vec::new(),
+        request: None,
+        response: None,
+        code: None,
+        revision: None,
+        cause: trace.get(m.cause).map(reference),
+        effects: effects.iter().filter(|r| message::kind_of(r).is_some()).take(40).map(|r| reference(r)).collect(),
+        plan: None,
+        detail_gone: None,
+    };
+    match &m.payload {
+        Payload::ApiRequest { request, .. } => {
+            detail.verb = request.verb.as_str().into();
+            detail.path = request.url_path();
+            detail.request = body_yaml(&request.body);
+            stages(cluster, id, &mut detail);
+            if let Some(Payload::ApiResponse { response, .. }) = answer.map(|r| &r.message.payload) {
+                (detail.code, detail.response) = (Some(response.code), response_yaml(&response.body));
+                detail.revision = response.ok().map(|o| o.revision() as u64).filter(|r| *r > 0);
+            }
+        }
+        Payload::ApiResponse { response, .. } => {
+            (detail.code, detail.response) = (Some(response.code), response_yaml(&response.body));
+        }
+        Payload::WatchEvents { events, .. } => {
+            let texts: Vec<String> =
+                events.iter().take(10).map(|e| format!("# {}\n{}", e.kind.as_str(), object_yaml(&e.object))).collect();
+            detail.response = Some(texts.join("---\n"));
+            detail.revision = events.last().map(|e| e.object.revision() as u64);
+        }
+        Payload::Etcd(etcd_api::Message::Request { request, .. }) => {
+            detail.request = Some(format!("{request:#?}").chars().take(4_000).collect())
+        }
+        Payload::Etcd(etcd_api::Message::Response { revision, .. }) => detail.revision = Some(*revision as u64),
+        Payload::Cri(message) => detail.request = Some(format!("{message:#?}").chars().take(4_000).collect()),
+        Payload::Packet(packet) => {
+            let hops: Vec<String> = packet.hops.iter().map(|h| format!("{}: {:?}", h.place, h.what)).collect();
+            detail.request = Some(hops.join("\n"));
+        }
+        _ => {}
+    }
+    Inspector {
+        title: message::caption(record),
+        subtitle: format!("message {} · {} → {}", id.0, detail.from, detail.to),
+        tabs: vec![(Tab::Overview, None)],
+        overview: Some(Vec::new()),
+        message: Some(detail),
+        ..Inspector::default()
+    }
+}
+
+/// The answer to a request, if it is still in the trace.
+fn answer_to<'a>(bottle: &'a Bottle, request: &Record) -> Option<&'a Record> {
+    let Payload::ApiRequest { id, .. } = request.message.payload else { return None };
+    bottle.trace().from(request.message.id).take(EFFECTS_WINDOW).find(|r| {
+        r.message.to == request.message.from
+            && matches!(&r.message.payload, Payload::ApiResponse { id: answered, .. } if *answered == id)
+    })
+}
+
+fn stages(cluster: &Cluster, id: MsgId, detail: &mut MessageDetail) {
+    let Some(stages) = cluster.api().and_then(|a| a.stages(id)) else { return };
+    detail.user = stages.user.to_string();
+    detail.revision = (stages.revision > 0).then_some(stages.revision as u64);
+    let took = stages.answered.since(stages.received).0.max(0) as u64;
+    let stage = |name: &str, note: String, failed: bool| Stage { name: name.into(), took_us: 0, note, failed };
+    detail.stages = vec![
+        stage("authentication", stages.user.to_string(), stages.code == 401),
+        stage("authorization", stages.authorized_by.to_string(), stages.code == 403 && stages.refused_by.is_none()),
+        stage("mutating admission", stages.mutated_by.join(", "), false),
+        stage("validation", String::new(), stages.code == 422),
+        stage(
+            "validating admission",
+            stages.refused_by.map_or_else(String::new, |p| format!("refused by {p}")),
+            stages.refused_by.is_some(),
+        ),
+    ];
+    if stages.revision > 0 {
+        detail.stages.push(Stage { took_us: took, ..stage("etcd", format!("revision {}", stages.revision), false) });
+    }
+}
+
+fn body_yaml(body: &apimachinery::Body) -> Option<String> {
+    match body {
+        apimachinery::Body::None => None,
+        apimachinery::Body::Object(o) => Some(object_yaml(o)),
+        apimachinery::Body::Patch(kind, patch) => Some(format!("# {kind:?} patch\n{}", yaml::to_string(patch))),
+        apimachinery::Body::Bytes(kind, bytes) => {
+            Some(format!("# {kind}\n{}", String::from_utf8_lossy(bytes).chars().take(20_000).collect::<String>()))
+        }
+    }
+}
+
+fn response_yaml(body: &ResponseBody) -> Option<String> {
+    match body {
+        ResponseBody::Object(o) => Some(object_yaml(o)),
+        ResponseBody::List(l) => {
+            Some(format!("# {} with {} items, resourceVersion {}\n", l.kind, l.items.len(), l.resource_version))
+        }
+        ResponseBody::Text(_, text) => Some(text.to_string()),
+        ResponseBody::WatchStarted => Some("# the watch is open\n".into()),
+        ResponseBody::StreamStarted => Some("# the stream is open\n".into()),
+        ResponseBody::None => None,
+    }
+}

@@ -1,0 +1,184 @@
+//! Messages in words: what a trace's record is called, which boxes it goes between, what kind of dot it is.
+
+use cluster::{Cluster, Record};
+use cri_api::cri;
+use protocol::MessageKind;
+use sim::{Addr, Payload};
+
+/// The box that stands for a process in every lens.
+pub(crate) fn box_of(cluster: &Cluster, addr: Addr) -> String {
+    let Some(proc) = cluster.proc(addr) else { return "laptop".into() };
+    match proc.component() {
+        name @ ("etcd" | "kube-apiserver" | "kube-scheduler" | "kube-controller-manager") => name.into(),
+        "coredns" => format!("pod/kube-system/{}", proc.name.rsplit('/').next().unwrap_or("")),
+        "flanneld" => format!("kube-proxy/{}", proc.machine),
+        "kubeadm" => "laptop".into(),
+        _ => proc.name.to_string(),
+    }
+}
+
+/// What kind of dot a message is. `None`: it isn't drawn (timers, the hosting world's own talk).
+pub(crate) fn kind_of(record: &Record) -> Option<MessageKind> {
+    Some(match &record.message.payload {
+        Payload::ApiRequest { request, .. } if request.subresource == "status" => MessageKind::Status,
+        Payload::ApiRequest { request, .. } if request.verb.is_write() => MessageKind::Write,
+        Payload::ApiRequest { .. } => MessageKind::Read,
+        Payload::ApiResponse { .. } => MessageKind::Read,
+        Payload::WatchEvents { .. } => MessageKind::Watch,
+        Payload::StreamFrame { .. } | Payload::StreamEnd { .. } => MessageKind::Read,
+        Payload::Etcd(m) => match m {
+            etcd_message::Message::Request { request, .. } if matches!(**request, etcd_message::Request::Txn(_)) => {
+                MessageKind::Write
+            }
+            etcd_message::Message::WatchEvents { .. } => MessageKind::Watch,
+            _ => MessageKind::Read,
+        },
+        Payload::Cri(_) => MessageKind::Status,
+        Payload::Packet(_) => MessageKind::Packet,
+        Payload::Kernel(_) => MessageKind::Write,
+        Payload::Start | Payload::Timer(_) | Payload::PeerGone { .. } | Payload::Host(_) => return None,
+    })
+}
+
+/// One line: `POST /api/v1/namespaces/default/pods`, `ADDED pod/web`, `RunPodSandbox`.
+pub(crate) fn caption(record: &Record) -> String {
+    match &record.message.payload {
+        Payload::ApiRequest { request, .. } => {
+            format!(
+                "{} {}",
+                if request.verb == apimachinery::Verb::Watch { "WATCH" } else { request.verb.method() },
+                request.url_path()
+            )
+        }
+        Payload::ApiResponse { response, .. } if response.code == 0 => "no connection".into(),
+        Payload::ApiResponse { response, .. } => match response.reason() {
+            "" => response.code.to_string(),
+            reason => format!("{} {reason}", response.code),
+        },
+        Payload::WatchEvents { events, .. } => match events.as_slice() {
+            [one] => format!("{} {}", one.kind.as_str(), short(&one.object)),
+            many => format!("{} watch events", many.len()),
+        },
+        Payload::StreamFrame { data, .. } => format!("{} bytes", data.len()),
+        Payload::StreamEnd { .. } => "end of stream".into(),
+        Payload::Etcd(m) => etcd_caption(m),
+        Payload::Cri(m) => cri_caption(m),
+        Payload::Packet(p) => format!("{} {}:{} → {}:{}", packet_word(p), p.src.0, p.src.1, p.dst.0, p.dst.1),
+        Payload::Kernel(u) => match &**u {
+            cri_api::packet::KernelUpdate::Service { service, rules } => format!("rules of {service}: {}", rules.len()),
+            cri_api::packet::KernelUpdate::PodCidrs(ranges) => format!("pod range {}", ranges.first().map_or("", |r| r)),
+            cri_api::packet::KernelUpdate::Route { cidr, via: Some(via) } => format!("route {cidr} via {via}"),
+            cri_api::packet::KernelUpdate::Route { cidr, via: None } => format!("no route to {cidr}"),
+            cri_api::packet::KernelUpdate::FlushServices => "flush service rules".into(),
+        },
+        Payload::Start => "start".into(),
+        Payload::Timer(_) => "timer".into(),
+        Payload::PeerGone { .. } => "connection reset".into(),
+        Payload::Host(_) => "host".into(),
+    }
+}
+
+/// `pod/web` of an object.
+pub(crate) fn short(object: &apimachinery::Object) -> String {
+    format!("{}/{}", object.kind().to_lowercase(), object.name())
+}
+
+fn etcd_caption(message: &etcd_message::Message) -> String {
+    use etcd_message::{Message, Op, Request, Response};
+    match message {
+        Message::Request { request, .. } => match &**request {
+            Request::Txn(txn) => match txn.success.first() {
+                Some(Op::Put { key, .. }) => format!("Txn put {key}"),
+                Some(Op::DeleteRange(range)) => format!("Txn delete {}", range.key),
+                _ => "Txn".into(),
+            },
+            Request::Range(r) => format!("Range {}", r.range.key),
+            Request::Watch(w) => format!("Watch {}", w.range.key),
+            Request::LeaseGrant { .. } => "LeaseGrant".into(),
+            Request::Compact { revision } => format!("Compact {revision}"),
+            _ => "request".into(),
+        },
+        Message::Response { revision, response, .. } => match &**response {
+            Response::Txn { succeeded: false, .. } => format!("revision {revision}: compare failed"),
+            Response::Error(e) => e.text().into(),
+            _ => format!("revision {revision}"),
+        },
+        Message::WatchEvents { events, .. } => match events.as_slice() {
+            [one] => format!("event {}", one.key),
+            many => format!("{} events", many.len()),
+        },
+        Message::WatchCanceled { .. } => "watch cancelled".into(),
+    }
+}
+
+fn cri_caption(message: &cri::Message) -> String {
+    match message {
+        cri::Message::Request { request, .. } => cri_verb(request).into(),
+        cri::Message::Response { response, .. } => match response {
+            cri::Response::Error { message, .. } => message.to_string(),
+            cri::Response::Sandbox { ips, .. } => {
+                format!("sandbox {}", ips.first().map_or_else(String::new, |ip| ip.to_string()))
+            }
+            cri::Response::Container { .. } => "container created".into(),
+            cri::Response::Image(i) => format!("image {}", i.name),
+            cri::Response::Status(_) => "container status".into(),
+            cri::Response::ExecSync { exit_code, .. } => format!("exit {exit_code}"),
+            cri::Response::Dialed { status, .. } => format!("HTTP {status}"),
+            _ => "done".into(),
+        },
+        cri::Message::Event(cri::Event::ContainerStopped(s)) => format!("{} exited with {}", s.name, s.exit_code),
+        cri::Message::Event(_) => "runtime event".into(),
+        cri::Message::Frame { data, .. } => format!("{} bytes", data.len()),
+        cri::Message::FrameEnd { .. } => "end of stream".into(),
+    }
+}
+
+/// The CRI's name of a request.
+pub(crate) fn cri_verb(request: &cri::Request) -> &'static str {
+    use cri::Request as R;
+    match request {
+        R::Version => "Version",
+        R::RunPodSandbox(_) => "RunPodSandbox",
+        R::StopPodSandbox { .. } => "StopPodSandbox",
+        R::RemovePodSandbox { .. } => "RemovePodSandbox",
+        R::PullImage { .. } => "PullImage",
+        R::ImageStatus { .. } => "ImageStatus",
+        R::ListImages => "ListImages",
+        R::CreateContainer { .. } => "CreateContainer",
+        R::StartContainer { .. } => "StartContainer",
+        R::StopContainer { .. } => "StopContainer",
+        R::RemoveContainer { .. } => "RemoveContainer",
+        R::UpdateContainerResources { .. } => "UpdateContainerResources",
+        R::ListPodSandbox => "ListPodSandbox",
+        R::ExecSync { .. } => "ExecSync",
+        R::Exec { .. } => "Exec",
+        R::Attach { .. } => "Attach",
+        R::PortForward { .. } => "PortForward",
+        R::ReadLogs { .. } => "ReadLogs",
+        R::Stats => "ListContainerStats",
+        R::SetupVolume { .. } => "mount volume",
+        R::RemoveVolume { .. } => "unmount volume",
+        R::Dial { .. } => "probe",
+        R::WatchDirectory { .. } => "watch directory",
+        #[allow(unreachable_patterns)]
+        _ => "request",
+    }
+}
+
+fn packet_word(packet: &cri_api::packet::Packet) -> &'static str {
+    use cri_api::packet::PacketBody as B;
+    match packet.body {
+        B::Syn => "SYN",
+        B::SynAck => "SYN-ACK",
+        B::Reset(_) => "RST",
+        B::Data(_) => "data",
+        B::Window(_) => "ACK",
+        B::Fin => "FIN",
+        B::Query(..) => "DNS query",
+        B::Answer(..) => "DNS answer",
+        B::Echo(_) => "echo",
+        B::EchoReply(_) => "echo reply",
+    }
+}
+
+use etcd_api as etcd_message;

@@ -1,0 +1,319 @@
+//! From the cluster to what the lenses draw. Objects come from the API; liveness of processes is "as it is".
+
+use apimachinery::{Object, Value, resources};
+use base::{Duration, Time};
+use cluster::{Bottle, Cluster};
+use lenses::{Chip, Component, NodeSeen, Observed, Part, PodSeen, RevisionSeen, Traffic};
+use protocol::{Glyph, Span, State, Thing, Tone, ViewOptions};
+use sim::MsgId;
+
+use crate::{api, flights, message};
+
+/// Box ids light up for that much virtual time after a message.
+const GLOW: Duration = Duration::from_millis(40);
+
+/// Observes everything that the Architecture lens shows.
+pub(crate) fn observe(bottle: &Bottle, options: &ViewOptions) -> Observed {
+    let cluster = bottle.shown();
+    let now = cluster.now();
+    let recent = if bottle.is_past() { Vec::new() } else { flights::recent(cluster, bottle.trace(), now - GLOW, 400) };
+    let glows = |id: &str| recent.iter().any(|(from, to, ..)| from == id || to == id);
+    let traffic = recent.iter().map(|(from, to, kind, _)| Traffic { from: from.clone(), to: to.clone(), kind: *kind }).collect();
+    let control_plane = cluster.config.nodes.iter().find(|n| n.control_plane).map_or(String::new(), |n| n.name.to_string());
+    let note = match (control_plane.is_empty(), cluster.config.static_pods) {
+        (true, _) => "runs without kubelets".to_string(),
+        (false, true) => format!("node {control_plane} · static pods from /etc/kubernetes/manifests"),
+        (false, false) => format!("node {control_plane}"),
+    };
+    let mut seen = Observed {
+        now,
+        control_plane,
+        control_plane_note: note,
+        etcd: etcd(cluster, &glows),
+        revisions: revisions(cluster),
+        apiserver: apiserver(cluster, bottle, &glows, recent.last().map(|r| r.3)),
+        stages: ["authn", "authz", "mutate", "valid", "etcd"].iter().map(|s| (s.to_string(), false)).collect(),
+        scheduler: scheduler(cluster, &glows),
+        controllers: controllers(cluster, &glows),
+        traffic,
+        ..Observed::default()
+    };
+    if recent.iter().any(|(_, to, kind, _)| to == "kube-apiserver" && *kind == protocol::MessageKind::Write) {
+        seen.stages.iter_mut().for_each(|s| s.1 = true);
+    }
+    pods_and_nodes(cluster, options, &glows, &mut seen);
+    seen
+}
+
+/// Whether a component's process runs; frozen ones are shown as off.
+fn process_state(cluster: &Cluster, component: &str, glows: bool) -> State {
+    let running = cluster.procs().find(|(_, p)| p.component() == component).map(|(addr, p)| (addr, p.is_running()));
+    match running {
+        Some((addr, true)) if cluster.is_silent(addr) => State::Off,
+        Some((_, true)) if glows => State::Active,
+        Some((_, true)) => State::Idle,
+        _ => State::Off,
+    }
+}
+
+fn etcd(cluster: &Cluster, glows: &dyn Fn(&str) -> bool) -> Component {
+    let revision = cluster.etcd_member().map_or(0, |m| m.revision());
+    Component {
+        id: "etcd".into(),
+        state: match process_state(cluster, "etcd", glows("etcd")) {
+            State::Active => State::Writing,
+            other => other,
+        },
+        lines: vec![vec![Span { mono: true, ..Span::dim(format!("revision {}", spaced(revision))) }]],
+        aria: format!("etcd, revision {revision}"),
+        ..Component::default()
+    }
+}
+
+fn revisions(cluster: &Cluster) -> Vec<RevisionSeen> {
+    let Some(member) = cluster.etcd_member() else { return Vec::new() };
+    let mut changes = member.recent(5);
+    changes.sort_by_key(|c| c.revision);
+    let newest = changes.last().map_or(0, |c| c.revision);
+    let fresh = changes.last().is_some_and(|c| cluster.now().since(c.at) < GLOW);
+    changes.iter().map(|c| RevisionSeen { revision: c.revision, newest: fresh && c.revision == newest }).collect()
+}
+
+fn apiserver(cluster: &Cluster, bottle: &Bottle, glows: &dyn Fn(&str) -> bool, last: Option<MsgId>) -> Component {
+    let watches = cluster.api().map_or(0, |a| a.watch_count());
+    let state = process_state(cluster, "kube-apiserver", glows("kube-apiserver"));
+    let ready = cluster.api().is_some_and(|a| a.is_ready());
+    let mut lines = vec![vec![Span::dim(match (state, ready) {
+        (State::Off, _) => "not running".to_string(),
+        (_, false) => "starting".to_string(),
+        _ => format!("{watches} watches"),
+    })]];
+    let request = last.and_then(|id| bottle.trace().get(id)).filter(|r| r.message.to == cluster.apiserver);
+    if let Some(record) = request {
+        if let sim::Payload::ApiRequest { request, .. } = &record.message.payload {
+            let tone = if request.verb.is_write() { Tone::Write } else { Tone::Read };
+            let path = request.url_path();
+            let tail: String = path.rsplitn(3, '/').take(2).collect::<Vec<_>>().into_iter().rev().collect::<Vec<_>>().join("/");
+            let method = Span { mono: true, ..Span::toned(request.verb.method(), tone) };
+            lines.push(vec![method, Span { mono: true, ..Span::plain(format!(" …/{tail}")) }]);
+        }
+    }
+    Component {
+        id: "kube-apiserver".into(),
+        state,
+        lines,
+        aria: format!("kube-apiserver, {watches} open watches"),
+        ..Component::default()
+    }
+}
+
+fn scheduler(cluster: &Cluster, glows: &dyn Fn(&str) -> bool) -> Option<Component> {
+    cluster.procs().find(|(_, p)| p.component() == "kube-scheduler")?;
+    let queue = cluster.scheduler().map(|s| s.queue_view());
+    let (active, waiting) = queue.map_or((0, 0), |q| (q.active.len(), q.backoff.len() + q.unschedulable.len() + q.gated.len()));
+    Some(Component {
+        id: "kube-scheduler".into(),
+        state: process_state(cluster, "kube-scheduler", glows("kube-scheduler")),
+        lines: vec![vec![Span::dim(format!("{active} active · {waiting} waiting"))]],
+        aria: format!("kube-scheduler, {active} pods active, {waiting} waiting"),
+        ..Component::default()
+    })
+}
+
+fn controllers(cluster: &Cluster, glows: &dyn Fn(&str) -> bool) -> Option<Component> {
+    cluster.procs().find(|(_, p)| p.component() == "kube-controller-manager")?;
+    let manager = cluster.controller_manager();
+    let views = manager.map(|m| m.view()).unwrap_or_default();
+    let leads = manager.is_some_and(|m| m.is_running());
+    let busy = |v: &cluster::ControllerView| v.waiting + v.in_process > 0;
+    // Those that act come first, then those that people know.
+    let known = ["deployment", "replicaset", "endpointslice", "job", "daemonset", "node-lifecycle"];
+    let mut order: Vec<&cluster::ControllerView> = views.iter().collect();
+    order.sort_by_key(|v| {
+        let short = controller_title(v.name);
+        (!busy(v), known.iter().position(|k| *k == short).unwrap_or(99))
+    });
+    let chips = order
+        .iter()
+        .map(|v| {
+            let n = v.waiting + v.in_process;
+            let short = controller_title(v.name);
+            let title = if n > 0 { format!("{short} · {n}") } else { short.to_string() };
+            let id = format!("kube-controller-manager/{short}");
+            Chip { opens: Some(Thing::component(&id)), id, title, active: n > 0 }
+        })
+        .collect();
+    Some(Component {
+        id: "kube-controller-manager".into(),
+        state: process_state(cluster, "kube-controller-manager", glows("kube-controller-manager")),
+        lines: vec![vec![Span::dim(if leads {
+            format!("leader · {} controllers", views.len())
+        } else {
+            "not leading yet".to_string()
+        })]],
+        chips,
+        aria: format!("kube-controller-manager with {} controllers", views.len()),
+    })
+}
+
+/// `deployment-controller` → `deployment`
+pub(crate) fn controller_title(name: &str) -> &str {
+    name.strip_suffix("-controller").unwrap_or(name)
+}
+
+fn pods_and_nodes(cluster: &Cluster, options: &ViewOptions, glows: &dyn Fn(&str) -> bool, seen: &mut Observed) {
+    let now = cluster.now();
+    let pods = api::list(cluster, resources::pods(), "");
+    let objects = api::list(cluster, resources::nodes(), "");
+    let leases = api::list(cluster, resources::leases(), "kube-node-lease");
+    let heat = cluster.nodes.len() > 24;
+    for (name, node) in &cluster.nodes {
+        let object = objects.iter().find(|o| o.name() == &**name);
+        let lease = leases.iter().find(|l| l.name() == &**name);
+        seen.nodes.push(node_seen(cluster, name, node, object, lease, heat, glows));
+    }
+    for pod in &pods {
+        let hidden = hides(pod, options);
+        match pod.str_at(&["spec", "nodeName"]) {
+            Some(node) => {
+                let Some(n) = seen.nodes.iter_mut().find(|n| n.name == node) else { continue };
+                n.total_pods += 1;
+                if hidden || heat {
+                    n.hidden_pods += 1;
+                } else {
+                    n.pods.push(pod_seen(pod, now));
+                }
+            }
+            None if !hidden => seen.pending.push(pod_seen(pod, now)),
+            None => {}
+        }
+    }
+}
+
+/// Pods of the add-ons and the control plane are drawn only if asked for (CoreDNS always: it is what names depend on).
+fn hides(pod: &Object, options: &ViewOptions) -> bool {
+    if options.namespace.as_deref().is_some_and(|n| n != pod.namespace()) {
+        return true;
+    }
+    let system = matches!(pod.namespace(), "kube-system" | "kube-flannel");
+    system && !options.system_pods && pod.label("k8s-app") != Some("kube-dns")
+}
+
+fn node_seen(
+    cluster: &Cluster,
+    name: &str,
+    node: &cluster::Node,
+    object: Option<&Object>,
+    lease: Option<&Object>,
+    heat: bool,
+    glows: &dyn Fn(&str) -> bool,
+) -> NodeSeen {
+    let ready = object.and_then(|o| o.condition("Ready")).and_then(|c| c.str_at(&["status"]));
+    let cordoned = object.is_some_and(|o| o.bool_at(&["spec", "unschedulable"]) == Some(true));
+    let (state, glyph, word) = match (node.powered, ready) {
+        (false, _) => {
+            (State::Off, Glyph::Off, if ready == Some("True") { "switched off · still Ready in the API" } else { "switched off" })
+        }
+        (_, None) => (State::Starting, Glyph::Starting, "not registered yet"),
+        (_, Some("True")) if cordoned => (State::Idle, Glyph::Cordoned, "Ready, SchedulingDisabled"),
+        (_, Some("True")) => (State::Idle, Glyph::Running, "Ready"),
+        (_, Some("Unknown")) => (State::Failing, Glyph::Failing, "NotReady (Unknown)"),
+        _ => (State::Starting, Glyph::Starting, "NotReady"),
+    };
+    let renewed = lease.and_then(|l| l.str_at(&["spec", "renewTime"])).and_then(Time::parse);
+    let note = match renewed {
+        Some(at) if node.powered || ready != Some("True") => format!("{word} · lease {} ago", age(cluster.now().since(at))),
+        _ => word.to_string(),
+    };
+    let part = |component: &str, title: &str| {
+        let id = format!("{component}/{name}");
+        let addr = cluster.addr(&id);
+        let running = addr.is_some_and(|a| cluster.proc(a).is_some_and(|p| p.is_running()) && !cluster.is_silent(a));
+        let state = match (running, glows(&id)) {
+            (false, _) => State::Off,
+            (true, true) => State::Active,
+            _ => State::Idle,
+        };
+        Part { id, title: title.into(), state }
+    };
+    let mut parts = Vec::new();
+    if !heat {
+        parts.push(part("kubelet", "kubelet"));
+        if cluster.config.addons {
+            parts.push(part("kube-proxy", "kube-proxy"));
+        }
+        if node.runtime.is_some() {
+            parts.push(part("containerd", "containerd"));
+        }
+    }
+    NodeSeen { name: name.into(), state, glyph, note, parts, control_plane: node.config.control_plane, ..NodeSeen::default() }
+}
+
+/// A pod in one box: the STATUS column of `kubectl get pods` and what it means.
+pub(crate) fn pod_seen(pod: &Object, now: Time) -> PodSeen {
+    let status = pod_status(pod, now);
+    let (state, glyph) = pod_state(pod, &status);
+    let ip = pod.str_at(&["status", "podIP"]).unwrap_or("");
+    let note = if state == State::Ok && !ip.is_empty() { ip.to_string() } else { status.clone() };
+    let node = pod.str_at(&["spec", "nodeName"]).unwrap_or("no node yet");
+    PodSeen {
+        namespace: pod.namespace().into(),
+        name: pod.name().into(),
+        note,
+        state,
+        glyph,
+        aria: format!("Pod {}, namespace {}, {status}, {node}", pod.name(), pod.namespace()),
+    }
+}
+
+/// The STATUS column, by kube-apiserver's own printer.
+pub(crate) fn pod_status(pod: &Object, now: Time) -> String {
+    let row = cluster::printed_row(resources::pods(), pod, now);
+    row.get(2).and_then(Value::as_str).unwrap_or("Unknown").to_string()
+}
+
+pub(crate) fn pod_state(pod: &Object, status: &str) -> (State, Glyph) {
+    if pod.is_being_deleted() {
+        return (State::Terminating, Glyph::Terminating);
+    }
+    match status {
+        "Running" if pod.condition_is_true("Ready") => (State::Ok, Glyph::Running),
+        "Running" => (State::Starting, Glyph::Starting),
+        "Completed" | "Succeeded" => (State::Done, Glyph::Done),
+        "Pending" if pod.str_at(&["spec", "nodeName"]).is_none() => (State::Pending, Glyph::Pending),
+        "Pending" | "ContainerCreating" | "PodInitializing" => (State::Starting, Glyph::Starting),
+        s if s.starts_with("Init:") && !s.contains("Error") && !s.contains("BackOff") => (State::Starting, Glyph::Starting),
+        _ => (State::Failing, Glyph::Failing),
+    }
+}
+
+/// `3 s`, `5 m`
+pub(crate) fn age(d: Duration) -> String {
+    match d.as_secs().max(0) {
+        s if s < 120 => format!("{s} s"),
+        s if s < 7200 => format!("{} m", s / 60),
+        s => format!("{} h", s / 3600),
+    }
+}
+
+/// `1 284`: thin groups of thousands.
+fn spaced(n: i64) -> String {
+    let digits = n.to_string();
+    let head = digits.len() % 3;
+    let mut out = digits[..head].to_string();
+    for chunk in digits.as_bytes()[head..].chunks(3) {
+        if !out.is_empty() {
+            out.push('\u{202f}');
+        }
+        out.extend(chunk.iter().map(|b| *b as char));
+    }
+    out
+}
+
+/// The thing that a box id names, for messages' ends.
+pub(crate) fn title_of(cluster: &Cluster, addr: sim::Addr) -> String {
+    match message::box_of(cluster, addr) {
+        id if id == "laptop" => "you · kubectl".into(),
+        id => id,
+    }
+}

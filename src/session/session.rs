@@ -1,0 +1,505 @@
+//! A visit: one bottle, one page.
+
+use std::collections::BTreeMap;
+
+use base::Time;
+use cluster::{Bottle, Config};
+use cri_api::host::HostMessage;
+use protocol::{
+    Batch, CREDIT, EventsQuery, Level, Notice, PROTOCOL_VERSION, Pace, Scene, ScenePatch, Speed, Start, Stats, Tab, TableQuery,
+    Thing, ToPage, ToWorker, View,
+};
+use sim::MsgId;
+
+use crate::apply::Applies;
+use crate::pacer::{BootPlay, Pacer, Slice};
+use crate::terminal::Terminals;
+use crate::{actions, flights, flow, inspect, lists, observe, timeline};
+
+/// A slice of work takes at most this long, in wall ms, so that a key press is answered soon.
+const SLICE_MS: f64 = 8.0;
+/// Messages handled between two looks at the wall clock.
+const CHUNK: u64 = 64;
+/// Pictures are drawn at most so often, in wall ms (dots move by themselves between).
+const SCENE_MS: f64 = 90.0;
+const LISTS_MS: f64 = 250.0;
+
+/// What a tick produced, and when to come again.
+pub struct Tick {
+    pub batch: Option<Batch>,
+    /// Wall ms until the next tick is wanted; 0: at once.
+    pub again_ms: u32,
+}
+
+/// One page's session.
+pub struct Session {
+    bottle: Option<Bottle>,
+    pub(crate) pacer: Pacer,
+    view: Option<View>,
+    scene: Scene,
+    reset_scene: bool,
+    in_flight: u32,
+    seq: u32,
+    queue: Vec<ToPage>,
+    /// The first trace record that no frame has looked at yet.
+    next_record: MsgId,
+    pub(crate) terminals: Terminals,
+    pub(crate) applies: Applies,
+    inspecting: Option<(Thing, Tab)>,
+    events: Option<EventsQuery>,
+    table: Option<TableQuery>,
+    /// Last sent of each kind, so that only changes go out.
+    sent: BTreeMap<&'static str, ToPage>,
+    last_scene_ms: f64,
+    last_lists_ms: f64,
+    last_stats_ms: f64,
+    events_at_stats: u64,
+    longest_slice_ms: f64,
+    /// Events handled when the picture was last drawn.
+    drawn_at: (u64, Time),
+    booting: bool,
+    visible: bool,
+    start: Option<Start>,
+}
+
+impl Default for Session {
+    fn default() -> Session {
+        Session::new()
+    }
+}
+
+impl Session {
+    pub fn new() -> Session {
+        Session {
+            bottle: None,
+            pacer: Pacer::new(),
+            view: None,
+            scene: Scene::default(),
+            reset_scene: true,
+            in_flight: 0,
+            seq: 0,
+            queue: Vec::new(),
+            next_record: MsgId(0),
+            terminals: Terminals::default(),
+            applies: Applies::default(),
+            inspecting: None,
+            events: None,
+            table: None,
+            sent: BTreeMap::new(),
+            last_scene_ms: 0.0,
+            last_lists_ms: 0.0,
+            last_stats_ms: 0.0,
+            events_at_stats: 0,
+            longest_slice_ms: 0.0,
+            drawn_at: (u64::MAX, Time::EPOCH),
+            booting: false,
+            visible: true,
+            start: None,
+        }
+    }
+
+    /// The greeting: a batch of its own.
+    pub fn ready() -> Batch {
+        let ready = ToPage::Ready { protocol: PROTOCOL_VERSION, build: env!("CARGO_PKG_VERSION").into() };
+        Batch { seq: 0, messages: vec![ready] }
+    }
+
+    pub(crate) fn say(&mut self, message: ToPage) {
+        self.queue.push(message);
+    }
+
+    pub(crate) fn notice(&mut self, level: Level, text: impl Into<String>) {
+        self.queue.push(ToPage::Notice(Notice { level, text: text.into(), thing: None }));
+    }
+
+    /// The bottle, for benches and tests.
+    pub fn bottle(&self) -> Option<&Bottle> {
+        self.bottle.as_ref()
+    }
+    pub(crate) fn bottle_mut(&mut self) -> Option<&mut Bottle> {
+        self.bottle.as_mut()
+    }
+
+    /// Takes a message of the page.
+    pub fn receive(&mut self, message: ToWorker) {
+        match message {
+            ToWorker::Start(start) => self.begin(start),
+            ToWorker::Ack { .. } => self.in_flight = self.in_flight.saturating_sub(1),
+            ToWorker::Show(view) => {
+                self.reset_scene |= self.view.as_ref().is_none_or(|v| {
+                    v.lens != view.lens || v.width != view.width || v.height != view.height || v.compact != view.compact
+                });
+                self.view = Some(view);
+                self.redraw();
+            }
+            ToWorker::Pace(pace) => self.pace(pace),
+            ToWorker::Visible { visible } => {
+                self.visible = visible;
+                self.pacer.reset();
+            }
+            ToWorker::Inspect { thing, tab } => {
+                self.inspecting = thing.map(|t| (t, tab));
+                self.sent.remove("inspector");
+                self.redraw();
+            }
+            ToWorker::WatchEvents { query } => {
+                self.events = query;
+                self.sent.remove("events");
+                self.last_lists_ms = 0.0;
+            }
+            ToWorker::WatchTable { query } => {
+                self.table = query;
+                self.sent.remove("table");
+                self.last_lists_ms = 0.0;
+            }
+            other => self.receive_for_bottle(other),
+        }
+    }
+
+    fn receive_for_bottle(&mut self, message: ToWorker) {
+        if self.bottle.is_none() {
+            return;
+        }
+        match message {
+            ToWorker::Seek { at_us } => self.with_bottle(|b| b.seek(Time(at_us))),
+            ToWorker::SeekHead => self.with_bottle(Bottle::seek_head),
+            ToWorker::ResumeHere { name } => {
+                self.with_bottle(|b| b.fork(name.as_deref()));
+                self.pacer.paused = false;
+                self.after_jump();
+            }
+            ToWorker::SwitchBranch { branch } => {
+                self.with_bottle(|b| b.switch(branch as usize));
+                self.after_jump();
+            }
+            ToWorker::Apply { id, name, text, dry_run } => self.apply(id, &name, &text, dry_run),
+            ToWorker::OpenTerminal { tab, cols, rows } => self.open_terminal(tab, cols, rows),
+            ToWorker::CloseTerminal { tab } => self.close_terminal(tab),
+            ToWorker::TerminalInput { tab, bytes } => self.terminal_input(tab, &bytes),
+            ToWorker::ResizeTerminal { tab, cols, rows } => self.resize_terminal(tab, cols, rows),
+            ToWorker::ForkAnswer { tab, yes } => self.fork_answer(tab, yes),
+            ToWorker::Act { id, action } => {
+                let error = actions::act(self, action).err();
+                self.say(ToPage::ActionDone { id, error });
+            }
+            ToWorker::BufferClosed { buffer, saved } => {
+                self.to_laptop(HostMessage::BufferClosed { buffer, saved: saved.map(Into::into) });
+            }
+            ToWorker::Save => self.save(),
+            _ => {}
+        }
+        self.redraw();
+    }
+
+    fn with_bottle(&mut self, f: impl FnOnce(&mut Bottle)) {
+        if let Some(bottle) = &mut self.bottle {
+            f(bottle);
+        }
+        self.pacer.reset();
+        self.sent.clear();
+    }
+
+    /// The head is another one now: what was seen of its trace is past.
+    fn after_jump(&mut self) {
+        if let Some(bottle) = &self.bottle {
+            self.next_record = bottle.head().queue.next_id();
+        }
+        self.reset_scene = true;
+        self.sent.clear();
+    }
+
+    fn begin(&mut self, start: Start) {
+        if start.protocol != PROTOCOL_VERSION {
+            return self.notice(Level::Error, "the page and the worker are of different builds: reload the page");
+        }
+        let config = match &start.config {
+            protocol::Config::Named(name) => {
+                Config::named(name).ok_or_else(|| format!("there is no configuration named {name:?}"))
+            }
+            protocol::Config::Yaml(text) => Config::from_yaml(text),
+        };
+        let mut config = match config {
+            Ok(config) => config,
+            Err(text) => return self.notice(Level::Error, text),
+        };
+        (config.seed, config.epoch) = (start.seed, Time(start.epoch_us));
+        let (view, pacer) = (self.view.take(), Pacer::new());
+        let (events, table, in_flight, seq) = (self.events.take(), self.table.take(), self.in_flight, self.seq);
+        *self = Session { view, pacer, events, table, in_flight, seq, ..Session::new() };
+        let mut bottle = Bottle::new(config);
+        let resumed = start.resume.as_ref().is_some_and(|log| bottle.restore(log));
+        if start.resume.is_some() && !resumed {
+            self.notice(Level::Error, "the saved log could not be read: the cluster boots anew");
+        }
+        if !resumed {
+            self.play_boot(&bottle);
+        }
+        self.next_record = if resumed { bottle.head().queue.next_id() } else { MsgId(0) };
+        self.bottle = Some(bottle);
+        self.start = Some(Start { resume: None, ..start });
+        self.say(ToPage::Cluster(timeline::info(self.bottle.as_ref().expect("just made"))));
+    }
+
+    /// How many messages the boot will be is found out in a clone, which is thrown away.
+    fn play_boot(&mut self, bottle: &Bottle) {
+        self.booting = true;
+        let mut clone = bottle.head().clone();
+        let limit = clone.now() + base::Duration::from_secs(240);
+        while clone.now() < limit {
+            let next = clone.now() + base::Duration::from_millis(500);
+            clone.run_until(next, &mut ());
+            if clone.is_ready() {
+                break;
+            }
+        }
+        let events_left = clone.events.saturating_sub(bottle.head().events);
+        self.pacer.boot = Some(BootPlay { events_left, started_ms: None });
+    }
+
+    fn pace(&mut self, pace: Pace) {
+        self.pacer.reset();
+        match pace {
+            Pace::Play => {
+                self.pacer.paused = false;
+                self.with_bottle(Bottle::seek_head);
+            }
+            Pace::Pause => self.pacer.paused = true,
+            Pace::Step => {
+                self.pacer.paused = true;
+                self.with_bottle(|b| {
+                    b.seek_head();
+                    b.step();
+                });
+            }
+            Pace::SkipBoot => {
+                if let Some(boot) = self.pacer.boot.take() {
+                    if let Some(bottle) = &mut self.bottle {
+                        for _ in 0..boot.events_left {
+                            bottle.step();
+                        }
+                        self.next_record = bottle.head().queue.next_id();
+                    }
+                }
+            }
+            Pace::Speed(speed) => self.pacer.speed = speed,
+        }
+        self.redraw();
+    }
+
+    pub(crate) fn redraw(&mut self) {
+        self.drawn_at.0 = u64::MAX;
+        self.last_scene_ms = 0.0;
+    }
+
+    /// Lets time pass, and gathers what there is to say. `clock` reads wall milliseconds.
+    pub fn tick(&mut self, clock: &dyn Fn() -> f64) -> Tick {
+        let started = clock();
+        let full = self.bottle.is_some() && self.visible && self.run(started, clock);
+        self.longest_slice_ms = self.longest_slice_ms.max(clock() - started);
+        self.page_messages();
+        if self.in_flight < CREDIT {
+            self.look(started);
+        }
+        let batch = self.batch();
+        let again_ms = match (full, self.bottle.is_some()) {
+            (true, _) => 0,
+            (false, true) => 15,
+            (false, false) => 50,
+        };
+        Tick { batch, again_ms }
+    }
+
+    /// Runs the cluster for one slice. True: there was more to do than time.
+    fn run(&mut self, wall_ms: f64, clock: &dyn Fn() -> f64) -> bool {
+        let Some(bottle) = &mut self.bottle else { return false };
+        if bottle.is_past() {
+            self.pacer.reset();
+            return false;
+        }
+        let (now, next) = (bottle.head().now(), bottle.head().queue.peek());
+        let deadline = wall_ms + SLICE_MS;
+        match self.pacer.slice(wall_ms, now, next) {
+            Slice::Nothing => false,
+            Slice::Events(n) => {
+                let mut done = 0;
+                while done < n && clock() < deadline {
+                    let part = CHUNK.min(n - done);
+                    (0..part).for_each(|_| drop(bottle.step()));
+                    done += part;
+                }
+                if let Some(boot) = &mut self.pacer.boot {
+                    boot.events_left = boot.events_left.saturating_sub(done);
+                    if boot.events_left == 0 {
+                        self.pacer.boot = None;
+                    }
+                }
+                done < n
+            }
+            Slice::Until(time) => {
+                while !bottle.run_until(time, CHUNK) {
+                    if clock() >= deadline {
+                        return true;
+                    }
+                }
+                false
+            }
+            Slice::Max => {
+                while clock() < deadline {
+                    // Between timers of an idle cluster whole seconds pass at once.
+                    let time = bottle.head().now() + base::Duration::from_secs(1);
+                    bottle.run_until(time, CHUNK);
+                }
+                true
+            }
+        }
+    }
+
+    /// What the laptop and the nodes have for the page.
+    fn page_messages(&mut self) {
+        let Some(bottle) = &mut self.bottle else { return };
+        for message in bottle.head_mut().take_page_messages() {
+            match message {
+                HostMessage::TtyOutput { tab, data } => self.terminals.output(tab, &data, &mut self.queue),
+                HostMessage::TtyClosed { tab, code } => self.terminals.closed(tab, code, &mut self.queue),
+                HostMessage::OpenBuffer { buffer, name, text } => {
+                    self.queue.push(ToPage::OpenBuffer { buffer, name: name.to_string(), text: text.to_string() });
+                }
+                HostMessage::JobOutput { job, stderr, data } => self.applies.output(job, stderr, &data, &mut self.queue),
+                HostMessage::JobDone { job, code } => self.applies.done(job, code, &mut self.queue),
+                _ => {}
+            }
+        }
+        self.terminals.flush(&mut self.queue);
+    }
+
+    /// Draws, lists and inspects what has changed since the last look.
+    fn look(&mut self, wall_ms: f64) {
+        let Some(bottle) = &self.bottle else { return };
+        let heartbeats = self.view.as_ref().is_some_and(|v| v.options.heartbeats);
+        let flights = flights::collect(bottle.head(), bottle.trace(), &mut self.next_record, &mut self.pacer, heartbeats);
+        if !flights.is_empty() && !bottle.is_past() && self.pacer.speed != Speed::Max {
+            self.queue.push(ToPage::Flights(flights));
+        }
+        let clock = timeline::clock(bottle, &self.pacer, wall_ms, self.booting);
+        self.send_changed("clock", ToPage::Clock(clock));
+        let Some(bottle) = &self.bottle else { return };
+        let at = (bottle.shown().events, bottle.shown().now());
+        let due = wall_ms - self.last_scene_ms >= SCENE_MS;
+        let glow_over = at.0 != self.drawn_at.0 || at.1.since(self.drawn_at.1) > base::Duration::from_millis(900);
+        if due && glow_over {
+            self.drawn_at = at;
+            self.last_scene_ms = wall_ms;
+            self.draw();
+        }
+        if wall_ms - self.last_lists_ms >= LISTS_MS {
+            self.last_lists_ms = wall_ms;
+            self.look_lists(wall_ms);
+        }
+    }
+
+    fn draw(&mut self) {
+        let (Some(bottle), Some(view)) = (&self.bottle, &self.view) else { return };
+        let scene = match view.lens {
+            protocol::Lens::PodCreation => {
+                let flow = flow::observe(bottle, &view.options);
+                lenses::pod_creation(&flow, view)
+            }
+            _ => lenses::draw_architecture(&observe::observe(bottle, &view.options), view),
+        };
+        let patch = if std::mem::take(&mut self.reset_scene) {
+            ScenePatch::whole(&scene)
+        } else {
+            ScenePatch::between(&self.scene, &scene)
+        };
+        self.scene = scene;
+        if !patch.is_empty() {
+            self.queue.push(ToPage::Scene(patch));
+        }
+        self.inspect();
+    }
+
+    fn inspect(&mut self) {
+        let (Some(bottle), Some((thing, tab))) = (&self.bottle, &self.inspecting) else { return };
+        let inspector = inspect::inspect(bottle, thing, *tab);
+        self.send_changed("inspector", ToPage::Inspector(Box::new(inspector)));
+    }
+
+    fn look_lists(&mut self, wall_ms: f64) {
+        let Some(bottle) = &self.bottle else { return };
+        let mut messages = vec![("timeline", ToPage::Timeline(timeline::timeline(bottle)))];
+        if let Some(query) = &self.events {
+            let (rows, total) = lists::events(bottle.shown(), query);
+            messages.push(("events", ToPage::Events { rows, total }));
+        }
+        if let Some(query) = &self.table {
+            messages.push(("table", ToPage::Table(lists::table(bottle.shown(), query))));
+        }
+        messages.push(("cluster", ToPage::Cluster(timeline::info(bottle))));
+        if self.booting {
+            let boot = timeline::boot(bottle);
+            self.booting = !boot.done;
+            if boot.done {
+                self.pacer.boot = None;
+            }
+            messages.push(("boot", ToPage::Boot(boot)));
+        }
+        for (name, message) in messages {
+            self.send_changed(name, message);
+        }
+        self.pacer.watched = self.terminals.any_busy() || self.applies.any();
+        self.stats(wall_ms);
+    }
+
+    fn stats(&mut self, wall_ms: f64) {
+        let elapsed = wall_ms - self.last_stats_ms;
+        let Some(bottle) = self.bottle.as_ref().filter(|_| elapsed >= 1000.0) else { return };
+        let events = bottle.head().events;
+        let per_s = (events.saturating_sub(self.events_at_stats) as f64 * 1000.0 / elapsed) as u32;
+        let watches = bottle.head().api().map_or(0, |a| a.watch_count()) as u32;
+        let stats =
+            Stats { events_per_s: per_s, requests_per_s: 0, watches, memory_bytes: 0, slice_ms: self.longest_slice_ms as u32 };
+        (self.last_stats_ms, self.events_at_stats, self.longest_slice_ms) = (wall_ms, events, 0.0);
+        if per_s > 0 {
+            self.send_changed("stats", ToPage::Stats(stats));
+        }
+    }
+
+    fn send_changed(&mut self, name: &'static str, message: ToPage) {
+        if self.sent.get(name) != Some(&message) {
+            self.sent.insert(name, message.clone());
+            self.queue.push(message);
+        }
+    }
+
+    fn batch(&mut self) -> Option<Batch> {
+        if self.queue.is_empty() || self.in_flight >= CREDIT {
+            return None;
+        }
+        self.seq += 1;
+        self.in_flight += 1;
+        Some(Batch { seq: self.seq, messages: std::mem::take(&mut self.queue) })
+    }
+
+    fn save(&mut self) {
+        let Some(bottle) = &self.bottle else { return };
+        let saved = ToPage::Saved { at_us: bottle.head().now().0, log: protocol::ByteBuf::from(bottle.save()) };
+        self.say(saved);
+    }
+
+    /// An input for the laptop. In the past it forks; the chain that it begins is slow enough to be seen.
+    pub(crate) fn to_laptop(&mut self, message: HostMessage) {
+        self.input(cluster::Input::Laptop(message.into()));
+    }
+
+    pub(crate) fn input(&mut self, input: cluster::Input) {
+        let Some(bottle) = &mut self.bottle else { return };
+        let was_past = bottle.is_past();
+        let id = bottle.input(input);
+        let now = bottle.head().now();
+        self.pacer.begin_chain(id.0, now);
+        if was_past {
+            self.pacer.paused = false;
+            self.after_jump();
+        }
+    }
+}

@@ -1,0 +1,162 @@
+//! Terminal tabs. The shell, its line editing and the commands run on the simulated laptop; here bytes go to and fro.
+//!
+//! Paused or in the past the terminal still answers: a command is run in a clone of the moment shown. If it only read, its output
+//! is shown and the clone's laptop is kept; if it wrote, time is stepped (paused) or the user is asked to fork (past).
+
+use cri_api::host::HostMessage;
+use protocol::{ByteBuf, TerminalMode, ToPage};
+
+use crate::clone_run;
+use crate::session::Session;
+
+/// Output of one tab that the page has not drawn yet is cut to its end beyond this.
+const MAX_PENDING: usize = 256 * 1024;
+
+#[derive(Clone, Debug, Default)]
+struct Tab {
+    number: u32,
+    pending: Vec<u8>,
+    busy: bool,
+    mode: TerminalMode,
+    /// Typed in the past; waits for the user's word on forking.
+    waiting: Vec<u8>,
+    cut: bool,
+}
+
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Terminals {
+    tabs: Vec<Tab>,
+}
+
+impl Terminals {
+    fn tab(&mut self, number: u32) -> Option<&mut Tab> {
+        self.tabs.iter_mut().find(|t| t.number == number)
+    }
+
+    pub fn output(&mut self, number: u32, data: &[u8], _queue: &mut [ToPage]) {
+        let Some(tab) = self.tab(number) else { return };
+        tab.pending.extend_from_slice(data);
+        if tab.pending.len() > MAX_PENDING {
+            let keep = tab.pending.len() - MAX_PENDING / 2;
+            tab.pending.drain(..keep);
+            tab.cut = true;
+        }
+        // A prompt at the end of the output: the shell waits for a line.
+        tab.busy = !ends_with_prompt(&tab.pending);
+    }
+
+    pub fn closed(&mut self, number: u32, code: i32, queue: &mut Vec<ToPage>) {
+        self.flush(queue);
+        self.tabs.retain(|t| t.number != number);
+        queue.push(ToPage::TerminalClosed { tab: number, code });
+    }
+
+    /// Hands over what has been printed.
+    pub fn flush(&mut self, queue: &mut Vec<ToPage>) {
+        for tab in &mut self.tabs {
+            if tab.pending.is_empty() {
+                continue;
+            }
+            let mut bytes = Vec::new();
+            if std::mem::take(&mut tab.cut) {
+                bytes.extend_from_slice("\r\n\x1b[2m… output left out …\x1b[0m\r\n".as_bytes());
+            }
+            bytes.append(&mut tab.pending);
+            queue.push(ToPage::TerminalOutput { tab: tab.number, bytes: ByteBuf::from(bytes) });
+            let mode = TerminalMode { busy: tab.busy, ..tab.mode.clone() };
+            if mode != tab.mode {
+                tab.mode = mode.clone();
+                queue.push(ToPage::TerminalMode { tab: tab.number, mode });
+            }
+        }
+    }
+
+    pub fn any_busy(&self) -> bool {
+        self.tabs.iter().any(|t| t.busy)
+    }
+}
+
+/// Whether text ends like the laptop's or a node's prompt.
+fn ends_with_prompt(bytes: &[u8]) -> bool {
+    let end = &bytes[bytes.len().saturating_sub(24)..];
+    let text = String::from_utf8_lossy(end);
+    let text = text.trim_end_matches("\u{1b}[?2004h").trim_end_matches("\u{1b}[K");
+    text.ends_with("$ ") || text.ends_with("# ") || text.ends_with("\u{1b}[0m ") || text.ends_with("> ")
+}
+
+impl Session {
+    pub(crate) fn open_terminal(&mut self, tab: u32, cols: u16, rows: u16) {
+        let mode = TerminalMode { place: "laptop".into(), ..TerminalMode::default() };
+        self.terminals.tabs.push(Tab { number: tab, mode: mode.clone(), ..Tab::default() });
+        self.say(ToPage::TerminalMode { tab, mode });
+        // Opening a tab is no input of the user's that should fork: it goes to the head.
+        if let Some(bottle) = self.bottle_mut() {
+            let past = bottle.is_past().then(|| bottle.shown().now());
+            bottle.seek_head();
+            bottle.input(cluster::Input::Laptop(HostMessage::TtyOpen { tab, cols, rows }.into()));
+            if let Some(at) = past {
+                bottle.seek(at);
+            }
+        }
+    }
+
+    pub(crate) fn close_terminal(&mut self, tab: u32) {
+        self.terminals.tabs.retain(|t| t.number != tab);
+        if self.bottle().is_some_and(|b| !b.is_past()) {
+            self.to_laptop(HostMessage::TtyClose { tab });
+        }
+    }
+
+    pub(crate) fn resize_terminal(&mut self, tab: u32, cols: u16, rows: u16) {
+        if self.bottle().is_some_and(|b| !b.is_past()) {
+            self.to_laptop(HostMessage::TtyResize { tab, cols, rows });
+        }
+    }
+
+    pub(crate) fn terminal_input(&mut self, tab: u32, bytes: &[u8]) {
+        let still = self.pacer.paused || self.bottle().is_some_and(|b| b.is_past());
+        if !still {
+            return self.to_laptop(HostMessage::TtyInput { tab, data: bytes.into() });
+        }
+        self.input_while_still(tab, bytes);
+    }
+
+    /// Runs the input in a clone of the moment shown, and keeps of it what may be kept.
+    fn input_while_still(&mut self, tab: u32, bytes: &[u8]) {
+        let Some(bottle) = self.bottle() else { return };
+        let past = bottle.is_past();
+        let message = HostMessage::TtyInput { tab, data: bytes.into() };
+        let outcome = clone_run::run(bottle.shown(), message.clone());
+        if outcome.wrote && past {
+            if let Some(t) = self.terminals.tab(tab) {
+                t.waiting = bytes.to_vec();
+            }
+            let command = outcome.first_write;
+            return self.say(ToPage::AskFork { tab, command });
+        }
+        if outcome.wrote {
+            // Paused: the command really happens, and time is stepped until the shell has its prompt again.
+            if let Some(bottle) = self.bottle_mut() {
+                bottle.input(cluster::Input::Laptop(message.into()));
+                let until = bottle.head().now() + outcome.took;
+                bottle.run_until(until, 200_000);
+            }
+            return;
+        }
+        for m in outcome.page {
+            if let HostMessage::TtyOutput { tab, data } = m {
+                self.terminals.output(tab, &data, &mut []);
+            }
+        }
+        if let Some(bottle) = self.bottle_mut() {
+            bottle.adopt_laptop(&outcome.cluster);
+        }
+    }
+
+    pub(crate) fn fork_answer(&mut self, tab: u32, yes: bool) {
+        let waiting = self.terminals.tab(tab).map(|t| std::mem::take(&mut t.waiting)).unwrap_or_default();
+        if yes && !waiting.is_empty() {
+            self.to_laptop(HostMessage::TtyInput { tab, data: waiting.into() });
+        }
+    }
+}
