@@ -38,9 +38,20 @@ pub enum Stage {
     Claiming,
     Revision,
     /// Failed pods are deleted by name; creations go on in batches.
-    Creating { ds: Object, hash: Rc<str>, batch: usize, left: Vec<Rc<str>> },
-    Deleting { ds: Object, hash: Rc<str> },
-    Cleaning { ds: Object, hash: Rc<str> },
+    Creating {
+        ds: Object,
+        hash: Rc<str>,
+        batch: usize,
+        left: Vec<Rc<str>>,
+    },
+    Deleting {
+        ds: Object,
+        hash: Rc<str>,
+    },
+    Cleaning {
+        ds: Object,
+        hash: Rc<str>,
+    },
     Status(Option<Duration>),
 }
 

@@ -27,4 +27,3 @@ pub fn over_limit(owner: &Object, revisions: &[Object], live: impl Fn(&Object) -
     let surplus = old.len().saturating_sub(limit);
     old.into_iter().take(surplus).cloned().collect()
 }
-

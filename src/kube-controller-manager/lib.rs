@@ -15,6 +15,7 @@ pub mod resources;
 mod runner;
 pub mod template_hash;
 
+mod cronjob;
 mod daemonset;
 mod deployment;
 mod endpoints;
@@ -28,6 +29,7 @@ mod pod_gc;
 mod replicaset;
 mod root_ca;
 mod serviceaccount;
+mod statefulset;
 mod taint_eviction;
 mod ttl;
 mod ttl_after_finished;

@@ -6,9 +6,8 @@ use crate::config::Config;
 use crate::framework::Controller;
 use crate::runner::{AnyRunner, Runner};
 use crate::{
-    daemonset, deployment, endpoints, garbage, job, namespace, node_ipam, node_lifecycle, pod_gc, replicaset, root_ca, serviceaccount,
-    taint_eviction, ttl,
-    ttl_after_finished,
+    cronjob, daemonset, deployment, endpoints, garbage, job, namespace, node_ipam, node_lifecycle, pod_gc, replicaset, root_ca,
+    serviceaccount, statefulset, taint_eviction, ttl, ttl_after_finished,
 };
 
 /// Controllers of v1.37 that are not in the bottle.
@@ -32,6 +31,8 @@ pub fn runners(config: &Config, first_scope: u16, seed: Seed) -> Vec<Box<dyn Any
     list.add(taint_eviction::TaintEvictionController::default());
     list.add(pod_gc::PodGcController::new(config.terminated_pod_gc_threshold));
     list.add(daemonset::DaemonSetController::default());
+    list.add(statefulset::StatefulSetController::default());
+    list.add(cronjob::CronJobController::default());
     list.add(job::JobController::default());
     list.add(ttl_after_finished::TtlAfterFinishedController::default());
     // Every deletion takes two calls: upstream doubles its rate.

@@ -41,13 +41,20 @@ pub struct View {
 #[derive(Clone)]
 pub enum Stage {
     Claiming,
-    Creating { view: Rc<View>, batch: i64, left: Vec<Object> },
+    Creating {
+        view: Rc<View>,
+        batch: i64,
+        left: Vec<Object>,
+    },
     Deleting(Rc<View>),
     /// The first write: ended pods are noted.
     Noted(Rc<View>),
     /// The finalizers of noted pods are being removed.
     Released(Rc<View>),
-    Last { events: Vec<(bool, Rc<str>, Rc<str>)>, again: Option<Duration> },
+    Last {
+        events: Vec<(bool, Rc<str>, Rc<str>)>,
+        again: Option<Duration>,
+    },
 }
 
 impl View {
@@ -134,7 +141,8 @@ impl JobController {
         if active > wanted {
             return self.delete(key, view, active - wanted, ctx);
         }
-        let terminating = if view.replaces_terminating() { 0 } else { view.pods.iter().filter(|p| pods::is_terminating(p)).count() as i64 };
+        let terminating =
+            if view.replaces_terminating() { 0 } else { view.pods.iter().filter(|p| pods::is_terminating(p)).count() as i64 };
         let missing = (wanted - active - terminating).min(BURST);
         if missing <= 0 || ending {
             return self.note(view, None, ctx);

@@ -46,7 +46,8 @@ fn totals(view: &View) -> (i64, i64) {
                 view.status.list_at(&["uncountedTerminatedPods", list]).iter().any(|uid| uid.as_str() == Some(pod.uid()))
             })
         };
-        view.uncounted().filter(|pod| (pods::phase(pod) == "Succeeded") == phase_ok && !seen(pod) && counts(view, pod)).count() as i64
+        view.uncounted().filter(|pod| (pods::phase(pod) == "Succeeded") == phase_ok && !seen(pod) && counts(view, pod)).count()
+            as i64
     };
     let succeeded = if view.is_indexed() {
         indexes::succeeded(view).len() as i64
@@ -135,7 +136,8 @@ pub fn wanted_active(view: &View) -> i64 {
 pub fn backoff(view: &View, now: Time) -> Option<Duration> {
     let (_, failed) = totals(view);
     let last = view.pods.iter().filter(|pod| pods::phase(pod) == "Failed").filter_map(finished_at).max()?;
-    let succeeded_since = view.pods.iter().filter(|pod| pods::phase(pod) == "Succeeded").filter_map(finished_at).any(|t| t > last);
+    let succeeded_since =
+        view.pods.iter().filter(|pod| pods::phase(pod) == "Succeeded").filter_map(finished_at).any(|t| t > last);
     if failed == 0 || succeeded_since {
         return None;
     }
