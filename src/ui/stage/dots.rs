@@ -20,7 +20,7 @@ use crate::js;
 use crate::seen::Picture;
 
 /// More dots than this at once are not drawn (the edge still lights).
-const MOST: usize = 160;
+const MOST: usize = 40;
 /// How many steps the list of reduced motion shows.
 const STEPS: usize = 8;
 
