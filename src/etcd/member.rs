@@ -237,8 +237,12 @@ impl Member {
     fn notify(&mut self, revision: i64, out: &mut Outbox) {
         let mut batches: Vec<(WatcherId, Vec<Event>)> = Vec::new();
         let log = self.store.log();
-        let start = log.iter().rev().take_while(|e| e.revision == revision).count();
-        for entry in log.iter().skip(log.len() - start) {
+        let mut first = log.len();
+        while first > 0 && log[first - 1].revision == revision {
+            first -= 1;
+        }
+        for i in first..log.len() {
+            let entry = &log[i];
             for id in self.watchers.candidates(&entry.key) {
                 let Some(event) = self.watchers.peek(id).and_then(|w| w.event(entry)) else { continue };
                 match batches.iter_mut().find(|(i, _)| *i == id) {
