@@ -163,6 +163,20 @@ fn status_patch(live: &Object, wanted: &Value) -> Option<Value> {
         return None;
     }
     let ty = schema::of(Gvk::new("", "v1", "Pod"))?;
+    // What is null on the wire is not a difference: servers keep or drop it as they like.
+    let known = |c: &Value| old.list_at(&["conditions"]).iter().any(|o| o.get("type") == c.get("type"));
+    for c in wanted.entry(&["conditions"]).list_mut() {
+        if known(c) {
+            c.map_mut().retain(|_, v| !v.is_null());
+        }
+    }
+    let mut old = old.clone();
+    for c in old.entry(&["conditions"]).list_mut() {
+        c.map_mut().retain(|_, v| !v.is_null());
+    }
+    if old == wanted {
+        return None;
+    }
     let (before, after) = (value!({"status": old}), value!({"status": wanted}));
     let mut patch = patch::two_way_strategic(&before, &after, &ty).ok()?;
     if patch.is_empty() {
