@@ -7,25 +7,32 @@
 //! Everything here is a pure function of the objects handed in. Uniqueness, allocation (cluster IPs, node ports) and admission
 //! belong to kube-apiserver.
 
-pub mod admission;
+pub mod admissionregistration;
+pub mod apiextensions;
+pub mod apiregistration;
 pub mod apps;
 pub mod authorization;
 pub mod autoscaling;
 pub mod batch;
 mod check;
-pub mod cluster_kinds;
+pub mod certificates;
+pub mod coordination;
 pub mod core;
 mod edit;
+pub mod flowcontrol;
 mod gotypes;
 mod meta;
 pub mod networking;
+pub mod node;
+pub mod policy;
 mod printers;
 pub mod rbac;
 mod registry;
 pub mod resource;
 mod rules;
-pub mod small;
+pub mod scheduling;
 pub mod storage;
+pub mod storagemigration;
 mod strategy;
 
 pub use edit::{Edit, edit};

@@ -153,7 +153,7 @@ fn canonical(v: &Value) -> Option<String> {
 }
 
 /// At most three digits without a leading zero, then nothing, `m`, `Ki`, `Mi` or `Gi`.
-fn is_plain(s: &str) -> bool {
+pub fn is_plain(s: &str) -> bool {
     let digits = s.bytes().take_while(u8::is_ascii_digit).count();
     (1..=3).contains(&digits) && !s.starts_with('0') && matches!(&s[digits..], "" | "m" | "Ki" | "Mi" | "Gi")
 }

@@ -4,6 +4,7 @@ use apimachinery::field::{Error, ErrorList, ErrorType, Path};
 use apimachinery::{Fields, Quantity, Value};
 
 use super::Ctx;
+use super::defaults::is_plain;
 use crate::check::{self, text};
 
 const QUOTA_NAMES: [&str; 14] = [
@@ -111,11 +112,16 @@ pub fn requirements(r: &Value, path: &Path, ctx: &Ctx, errors: &mut ErrorList) {
     let (mut huge, mut computed) = (false, false);
     for (list, here) in [(limits, &limits_path), (requests, &requests_path)] {
         for (resource, v) in list.into_iter().flatten() {
+            let compute = matches!(&**resource, "cpu" | "memory");
+            computed |= compute;
+            // The usual amounts ("100m", "128Mi") are right as they stand.
+            if compute && v.as_str().is_some_and(is_plain) {
+                continue;
+            }
             container_name(resource, &here.key(resource), errors);
             let Ok(q) = Quantity::from_value(v) else { continue };
             amount(resource, &q, v, &here.key(resource), errors);
             huge |= is_huge_page(resource);
-            computed |= matches!(&**resource, "cpu" | "memory");
         }
     }
     requests_within_limits(limits, requests, path, errors);

@@ -47,8 +47,11 @@ pub fn qos_class(spec: &Value) -> &'static str {
     }
 }
 
-fn amount(r: &Value, list: &str, name: &str) -> Option<Quantity> {
-    r.at(&[list, name]).and_then(|v| Quantity::from_value(v).ok()).filter(|q| !q.is_zero())
+/// An amount that is not zero. Those that begin with a digit but 0 need no parsing.
+fn amount<'a>(r: &'a Value, list: &str, name: &str) -> Option<&'a Value> {
+    let v = r.at(&[list, name])?;
+    let plain = v.as_str().is_some_and(|s| matches!(s.as_bytes().first(), Some(b'1'..=b'9')));
+    (plain || Quantity::from_value(v).is_ok_and(|q| !q.is_zero())).then_some(v)
 }
 
 fn has_compute(r: &Value, list: &str) -> bool {
@@ -58,7 +61,9 @@ fn has_compute(r: &Value, list: &str) -> bool {
 fn guaranteed(r: &Value) -> bool {
     r.get("limits").is_some_and(|l| !l.is_empty())
         && ["cpu", "memory"].iter().all(|n| match (amount(r, "limits", n), amount(r, "requests", n)) {
-            (Some(limit), Some(request)) => limit == request,
+            (Some(limit), Some(request)) => {
+                limit == request || Quantity::from_value(limit).ok() == Quantity::from_value(request).ok()
+            }
             (Some(_), None) => true,
             _ => false,
         })

@@ -1,0 +1,134 @@
+//! The apiextensions group: custom resource definitions.
+//!
+//! Left out: schemas are not checked for being structural, defaults in them not against their types, CEL rules not compiled.
+
+mod versions;
+
+use apimachinery::field::{ErrorList, Path};
+use apimachinery::{Object, Value, value};
+
+use crate::admissionregistration::{client_config, review_versions};
+use crate::check::{self, some, text};
+use crate::edit::Edit;
+use crate::rules::Rules;
+use crate::strategy::{Kind, NameRule};
+
+pub static CRD: Rules = Rules {
+    default: crd_defaults,
+    create: |e| {
+        let versions = e.get("spec").and_then(|s| s.get("versions")).cloned().unwrap_or_default();
+        let stored = versions.items().iter().filter(|v| v.bool_at(&["storage"]) == Some(true));
+        let stored: Vec<Value> = stored.filter_map(|v| v.get("name").cloned()).collect();
+        let mut status = value!({"acceptedNames": {"kind": "", "plural": ""}, "conditions": null});
+        status.set_at(&["storedVersions"], if stored.is_empty() { Value::Null } else { Value::list(stored) });
+        e.set("status", status);
+    },
+    validate: crd,
+    ..Rules::of(
+        Kind::cluster("apiextensions.k8s.io", "customresourcedefinitions", "CustomResourceDefinition")
+            .status()
+            .generation()
+            .conditional()
+            .names(NameRule::Own),
+    )
+};
+
+fn crd_defaults(e: &mut Edit) {
+    e.sub_or_new("spec", |spec| {
+        spec.sub_or_new("names", |n| {
+            let kind = n.str("kind").to_string();
+            n.default_sym("singular", &kind.to_lowercase());
+            if !kind.is_empty() {
+                n.default_sym("listKind", &format!("{kind}List"));
+            }
+        });
+        spec.sub_or_new("conversion", |c| {
+            if !c.has("strategy") {
+                c.set("strategy", Value::sym("None"));
+            }
+            c.sub("webhook", |w| w.sub("clientConfig", |c| c.sub("service", |s| s.default("port", 443))));
+        });
+    });
+}
+
+fn crd(obj: &Object, errors: &mut ErrorList) {
+    let spec = obj.get("spec").unwrap_or(&Value::Null);
+    let (meta, path) = (Path::new("metadata"), Path::new("spec"));
+    let plural = spec.str_at(&["names", "plural"]).unwrap_or("");
+    let group = text(spec, "group");
+    if !obj.name().is_empty() && obj.name() != format!("{plural}.{group}") {
+        errors.invalid(&meta.child("name"), obj.name(), "must be spec.names.plural+\".\"+spec.group");
+    }
+    match group {
+        "" => errors.required(&path.child("group"), ""),
+        g => {
+            check::dns1123_subdomain(g).report(errors, &path.child("group"), g);
+            if g.split('.').count() < 2 {
+                errors.invalid(&path.child("group"), g, "should be a domain with at least one dot");
+            }
+        }
+    }
+    match text(spec, "scope") {
+        "" => errors.required(&path.child("scope"), ""),
+        s => drop(check::one_of(s, &["Cluster", "Namespaced"], &path.child("scope"), errors)),
+    }
+    crd_names(spec.get("names").unwrap_or(&Value::Null), &path.child("names"), errors);
+    versions::versions(spec, &path, errors);
+    conversion(spec.get("conversion").unwrap_or(&Value::Null), &path.child("conversion"), errors);
+}
+
+fn crd_names(names: &Value, path: &Path, errors: &mut ErrorList) {
+    for field in ["plural", "singular"] {
+        match text(names, field) {
+            "" => errors.required(&path.child(field), ""),
+            n => check::dns1035_label(n).report(errors, &path.child(field), n),
+        }
+    }
+    let (kind, list) = (text(names, "kind"), text(names, "listKind"));
+    for (field, v) in [("kind", kind), ("listKind", list)] {
+        if v.is_empty() {
+            errors.required(&path.child(field), "");
+            continue;
+        }
+        for wrong in check::dns1035_label(&v.to_lowercase()).iter() {
+            errors.invalid(&path.child(field), v, format!("may have mixed case, but should otherwise match: {wrong}"));
+        }
+    }
+    if !kind.is_empty() && kind == list {
+        errors.invalid(&path.child("listKind"), list, "kind and listKind may not be the same");
+    }
+    for field in ["shortNames", "categories"] {
+        for (i, n) in names.list_at(&[field]).iter().enumerate() {
+            let n = n.as_str().unwrap_or("");
+            check::dns1035_label(n).report(errors, &path.child(field).index(i), n);
+        }
+    }
+}
+
+fn conversion(c: &Value, path: &Path, errors: &mut ErrorList) {
+    let webhook = some(c, "webhook");
+    let config = webhook.and_then(|w| some(w, "clientConfig"));
+    let versions = webhook.map_or(&[][..], |w| w.list_at(&["conversionReviewVersions"]));
+    match text(c, "strategy") {
+        "Webhook" => {
+            match config {
+                None => errors.required(&path.child("webhookClientConfig"), "required when strategy is set to Webhook"),
+                Some(config) => client_config(config, &path.child("webhookClientConfig"), errors),
+            }
+            review_versions(versions, &path.child("conversionReviewVersions"), false, errors);
+        }
+        strategy => {
+            match strategy {
+                "" => errors.required(&path.child("strategy"), ""),
+                s => drop(check::one_of(s, &["None", "Webhook"], &path.child("strategy"), errors)),
+            }
+            const ONLY: &str = "should not be set when strategy is not set to Webhook";
+            if config.is_some() {
+                errors.forbidden(&path.child("webhookClientConfig"), ONLY);
+            }
+            if !versions.is_empty() {
+                errors.forbidden(&path.child("conversionReviewVersions"), ONLY);
+            }
+        }
+    }
+}

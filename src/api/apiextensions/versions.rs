@@ -1,0 +1,157 @@
+//! The versions of a custom resource: names, one for storage, printer columns, subresources, the roots of their schemas.
+
+use apimachinery::field::{ErrorList, Path};
+use apimachinery::{Value, json};
+
+use crate::check::{self, invalid_raw, some, text};
+
+const TYPES: [&str; 6] = ["array", "boolean", "integer", "number", "object", "string"];
+
+/// `spec.versions`
+pub fn versions(spec: &Value, path: &Path, errors: &mut ErrorList) {
+    let list = spec.list_at(&["versions"]);
+    let here = path.child("versions");
+    let schema = |v: &Value| v.at(&["schema", "openAPIV3Schema"]).cloned();
+    // Equal parts of all versions are moved to the top when a definition is converted, and so are their errors.
+    let shared = |part: &dyn Fn(&Value) -> Option<Value>| {
+        let first = list.first().and_then(part);
+        first.filter(|f| list.iter().all(|v| part(v).as_ref() == Some(f)))
+    };
+    let top_schema = shared(&schema);
+    for (i, v) in list.iter().enumerate() {
+        let here = here.index(i);
+        let name = text(v, "name");
+        check::dns1035_label(name).report(errors, &here.child("name"), name);
+        let warning = text(v, "deprecationWarning");
+        if !warning.is_empty() && v.bool_at(&["deprecated"]) != Some(true) {
+            errors.invalid(&here.child("deprecationWarning"), warning, "can only be set for deprecated versions");
+        }
+        match schema(v) {
+            None => errors.required(&here.child("schema").child("openAPIV3Schema"), "schemas are required"),
+            Some(s) if top_schema.is_none() => root(&s, &here.child("schema").child("openAPIV3Schema"), errors),
+            Some(_) => {}
+        }
+        if shared(&|v: &Value| some(v, "additionalPrinterColumns").cloned()).is_none() {
+            columns(v.list_at(&["additionalPrinterColumns"]), &here.child("additionalPrinterColumns"), errors);
+        }
+        if shared(&|v: &Value| some(v, "subresources").cloned()).is_none() {
+            scale(v.at(&["subresources", "scale"]), &here.child("subresources").child("scale"), errors);
+        }
+    }
+    if let Some(s) = top_schema {
+        let validation = path.child("validation");
+        root(&s, &validation.child("openAPIV3Schema"), errors);
+    }
+    if let Some(c) = shared(&|v: &Value| some(v, "additionalPrinterColumns").cloned()) {
+        columns(c.items(), &path.child("additionalPrinterColumns"), errors);
+    }
+    if let Some(s) = shared(&|v: &Value| some(v, "subresources").cloned()) {
+        let subresources = path.child("subresources");
+        scale(s.get("scale"), &subresources.child("scale"), errors);
+    }
+    storage(list, &here, errors);
+}
+
+/// Exactly one version is stored, and no name occurs twice.
+fn storage(list: &[Value], path: &Path, errors: &mut ErrorList) {
+    let stored = list.iter().filter(|v| v.bool_at(&["storage"]) == Some(true)).count();
+    let twice = list.iter().enumerate().any(|(i, v)| list[..i].iter().any(|o| text(o, "name") == text(v, "name")));
+    let shown = || json::to_string(&Value::list(list.to_vec()));
+    if twice {
+        invalid_raw(errors, path, shown(), "must contain unique version names");
+    }
+    if stored != 1 {
+        invalid_raw(errors, path, shown(), "must have exactly one version marked as storage version");
+    }
+}
+
+fn root(schema: &Value, path: &Path, errors: &mut ErrorList) {
+    match text(schema, "type") {
+        "object" => {}
+        "" => errors.required(&path.child("type"), "must not be empty at the root"),
+        other => errors.invalid(&path.child("type"), other, "must be object at the root"),
+    }
+    types(schema, path, true, errors);
+}
+
+/// Every specified field has a type, and a known one.
+fn types(schema: &Value, path: &Path, is_root: bool, errors: &mut ErrorList) {
+    let kind = text(schema, "type");
+    let free = schema.bool_at(&["x-kubernetes-int-or-string"]) == Some(true)
+        || schema.bool_at(&["x-kubernetes-preserve-unknown-fields"]) == Some(true);
+    if kind.is_empty() {
+        if !free && !is_root {
+            errors.required(&path.child("type"), "must not be empty for specified object fields");
+        }
+    } else if !TYPES.contains(&kind) {
+        errors.not_supported(&path.child("type"), kind, &TYPES);
+    }
+    let properties = path.child("properties");
+    for (name, s) in schema.map_at(&["properties"]).into_iter().flatten() {
+        types(s, &properties.key(name), false, errors);
+    }
+    if let Some(items) = some(schema, "items").filter(|i| i.as_map().is_some()) {
+        let here = path.child("items");
+        if text(items, "type").is_empty() && items.bool_at(&["x-kubernetes-int-or-string"]) != Some(true) {
+            errors.required(&here.child("type"), "must not be empty for specified array items");
+            for (name, s) in items.map_at(&["properties"]).into_iter().flatten() {
+                types(s, &here.child("properties").key(name), false, errors);
+            }
+        } else {
+            types(items, &here, false, errors);
+        }
+    } else if kind == "array" {
+        errors.required(&path.child("items"), "must be specified");
+    }
+}
+
+const COLUMN_TYPES: [&str; 5] = ["boolean", "date", "integer", "number", "string"];
+const COLUMN_FORMATS: [&str; 8] = ["byte", "date", "date-time", "double", "float", "int32", "int64", "password"];
+
+fn columns(list: &[Value], path: &Path, errors: &mut ErrorList) {
+    for (i, c) in list.iter().enumerate() {
+        let here = path.index(i);
+        if text(c, "name").is_empty() {
+            errors.required(&here.child("name"), "");
+        }
+        let types = format!("must be one of {}", COLUMN_TYPES.join(","));
+        match text(c, "type") {
+            "" => errors.required(&here.child("type"), types),
+            t if !COLUMN_TYPES.contains(&t) => errors.invalid(&here.child("type"), t, types),
+            _ => {}
+        }
+        let format = text(c, "format");
+        if !format.is_empty() && !COLUMN_FORMATS.contains(&format) {
+            errors.invalid(&here.child("format"), format, format!("must be one of {}", COLUMN_FORMATS.join(",")));
+        }
+        json_path(text(c, "jsonPath"), &here.child("JSONPath"), errors);
+    }
+}
+
+fn json_path(p: &str, path: &Path, errors: &mut ErrorList) {
+    if p.is_empty() {
+        errors.required(path, "");
+    } else if !p.starts_with('.') {
+        errors.invalid(path, p, "must be a simple json path starting with .");
+    }
+}
+
+fn scale(s: Option<&Value>, path: &Path, errors: &mut ErrorList) {
+    let Some(s) = s.filter(|s| !s.is_null()) else { return };
+    for (field, parents, detail) in [
+        ("specReplicasPath", &[".spec."][..], "should be a json path under .spec"),
+        ("statusReplicasPath", &[".status."][..], "should be a json path under .status"),
+        ("labelSelectorPath", &[".spec.", ".status."][..], "should be a json path under either .spec or .status"),
+    ] {
+        let p = text(s, field);
+        let here = path.child(field);
+        if p.is_empty() && field == "labelSelectorPath" {
+            continue;
+        }
+        let before = errors.len();
+        json_path(p, &here, errors);
+        if errors.len() == before && !parents.iter().any(|parent| p.starts_with(parent)) {
+            errors.invalid(&here, p, detail);
+        }
+    }
+}
