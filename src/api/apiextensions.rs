@@ -18,7 +18,7 @@ pub static CRD: Rules = Rules {
     create: |e| {
         let versions = e.get("spec").and_then(|s| s.get("versions")).cloned().unwrap_or_default();
         let stored = versions.items().iter().filter(|v| v.bool_at(&["storage"]) == Some(true));
-        let stored: Vec<Value> = stored.filter_map(|v| v.get("name").cloned()).collect();
+        let stored: Vec<Value> = stored.filter_map(|v| v.get("name").cloned()).take(1).collect();
         let mut status = value!({"acceptedNames": {"kind": "", "plural": ""}, "conditions": null});
         status.set_at(&["storedVersions"], if stored.is_empty() { Value::Null } else { Value::list(stored) });
         e.set("status", status);
@@ -56,6 +56,7 @@ fn crd(obj: &Object, errors: &mut ErrorList) {
     let (meta, path) = (Path::new("metadata"), Path::new("spec"));
     let plural = spec.str_at(&["names", "plural"]).unwrap_or("");
     let group = text(spec, "group");
+    check::dns1123_subdomain(obj.name()).report(errors, &meta.child("name"), obj.name());
     if !obj.name().is_empty() && obj.name() != format!("{plural}.{group}") {
         errors.invalid(&meta.child("name"), obj.name(), "must be spec.names.plural+\".\"+spec.group");
     }
@@ -63,7 +64,7 @@ fn crd(obj: &Object, errors: &mut ErrorList) {
         "" => errors.required(&path.child("group"), ""),
         g => {
             check::dns1123_subdomain(g).report(errors, &path.child("group"), g);
-            if g.split('.').count() < 2 {
+            if g.split('.').count() < 2 && check::dns1123_subdomain(g).is_none() {
                 errors.invalid(&path.child("group"), g, "should be a domain with at least one dot");
             }
         }
@@ -74,6 +75,11 @@ fn crd(obj: &Object, errors: &mut ErrorList) {
     }
     crd_names(spec.get("names").unwrap_or(&Value::Null), &path.child("names"), errors);
     versions::versions(spec, &path, errors);
+    versions::stored(spec, obj.get("status").unwrap_or(&Value::Null), errors);
+    if spec.bool_at(&["preserveUnknownFields"]) == Some(true) {
+        let detail = "cannot set to true, set x-kubernetes-preserve-unknown-fields to true in spec.versions[*].schema instead";
+        errors.invalid(&path.child("preserveUnknownFields"), true, detail);
+    }
     conversion(spec.get("conversion").unwrap_or(&Value::Null), &path.child("conversion"), errors);
 }
 

@@ -1,11 +1,8 @@
-//! Objects as Go prints its internal structs in error texts: every field by its Go name, in the order of the type.
+//! Objects in error texts where upstream prints its internal structs: every field by its Go name, in the order of the type.
+//!
+//! Left out: Go's names and zero values; whole templates and claims are printed in their own form, as JSON.
 
 use apimachinery::Value;
-
-/// The unified diff of two pod specs that follows a refused change. Left out: the bottle prints none.
-pub fn spec_diff(_old: &Value, _new: &Value) -> String {
-    String::new()
-}
 
 /// A claim template.
 pub fn claim(v: &Value) -> String {

@@ -46,9 +46,6 @@ impl Row<'_> {
     pub fn int(&self, path: &[&str]) -> i64 {
         self.obj.int_at(path).unwrap_or(0)
     }
-    pub fn since(&self, path: &[&str]) -> String {
-        duration::since(self.obj.at(path), self.now)
-    }
 }
 
 /// Texts joined, or `<none>`.

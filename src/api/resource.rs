@@ -96,7 +96,7 @@ fn request(r: &Value, before: &[Value], path: &Path, errors: &mut ErrorList) {
         duplicate_raw(errors, path, format!("{{\"name\":\"{name}\"{exactly}}}"), "");
     }
     let (exactly, first) = (some(r, "exactly"), r.list_at(&["firstAvailable"]));
-    if exactly.is_some() == !first.is_empty() {
+    if exactly.is_some() != first.is_empty() {
         let detail = match exactly {
             None => "exactly one of `exactly` or `firstAvailable` is required",
             Some(_) => "exactly one of `exactly` or `firstAvailable` is required, but multiple fields are set",

@@ -27,7 +27,7 @@ pub fn versions(spec: &Value, path: &Path, errors: &mut ErrorList) {
             errors.invalid(&here.child("deprecationWarning"), warning, "can only be set for deprecated versions");
         }
         match schema(v) {
-            None => errors.required(&here.child("schema").child("openAPIV3Schema"), "schemas are required"),
+            None => errors.required(&here.child("schema").child("openAPIV3Schema"), ""),
             Some(s) if top_schema.is_none() => root(&s, &here.child("schema").child("openAPIV3Schema"), errors),
             Some(_) => {}
         }
@@ -50,19 +50,57 @@ pub fn versions(spec: &Value, path: &Path, errors: &mut ErrorList) {
         scale(s.get("scale"), &subresources.child("scale"), errors);
     }
     storage(list, &here, errors);
+    if let Some(first) = list.first() {
+        let name = text(first, "name");
+        if !name.is_empty() {
+            check::dns1035_label(name).report(errors, &path.child("version"), name);
+        }
+    }
+}
+
+/// The versions that objects may be stored in: at least one, among them the one marked for it.
+pub fn stored(spec: &Value, status: &Value, errors: &mut ErrorList) {
+    let path = Path::new("status");
+    let here = path.child("storedVersions");
+    let list = status.list_at(&["storedVersions"]);
+    let shown = || if list.is_empty() { Value::Null } else { Value::list(list.to_vec()) };
+    if list.is_empty() {
+        return errors.invalid(&here, shown(), "must have at least one stored version");
+    }
+    let marked = |v: &&Value| v.bool_at(&["storage"]) == Some(true);
+    for (i, v) in spec.list_at(&["versions"]).iter().filter(marked).enumerate() {
+        let name = text(v, "name");
+        if i > 0 || !list.iter().any(|s| s.as_str() == Some(name)) {
+            errors.invalid(&here, shown(), format!("must have the storage version {name}"));
+        }
+    }
 }
 
 /// Exactly one version is stored, and no name occurs twice.
 fn storage(list: &[Value], path: &Path, errors: &mut ErrorList) {
     let stored = list.iter().filter(|v| v.bool_at(&["storage"]) == Some(true)).count();
     let twice = list.iter().enumerate().any(|(i, v)| list[..i].iter().any(|o| text(o, "name") == text(v, "name")));
-    let shown = || json::to_string(&Value::list(list.to_vec()));
+    let shown = || format!("[{}]", list.iter().map(render).collect::<Vec<_>>().join(","));
     if twice {
         invalid_raw(errors, path, shown(), "must contain unique version names");
     }
     if stored != 1 {
         invalid_raw(errors, path, shown(), "must have exactly one version marked as storage version");
     }
+}
+
+/// A version as Go prints it. What all versions share (here: schemas without rules) has moved to the top.
+fn render(v: &Value) -> String {
+    let flag = |f: &str| v.bool_at(&[f]) == Some(true);
+    let warning = some(v, "deprecationWarning").map_or("null".into(), json::to_string);
+    format!(
+        "{{\"Name\":\"{}\",\"Served\":{},\"Storage\":{},\"Deprecated\":{},\"DeprecationWarning\":{warning},\"Schema\":null,\
+         \"Subresources\":null,\"AdditionalPrinterColumns\":null,\"SelectableFields\":null}}",
+        text(v, "name"),
+        flag("served"),
+        flag("storage"),
+        flag("deprecated")
+    )
 }
 
 fn root(schema: &Value, path: &Path, errors: &mut ErrorList) {

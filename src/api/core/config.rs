@@ -147,11 +147,11 @@ fn secret(obj: &Object, errors: &mut ErrorList) {
         }
     };
     match obj.str_at(&["type"]).unwrap_or("") {
-        "kubernetes.io/service-account-token" => {
-            if obj.annotation("kubernetes.io/service-account.name").is_none_or(str::is_empty) {
-                let path = Path::new("metadata");
-                errors.required(&path.child("annotations").key("kubernetes.io/service-account.name"), "");
-            }
+        "kubernetes.io/service-account-token"
+            if obj.annotation("kubernetes.io/service-account.name").is_none_or(str::is_empty) =>
+        {
+            let path = Path::new("metadata");
+            errors.required(&path.child("annotations").key("kubernetes.io/service-account.name"), "");
         }
         "kubernetes.io/dockercfg" => need_json(obj, ".dockercfg", errors),
         "kubernetes.io/dockerconfigjson" => need_json(obj, ".dockerconfigjson", errors),

@@ -33,10 +33,10 @@ fn data_source_ref(spec: &mut Edit) {
         }
     }
     for (from, to) in [("dataSource", "dataSourceRef"), ("dataSourceRef", "dataSource")] {
-        if let (Some(source), false) = (spec.get(from).cloned(), spec.has(to)) {
-            if text(&source, "namespace").is_empty() {
-                spec.set(to, source);
-            }
+        if let (Some(source), false) = (spec.get(from).cloned(), spec.has(to))
+            && text(&source, "namespace").is_empty()
+        {
+            spec.set(to, source);
         }
     }
     for field in ["dataSource", "dataSourceRef"] {

@@ -36,14 +36,6 @@ pub fn since(timestamp: Option<&Value>, now: Time) -> String {
     }
 }
 
-/// The time until a timestamp.
-pub fn until(timestamp: Option<&Value>, now: Time) -> String {
-    match timestamp.and_then(Value::as_str).and_then(Time::parse) {
-        Some(t) => human_duration(t - now),
-        None => "<unknown>".into(),
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;

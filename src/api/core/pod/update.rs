@@ -24,15 +24,11 @@ pub fn spec(new: &Object, old: &Object, errors: &mut ErrorList) {
         node_selector(n, o, errors);
     }
     tolerations(n, o, errors);
-    let before = errors.len();
-    if before == 0 || !same_but_mutable(n, o, gated) {
-        if same_but_mutable(n, o, gated) {
-            return;
-        }
+    if !same_but_mutable(n, o, gated) {
         let detail = "pod updates may not change fields other than `spec.containers[*].image`,\
                       `spec.initContainers[*].image`,`spec.activeDeadlineSeconds`,`spec.tolerations` (only additions to existing \
                       tolerations),`spec.terminationGracePeriodSeconds` (allow it to be set to 1 if it was previously negative)";
-        errors.forbidden(&SPEC, format!("{detail}\n{}", crate::gotypes::spec_diff(o, &with_mutable_of(n, o, gated))));
+        errors.forbidden(&SPEC, detail);
     }
 }
 
@@ -187,10 +183,8 @@ pub fn subresource(subresource: &str, new: &Object, old: &Object, errors: &mut E
                 }
             }
         }
-        "resize" => {
-            if super::status::qos_class(n) != super::status::qos_class(o) {
-                errors.invalid(&SPEC, super::status::qos_class(o), "Pod QOS Class may not change as a result of resizing");
-            }
+        "resize" if super::status::qos_class(n) != super::status::qos_class(o) => {
+            errors.invalid(&SPEC, super::status::qos_class(o), "Pod QOS Class may not change as a result of resizing");
         }
         _ => {}
     }

@@ -57,7 +57,9 @@ pub fn volumes(list: &[Value], pod_name: Option<&str>, path: &Path, errors: &mut
             }
         }
         let mut found = false;
-        for (json, shown, required) in &SOURCES {
+        // Nearly always there is a name and one source.
+        let only = v.as_map().filter(|m| m.len() == 2).and_then(|m| m.keys().find(|k| &***k != "name"));
+        for (json, shown, required) in SOURCES.iter().filter(|s| only.is_none_or(|k| **k == *s.0)) {
             let Some(source) = some(v, json) else { continue };
             source_once(source, shown, required, &mut found, &here, errors);
         }

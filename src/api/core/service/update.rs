@@ -21,10 +21,10 @@ pub fn prepare(new: &mut Object, old: &Object) {
 
 fn fill_in(spec: &mut Edit, old: &Value) {
     if needs_cluster_ip(old) && needs_cluster_ip(spec.value()) {
-        if spec.str("clusterIP").is_empty() {
-            if let Some(ip) = old.get("clusterIP") {
-                spec.set("clusterIP", ip);
-            }
+        if spec.str("clusterIP").is_empty()
+            && let Some(ip) = old.get("clusterIP")
+        {
+            spec.set("clusterIP", ip);
         }
         let same = spec.str("clusterIP") == text(old, "clusterIP");
         if let (true, true, Some(list)) = (same, spec.get("clusterIPs").is_none_or(Value::is_empty), old.get("clusterIPs")) {
@@ -41,10 +41,11 @@ fn fill_in(spec: &mut Edit, old: &Value) {
             }
         });
     }
-    if needs_health_check_port(old) && needs_health_check_port(spec.value()) {
-        if let Some(n) = old.int_at(&["healthCheckNodePort"]) {
-            spec.default_int("healthCheckNodePort", n);
-        }
+    if needs_health_check_port(old)
+        && needs_health_check_port(spec.value())
+        && let Some(n) = old.int_at(&["healthCheckNodePort"])
+    {
+        spec.default_int("healthCheckNodePort", n);
     }
 }
 
