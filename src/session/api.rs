@@ -49,8 +49,3 @@ pub(crate) fn event_time(event: &Object) -> base::Time {
         .or_else(|| event.creation_timestamp())
         .unwrap_or_default()
 }
-
-/// The resource of a kind.
-pub(crate) fn resource_of(object: &Object) -> Option<Gvr> {
-    apimachinery::schema::resource_for_kind(object.gvk()).map(|r| r.gvr)
-}

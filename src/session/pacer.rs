@@ -96,9 +96,6 @@ impl Pacer {
         }
     }
 
-    pub fn in_chain(&self, id: u64) -> bool {
-        self.chain.contains(&id)
-    }
     pub fn is_chain_in_flight(&self, now: Time) -> bool {
         now < self.chain_until
     }

@@ -324,7 +324,9 @@ impl Session {
                 let mut done = 0;
                 while done < n && clock() < deadline {
                     let part = CHUNK.min(n - done);
-                    (0..part).for_each(|_| drop(bottle.step()));
+                    for _ in 0..part {
+                        bottle.step();
+                    }
                     done += part;
                 }
                 if let Some(boot) = &mut self.pacer.boot {
