@@ -28,6 +28,15 @@ pub fn track(call: &Call, new: &mut Object, old: Option<&Object>, now: Time) {
     *new = managed_fields::update(resource.schema.as_deref(), old, std::mem::take(new), &writer);
 }
 
+/// As [`track`], for the body of a subresource that is a kind of its own.
+pub fn track_as(call: &Call, api_version: &str, new: &mut Object, now: Time) {
+    let manager = call.manager();
+    let schema = apimachinery::schema::of(new.gvk());
+    let subresource = call.request.subresource.text();
+    let writer = Writer { manager: &manager, api_version, subresource: &subresource, time: now, reset: &[] };
+    *new = managed_fields::update(schema.as_deref(), None, std::mem::take(new), &writer);
+}
+
 /// What a write through this path can't change. Models the strategies' `GetResetFields`.
 fn reset_fields(call: &Call) -> &'static [&'static [&'static str]] {
     let sub = &*call.request.subresource.text();

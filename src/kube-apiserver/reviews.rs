@@ -28,7 +28,10 @@ fn show_user(user: &UserInfo) -> Value {
 
 impl ApiServer {
     pub(crate) fn serve_virtual(&mut self, mut call: Box<Call>, now: Time, out: &mut Outbox) {
-        let body = call.body.take().unwrap_or_default();
+        let mut body = call.body.take().unwrap_or_default();
+        if call.request.verb == Verb::Create && call.resource.gvr.resource != "bindings" {
+            crate::fields::track(&call, &mut body, None, now);
+        }
         let answer = match &*call.resource.gvr.resource.text() {
             "selfsubjectreviews" => Ok(self.self_review(&call, body, now)),
             "tokenreviews" => Ok(self.token_review(body, now)),

@@ -83,6 +83,13 @@ impl ApiServer {
     pub(super) fn plan_token(&mut self, call: &mut Call, current: Option<Object>, now: Time) -> Planned {
         let Some(account) = current else { return Err(self.missing(call)) };
         let mut request = call.body.clone().unwrap_or_default();
+        request.set_at(&["apiVersion"], "authentication.k8s.io/v1");
+        request.set_at(&["kind"], "TokenRequest");
+        if request.at(&["spec", "expirationSeconds"]).is_none() {
+            request.set_at(&["spec", "expirationSeconds"], 3600);
+        }
+        crate::fields::track_as(call, "authentication.k8s.io/v1", &mut request, now);
+        let managed = request.at(&["metadata", "managedFields"]).cloned();
         let seconds = request.int_at(&["spec", "expirationSeconds"]).unwrap_or(3600);
         check_expiration(seconds)?;
         let mut audiences: Vec<Rc<str>> =
@@ -107,11 +114,12 @@ impl ApiServer {
             node,
         };
         let token = token::sign(self.config.seed, &self.config.issuer, &claims);
-        request.set_at(&["apiVersion"], "authentication.k8s.io/v1");
-        request.set_at(&["kind"], "TokenRequest");
         request.set_at(&["metadata"], value!({
             "name": (account.name()), "namespace": (account.namespace()), "uid": (account.uid()), "creationTimestamp": (now.rfc3339())
         }));
+        if let Some(managed) = managed {
+            request.set_at(&["metadata", "managedFields"], managed);
+        }
         request.set_at(&["spec", "audiences"], audiences.iter().map(Value::from).collect::<Vec<_>>());
         request.set_at(&["spec", "expirationSeconds"], seconds);
         if request.at(&["spec", "boundObjectRef"]).is_none() {

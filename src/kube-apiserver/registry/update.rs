@@ -157,7 +157,7 @@ fn check_base(call: &Call, new: &mut Object, old: &Object) -> Result<(), Status>
     }
     let given = new.resource_version();
     parse_revision(Some(given)).map_err(|e| {
-        Status::new(500, "", e.split(": ").skip(2).collect::<Vec<_>>().join(": "))
+        Status::new(500, "", e.split_once(": strconv").map_or(String::new(), |(_, rest)| format!("strconv{rest}")))
     })?;
     if !given.is_empty() && given != "0" && given != old.resource_version() {
         return Err(Status::modified(gvr, &call.name));

@@ -6,7 +6,10 @@ use apimachinery::{Object, ObjectKey, PatchType, Request, Value, resources, valu
 
 use super::pump::{World, admin};
 
-const PODS: usize = 100_000;
+/// `PODS=100000`
+fn pods() -> usize {
+    std::env::var("PODS").ok().and_then(|n| n.parse().ok()).unwrap_or(20_000)
+}
 
 #[test]
 #[ignore = "a measurement"]
@@ -29,24 +32,24 @@ fn bench_pods() {
         println!("{label}: {us:.1} us");
     };
     let mut names: Vec<std::rc::Rc<str>> = Vec::new();
-    time("create", PODS, &mut w, &mut |w, _| {
+    time("create", pods(), &mut w, &mut |w, _| {
         let r = w.ask_admin(Request::create(resources::pods(), template.clone()));
         names.push(r.ok().unwrap().key().name);
     });
-    time("bind", PODS, &mut w, &mut |w, i| {
+    time("bind", pods(), &mut w, &mut |w, i| {
         let body = value!({"apiVersion": "v1", "kind": "Binding", "metadata": {"name": (&names[i]), "namespace": "ns"}, "target": {"kind": "Node", "name": (format!("n{}", i % 5000))}});
         let bind = Request::create(resources::pods(), Object::from_value(body).unwrap()).with_subresource("binding").with_name(&names[i]);
         assert_eq!(w.ask_admin(bind).code, 201);
     });
     let condition = |t: &str| value!({"type": t, "status": "True", "lastProbeTime": null, "lastTransitionTime": "2026-11-23T03:00:00Z"});
-    time("status patch", PODS, &mut w, &mut |w, i| {
+    time("status patch", pods(), &mut w, &mut |w, i| {
         let patch = value!({"status": {"phase": "Running", "podIP": "10.244.0.1", "startTime": "2026-11-23T03:00:00Z",
             "conditions": (["Initialized", "Ready", "ContainersReady", "PodScheduled"].map(condition).to_vec()),
             "containerStatuses": [{"name": "c", "ready": true, "restartCount": 0, "image": "nginx:1.27", "imageID": "x", "state": {"running": {"startedAt": "2026-11-23T03:00:00Z"}}}]}});
         let r = w.ask_admin(Request::patch_status(resources::pods(), &ObjectKey { namespace: "ns".into(), name: names[i].clone() }, PatchType::StrategicMerge, patch));
         assert_eq!(r.code, 200);
     });
-    time("get", PODS, &mut w, &mut |w, i| {
+    time("get", pods(), &mut w, &mut |w, i| {
         w.ask(Request { credential: admin(), ..Request::get(resources::pods(), &ObjectKey { namespace: "ns".into(), name: names[i].clone() }) });
     });
     let start = Instant::now();

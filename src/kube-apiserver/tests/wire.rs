@@ -115,7 +115,7 @@ impl Replay {
         if let Some(r) = step.get("setup") {
             let response = self.ask(r);
             self.capture(step, &body_of(&response));
-        } else if let Some(r) = step.get("request") {
+        } else if let Some(r) = step.get("request").filter(|_| step.get("open").is_none()) {
             let response = self.ask(r);
             let body = body_of(&response);
             self.compare(step, r, response.code, &response, &body);
