@@ -6,8 +6,8 @@ use crate::config::Config;
 use crate::framework::Controller;
 use crate::runner::{AnyRunner, Runner};
 use crate::{
-    cronjob, daemonset, deployment, endpoints, garbage, job, namespace, node_ipam, node_lifecycle, pod_gc, replicaset, root_ca,
-    serviceaccount, statefulset, taint_eviction, ttl, ttl_after_finished,
+    cronjob, daemonset, deployment, disruption, endpoints, garbage, job, namespace, node_ipam, node_lifecycle, pod_gc, quota,
+    replicaset, root_ca, serviceaccount, statefulset, taint_eviction, ttl, ttl_after_finished, volumes,
 };
 
 /// Controllers of v1.37 that are not in the bottle.
@@ -35,6 +35,11 @@ pub fn runners(config: &Config, first_scope: u16, seed: Seed) -> Vec<Box<dyn Any
     list.add(cronjob::CronJobController::default());
     list.add(job::JobController::default());
     list.add(ttl_after_finished::TtlAfterFinishedController::default());
+    list.add(disruption::DisruptionController::default());
+    list.add(quota::ResourceQuotaController::default());
+    list.add(volumes::VolumeBinder::default());
+    list.add(volumes::Protection::claims());
+    list.add(volumes::Protection::volumes());
     // Every deletion takes two calls: upstream doubles its rate.
     list.add_faster(garbage::GarbageCollector::default(), 2, 1);
     list.add_faster(namespace::NamespaceController::default(), 20, 100);
