@@ -88,15 +88,7 @@ impl Member {
     }
 
     /// Answers a request, or nothing if it has answered itself.
-    fn serve(
-        &mut self,
-        now: Time,
-        from: Addr,
-        cause: u64,
-        request: &Request,
-        id: u64,
-        out: &mut Outbox,
-    ) -> Option<Response> {
+    fn serve(&mut self, now: Time, from: Addr, cause: u64, request: &Request, id: u64, out: &mut Outbox) -> Option<Response> {
         Some(match request {
             Request::Txn(txn) => {
                 let stamp = self.store.next(now, cause);
@@ -119,9 +111,7 @@ impl Member {
                 self.progress(from, out);
                 return None;
             }
-            Request::Compact { revision } => {
-                self.store.compact(*revision).map_or_else(Response::Error, |()| Response::Compact)
-            }
+            Request::Compact { revision } => self.store.compact(*revision).map_or_else(Response::Error, |()| Response::Compact),
             Request::LeaseRevoke { id: lease } => {
                 if !self.leases.contains(*lease) {
                     return Some(Response::Error(Error::LeaseNotFound));
@@ -159,9 +149,7 @@ impl Member {
             }
             Request::MemberList => Response::MemberList(vec![self.describe()]),
             Request::Status => Response::Status(self.status()),
-            Request::HashKv { .. } => {
-                Response::HashKv { hash: self.store.digest(), compact_revision: self.store.compacted() }
-            }
+            Request::HashKv { .. } => Response::HashKv { hash: self.store.digest(), compact_revision: self.store.compacted() },
             Request::Alarm => Response::Alarm(Vec::new()),
             // Nothing to give back: what compaction frees is free at once.
             Request::Defragment => Response::Defragment,

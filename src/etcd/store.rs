@@ -55,16 +55,7 @@ pub struct Store {
 
 impl Default for Store {
     fn default() -> Store {
-        Store {
-            revision: 1,
-            compacted: 0,
-            keys: Map::default(),
-            log: Vector::default(),
-            first: 0,
-            live: 0,
-            in_use: 0,
-            digest: 0,
-        }
+        Store { revision: 1, compacted: 0, keys: Map::default(), log: Vector::default(), first: 0, live: 0, in_use: 0, digest: 0 }
     }
 }
 

@@ -36,7 +36,11 @@ impl Allocations {
     pub fn change(&mut self, old: Option<&Object>, new: Option<&Object>) {
         for port in old.into_iter().flat_map(node_ports) {
             let left = self.ports.get(&port).map_or(0, |n| n - 1);
-            if left == 0 { self.ports.remove(&port) } else { self.ports.insert(port, left) };
+            if left == 0 {
+                self.ports.remove(&port)
+            } else {
+                self.ports.insert(port, left)
+            };
         }
         for port in new.into_iter().flat_map(node_ports) {
             let n = self.ports.get(&port).copied().unwrap_or(0);
@@ -76,7 +80,12 @@ pub fn ip_address(ip: &str, namespace: &str, name: &str, uid: String, now: Strin
 
 impl ApiServer {
     /// Gives a Service what it needs; returns the writes that hold it.
-    pub(crate) fn allocate(&mut self, call: &Call, object: &mut Object, old: Option<&Object>) -> Result<Vec<(Compare, Op)>, Status> {
+    pub(crate) fn allocate(
+        &mut self,
+        call: &Call,
+        object: &mut Object,
+        old: Option<&Object>,
+    ) -> Result<Vec<(Compare, Op)>, Status> {
         if call.resource.gvr != resources::services() || !call.request.subresource.is_empty() {
             return Ok(Vec::new());
         }
@@ -96,7 +105,13 @@ impl ApiServer {
         Ok(extra)
     }
 
-    fn allocate_ip(&mut self, call: &Call, object: &mut Object, old: Option<&Object>, extra: &mut Vec<(Compare, Op)>) -> Result<(), Status> {
+    fn allocate_ip(
+        &mut self,
+        call: &Call,
+        object: &mut Object,
+        old: Option<&Object>,
+        extra: &mut Vec<(Compare, Op)>,
+    ) -> Result<(), Status> {
         let ip_of = |o: &Object| o.str_at(&["spec", "clusterIP"]).unwrap_or("").to_string();
         let before = old.map(ip_of).unwrap_or_default();
         let mut wanted = ip_of(object);
@@ -214,7 +229,16 @@ impl ApiServer {
         Ok(())
     }
 
-    fn check_port(&self, port: i64, before: &[i64], taken: &[(i64, String)], protocol: &str, call: &Call, path: &Path, errors: &mut ErrorList) {
+    fn check_port(
+        &self,
+        port: i64,
+        before: &[i64],
+        taken: &[(i64, String)],
+        protocol: &str,
+        call: &Call,
+        path: &Path,
+        errors: &mut ErrorList,
+    ) {
         let (low, high) = self.config.node_port_range;
         if before.contains(&port) || taken.iter().any(|(p, proto)| *p == port && proto != protocol) {
             return;
@@ -223,7 +247,11 @@ impl ApiServer {
             return;
         }
         if !(i64::from(low)..=i64::from(high)).contains(&port) {
-            errors.invalid(path, port, format!("provided port is not in the valid range. The range of valid ports is {low}-{high}"));
+            errors.invalid(
+                path,
+                port,
+                format!("provided port is not in the valid range. The range of valid ports is {low}-{high}"),
+            );
         } else if !self.allocations.is_free(port) || taken.iter().any(|(p, _)| *p == port) {
             errors.invalid(path, port, "provided port is already allocated");
         }
@@ -237,10 +265,11 @@ impl ApiServer {
         let n = self.draw();
         let start = self.config.seed.derive("node-port").below(n, room - reserved);
         for i in 0..room {
-            let port = low + match i < room - reserved {
-                true => (reserved + (start + i) % (room - reserved)) as i64,
-                false => (room - 1 - i) as i64,
-            };
+            let port = low
+                + match i < room - reserved {
+                    true => (reserved + (start + i) % (room - reserved)) as i64,
+                    false => (room - 1 - i) as i64,
+                };
             if self.allocations.is_free(port) && !taken.iter().any(|(p, _)| *p == port) {
                 return Ok(port);
             }

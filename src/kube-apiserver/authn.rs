@@ -95,7 +95,15 @@ impl ApiServer {
 
 /// base64 with padding, as `data` of a Secret has it.
 pub(crate) fn standard64(text: &str) -> Option<Vec<u8>> {
-    let text: String = text.trim_end_matches('=').chars().map(|c| match c { '+' => '-', '/' => '_', c => c }).collect();
+    let text: String = text
+        .trim_end_matches('=')
+        .chars()
+        .map(|c| match c {
+            '+' => '-',
+            '/' => '_',
+            c => c,
+        })
+        .collect();
     token::decode64(&text).ok()
 }
 

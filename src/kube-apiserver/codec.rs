@@ -77,9 +77,8 @@ pub fn parse_bytes(content_type: &str, bytes: &[u8]) -> Result<(Value, Vec<Strin
     let media = content_type.split(';').next().unwrap_or("").trim();
     match media {
         "" | "application/json" => {
-            let parsed = schema::parse_json(bytes).map_err(|e| {
-                Status::bad_request(format!("couldn't get version/kind; json parse error: {e}"))
-            })?;
+            let parsed = schema::parse_json(bytes)
+                .map_err(|e| Status::bad_request(format!("couldn't get version/kind; json parse error: {e}")))?;
             Ok((parsed.value, parsed.duplicates.into_iter().map(|p| format!("duplicate field {}", go_quote(&p))).collect()))
         }
         "application/yaml" => {
@@ -141,13 +140,18 @@ pub fn decode(call: &mut Call, resource: &Resource, mut value: Value) -> Result<
 
 fn check_kind(resource: &Resource, value: &Value, given: Gvk) -> Result<(), Status> {
     let has = |name: &str| value.str_at(&[name]).is_some_and(|v| !v.is_empty());
-    if has("kind") && given.kind != resource.gvk.kind || has("apiVersion") && (given.group, given.version) != (resource.gvk.group, resource.gvk.version) {
+    if has("kind") && given.kind != resource.gvk.kind
+        || has("apiVersion") && (given.group, given.version) != (resource.gvk.group, resource.gvk.version)
+    {
         let full = Gvk {
             kind: if has("kind") { given.kind } else { resource.gvk.kind },
             ..if has("apiVersion") { given } else { resource.gvk }
         };
         if crate::scheme::scheme().resources.iter().any(|r| r.gvk == full) || !has("kind") {
-            let text = format!("{} in version \"{}\" cannot be handled as a {}: no kind match", full.kind, full.version, resource.gvk.kind);
+            let text = format!(
+                "{} in version \"{}\" cannot be handled as a {}: no kind match",
+                full.kind, full.version, resource.gvk.kind
+            );
             let _ = text;
             if (given.group, given.version) != (resource.gvk.group, resource.gvk.version) && has("apiVersion") {
                 return Err(Status::bad_request(format!(
@@ -164,9 +168,7 @@ fn check_kind(resource: &Resource, value: &Value, given: Gvk) -> Result<(), Stat
         let text = format!("no kind \"{}\" is registered for version \"{}\" {SCHEME}", full.kind, full.api_version());
         return Err(Status::bad_request(format!(
             "{} in version \"{}\" cannot be handled as a {}: {text}",
-            full.kind,
-            full.version,
-            resource.gvk.kind
+            full.kind, full.version, resource.gvk.kind
         )));
     }
     Ok(())
@@ -226,9 +228,10 @@ fn delete_options(call: &Call) -> Result<DeleteOptions, Status> {
     let query = |name: &str| call.request.options.query(name).map(Rc::<str>::from);
     let query_number = |name: &str| match call.request.options.query(name) {
         None => Ok(None),
-        Some(v) => v.parse::<i64>().map(Some).map_err(|_| {
-            Status::bad_request(format!("strconv.ParseInt: parsing {}: invalid syntax", go_quote(v)))
-        }),
+        Some(v) => v
+            .parse::<i64>()
+            .map(Some)
+            .map_err(|_| Status::bad_request(format!("strconv.ParseInt: parsing {}: invalid syntax", go_quote(v)))),
     };
     let options = DeleteOptions {
         grace_period_s: value.int_at(&["gracePeriodSeconds"]).or(query_number("gracePeriodSeconds")?),

@@ -59,10 +59,19 @@ const EVENT: &[(&str, &str)] = &[
     ("reportingComponent", "reportingController"),
 ];
 
-fn rename(object: &mut Object, pairs: &[(&'static str, &'static str)], way: fn((&'static str, &'static str)) -> (&'static str, &'static str)) {
+fn rename(
+    object: &mut Object,
+    pairs: &[(&'static str, &'static str)],
+    way: fn((&'static str, &'static str)) -> (&'static str, &'static str),
+) {
     let map = object.value_mut().map_mut();
-    let moved: Vec<(&str, Value)> =
-        pairs.iter().filter_map(|p| { let (from, to) = way(*p); Some((to, map.remove(from)?)) }).collect();
+    let moved: Vec<(&str, Value)> = pairs
+        .iter()
+        .filter_map(|p| {
+            let (from, to) = way(*p);
+            Some((to, map.remove(from)?))
+        })
+        .collect();
     for (to, value) in moved {
         map.insert(key(to), value);
     }

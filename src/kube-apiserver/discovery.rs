@@ -17,7 +17,9 @@ fn texts<T: AsRef<str>>(items: &[T]) -> Vec<Value> {
 
 /// Whether the client takes the aggregated form.
 fn wants_aggregated(request: &Request) -> bool {
-    request.accept.as_deref().is_some_and(|a| a.split(',').next().is_some_and(|first| first.contains("as=APIGroupDiscoveryList") && first.contains("v=v2")))
+    request.accept.as_deref().is_some_and(|a| {
+        a.split(',').next().is_some_and(|first| first.contains("as=APIGroupDiscoveryList") && first.contains("v=v2"))
+    })
 }
 
 /// The document at a path; `None`: there is none.
@@ -146,9 +148,7 @@ fn aggregated_resource(r: &Rc<Resource>) -> Value {
     if !r.categories.is_empty() {
         v.set_at(&["categories"], texts(&r.categories));
     }
-    let sub = |s: &Subresource| {
-        value!({"subresource": (s.name), "responseKind": (kind_of(s.kind, s.foreign)), "verbs": (texts(&s.verbs))})
-    };
+    let sub = |s: &Subresource| value!({"subresource": (s.name), "responseKind": (kind_of(s.kind, s.foreign)), "verbs": (texts(&s.verbs))});
     if !r.subresources.is_empty() {
         v.set_at(&["subresources"], r.subresources.iter().map(sub).collect::<Vec<_>>());
     }

@@ -6,8 +6,8 @@ use apimachinery::status::Status;
 use apimachinery::{Object, Value, WatchEventType, value};
 use base::{Duration, Map, Time};
 use etcd_api::{
-    Compare, CompareResult, Error, Event, Key, KeyRange, KeyValue, Message, Op, OpResponse, RangeRequest, Request, Response, Stored,
-    Target, TxnRequest, WatchRequest,
+    Compare, CompareResult, Error, Event, Key, KeyRange, KeyValue, Message, Op, OpResponse, RangeRequest, Request, Response,
+    Stored, Target, TxnRequest, WatchRequest,
 };
 use sim::{MsgId, Outbox, Payload};
 
@@ -109,7 +109,9 @@ impl ApiServer {
 
     fn etcd_refused(&mut self, pending: Pending, e: &Error, now: Time, out: &mut Outbox) {
         let status = match e {
-            Error::Compacted => Status::expired("The provided continue parameter is too old to display a consistent list result. You must start a new list without the continue parameter, or use the continue token in this response to retrieve the remainder of the results. Continuing with the provided token results in an inconsistent list - objects that were created, modified, or deleted between the time the first chunk was returned and now may show up in the list."),
+            Error::Compacted => Status::expired(
+                "The provided continue parameter is too old to display a consistent list result. You must start a new list without the continue parameter, or use the continue token in this response to retrieve the remainder of the results. Continuing with the provided token results in an inconsistent list - objects that were created, modified, or deleted between the time the first chunk was returned and now may show up in the list.",
+            ),
             Error::FutureRevision => too_large(0, self.revision),
             other => Status::new(500, "", other.text()),
         };

@@ -70,8 +70,7 @@ impl ApiServer {
             checks.insert(4, "informer-sync");
             checks.push("shutdown");
         }
-        let excluded: Vec<&str> =
-            request.options.query.iter().filter(|(k, _)| &**k == "exclude").map(|(_, v)| &**v).collect();
+        let excluded: Vec<&str> = request.options.query.iter().filter(|(k, _)| &**k == "exclude").map(|(_, v)| &**v).collect();
         let fails = |check: &str| match check {
             "ping" | "log" | "shutdown" => false,
             "etcd" | "etcd-readiness" => self.revision == 0,

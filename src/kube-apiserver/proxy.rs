@@ -8,8 +8,8 @@ use apimachinery::{Object, Request, Response, ResponseBody, Verb, key, resources
 use base::{Map, Time};
 use sim::{Addr, Outbox, Payload, StreamId};
 
-use crate::call::Call;
 use crate::cache::node_name;
+use crate::call::Call;
 use crate::server::ApiServer;
 
 /// Streams that are passed on, found from either end.
@@ -148,7 +148,11 @@ fn container_of(call: &Call, pod: &Object) -> Result<String, Status> {
     let pod_name = pod.name();
     if !asked.is_empty() {
         let known = main.iter().chain(&init).chain(&ephemeral).any(|n| n == asked);
-        return if known { Ok(asked.into()) } else { Err(Status::bad_request(format!("container {asked} is not valid for pod {pod_name}"))) };
+        return if known {
+            Ok(asked.into())
+        } else {
+            Err(Status::bad_request(format!("container {asked} is not valid for pod {pod_name}")))
+        };
     }
     let default = pod.annotation("kubectl.kubernetes.io/default-container").filter(|d| main.iter().any(|m| m == d));
     match (main.as_slice(), default) {

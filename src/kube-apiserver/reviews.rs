@@ -38,7 +38,9 @@ impl ApiServer {
             "selfsubjectaccessreviews" | "subjectaccessreviews" | "localsubjectaccessreviews" => self.access_review(&call, body),
             "selfsubjectrulesreviews" => Ok(self.rules_review(&call, body)),
             "bindings" => return self.bind_by_body(call, body, now, out),
-            "componentstatuses" => self.component_status(&call.name).ok_or_else(|| Status::not_found(call.resource.gvr, &call.name)),
+            "componentstatuses" => {
+                self.component_status(&call.name).ok_or_else(|| Status::not_found(call.resource.gvr, &call.name))
+            }
             other => Err(Status::not_implemented(other)),
         };
         let code = if call.request.verb == Verb::Create { 201 } else { 200 };
@@ -68,7 +70,8 @@ impl ApiServer {
 
     fn token_review(&self, mut body: Object, now: Time) -> Object {
         let token = body.at(&["spec", "token"]).and_then(Value::as_rc_str).cloned().unwrap_or_default();
-        let mut audiences: Vec<Rc<str>> = body.list_at(&["spec", "audiences"]).iter().filter_map(Value::as_rc_str).cloned().collect();
+        let mut audiences: Vec<Rc<str>> =
+            body.list_at(&["spec", "audiences"]).iter().filter_map(Value::as_rc_str).cloned().collect();
         if audiences.is_empty() {
             audiences.push(self.config.issuer.clone());
         }
@@ -203,7 +206,8 @@ fn attributes_of(spec: &Value, user: Rc<UserInfo>) -> Attributes {
     let part = |name: &str| text(&["resourceAttributes", name]);
     let by_path = spec.get("nonResourceAttributes").is_some_and(|v| !v.is_null());
     let selector = spec.list_at(&["resourceAttributes", "fieldSelector", "requirements"]).iter().find_map(|r| {
-        matches!(r.str_at(&["key"]), Some("spec.nodeName" | "metadata.name")).then(|| r.list_at(&["values"]).first()?.as_rc_str().cloned())?
+        matches!(r.str_at(&["key"]), Some("spec.nodeName" | "metadata.name"))
+            .then(|| r.list_at(&["values"]).first()?.as_rc_str().cloned())?
     });
     Attributes {
         user,

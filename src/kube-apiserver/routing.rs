@@ -90,7 +90,8 @@ pub fn percent_decode(text: &str) -> String {
 }
 
 fn number(text: &str) -> Result<i64, Status> {
-    let bad = || Status::bad_request(format!("strconv.ParseInt: parsing {}: invalid syntax", apimachinery::field::go_quote(text)));
+    let bad =
+        || Status::bad_request(format!("strconv.ParseInt: parsing {}: invalid syntax", apimachinery::field::go_quote(text)));
     if text.is_empty() { Ok(0) } else { text.parse().map_err(|_| bad()) }
 }
 
@@ -109,7 +110,10 @@ fn parse_query(query: &str) -> Result<Options, Status> {
             "limit" => options.limit = number(&value)?,
             "continue" => options.continue_token = text(),
             "allowWatchBookmarks" => options.allow_watch_bookmarks = truth(&value),
-            "sendInitialEvents" => options.send_initial_events = truth(&value),
+            "sendInitialEvents" => {
+                options.send_initial_events = truth(&value);
+                options.query.push((name.into(), value.into()));
+            }
             "timeoutSeconds" => options.timeout_seconds = Some(number(&value)?),
             "dryRun" if value == "All" => options.dry_run = true,
             "fieldManager" => options.field_manager = text(),

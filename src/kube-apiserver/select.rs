@@ -36,9 +36,7 @@ impl Filter {
     pub fn parse(strategy: &'static dyn Strategy, request: &Request) -> Result<Filter, Status> {
         let labels = match request.options.label_selector.as_deref() {
             None | Some("") => labels::Selector::everything(),
-            Some(text) => labels::Selector::parse(text).map_err(|e| {
-                Status::bad_request(format!("unable to parse requirement: {e}").replace("unable to parse requirement: unable", "unable"))
-            })?,
+            Some(text) => labels::Selector::parse(text).map_err(Status::bad_request)?,
         };
         let selector = match request.options.field_selector.as_deref() {
             None | Some("") => fields::Selector::everything(),

@@ -104,9 +104,10 @@ pub fn verify(seed: Seed, issuer: &str, token: &str) -> Option<Claims> {
     }
     let k = payload.get("kubernetes.io")?;
     let text = |path: &[&str]| k.at(path).and_then(Value::as_rc_str).cloned();
-    let bound = ["pod", "secret", "node"].into_iter().zip(["Pod", "Secret", "Node"]).find_map(|(member, kind)| {
-        Some((Rc::from(kind), text(&[member, "name"])?, text(&[member, "uid"])?))
-    });
+    let bound = ["pod", "secret", "node"]
+        .into_iter()
+        .zip(["Pod", "Secret", "Node"])
+        .find_map(|(member, kind)| Some((Rc::from(kind), text(&[member, "name"])?, text(&[member, "uid"])?)));
     Some(Claims {
         namespace: text(&["namespace"])?,
         service_account: text(&["serviceaccount", "name"])?,

@@ -21,7 +21,10 @@ pub enum Form {
     Object,
     Partial,
     /// `headers`: the columns are still to be described.
-    Table { include: Include, headers: bool },
+    Table {
+        include: Include,
+        headers: bool,
+    },
 }
 
 impl Form {
@@ -65,7 +68,10 @@ impl Form {
             Some("None") => Include::None,
             Some("Object") => Include::Object,
             Some(other) => {
-                return Err(Status::bad_request(format!("unrecognized includeObject value: {}", apimachinery::field::go_quote(other))));
+                return Err(Status::bad_request(format!(
+                    "unrecognized includeObject value: {}",
+                    apimachinery::field::go_quote(other)
+                )));
             }
         };
         Ok(Form::Table { include, headers: true })

@@ -204,11 +204,8 @@ impl Watchers {
 impl Watcher {
     /// A change as this watch sees it: coming into its selection is an addition, leaving it a deletion.
     pub fn event(&mut self, change: &Change) -> Option<WatchEvent> {
-        let (kind, object) = if self.filter.is_everything() {
-            (change.kind, change.object.clone())
-        } else {
-            self.transition(change)?
-        };
+        let (kind, object) =
+            if self.filter.is_everything() { (change.kind, change.object.clone()) } else { self.transition(change)? };
         Some(WatchEvent { kind, object: self.form.event_object(&self.resource, object, kind, change.at), cause: change.cause })
     }
 

@@ -48,7 +48,11 @@ impl Plugin for CertificateApproval {
             return Ok(());
         }
         let signer = signer(a.old.as_ref());
-        if may(server, a, "approve", signer) { Ok(()) } else { Err(a.forbidden(format!("user not permitted to approve requests with signerName \"{signer}\""))) }
+        if may(server, a, "approve", signer) {
+            Ok(())
+        } else {
+            Err(a.forbidden(format!("user not permitted to approve requests with signerName \"{signer}\"")))
+        }
     }
 }
 
@@ -65,7 +69,11 @@ impl Plugin for CertificateSigning {
             return Ok(());
         }
         let signer = signer(a.old.as_ref());
-        if may(server, a, "sign", signer) { Ok(()) } else { Err(a.forbidden(format!("user not permitted to sign requests with signerName \"{signer}\""))) }
+        if may(server, a, "sign", signer) {
+            Ok(())
+        } else {
+            Err(a.forbidden(format!("user not permitted to sign requests with signerName \"{signer}\"")))
+        }
     }
 }
 

@@ -34,9 +34,9 @@ impl Plugin for DefaultTolerationSeconds {
         }
         let text = |t: &Value, name: &str| t.str_at(&[name]).unwrap_or("").to_string();
         let missing = TAINTS.into_iter().filter(|key| {
-            !tolerations.iter().any(|t| {
-                (text(t, "key") == *key || text(t, "key").is_empty()) && matches!(&*text(t, "effect"), "" | "NoExecute")
-            })
+            !tolerations
+                .iter()
+                .any(|t| (text(t, "key") == *key || text(t, "key").is_empty()) && matches!(&*text(t, "effect"), "" | "NoExecute"))
         });
         let missing: Vec<Value> = missing.map(toleration).collect();
         if !missing.is_empty() {

@@ -21,7 +21,8 @@ impl Plugin for DefaultIngressClass {
         }
         let classes = Gvr::new("networking.k8s.io", "v1", "ingressclasses");
         let newest = |c: &&Object| (c.creation_timestamp(), std::cmp::Reverse(c.name().to_string()));
-        let default = server.all(classes, "").filter(|c| c.annotation("ingressclass.kubernetes.io/is-default-class") == Some("true"));
+        let default =
+            server.all(classes, "").filter(|c| c.annotation("ingressclass.kubernetes.io/is-default-class") == Some("true"));
         if let Some(name) = default.max_by_key(newest).map(|c| c.name().to_string()) {
             a.object.set_at(&["spec", "ingressClassName"], name);
         }

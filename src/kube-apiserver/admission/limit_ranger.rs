@@ -132,10 +132,11 @@ fn check(item: &Value, what: &str, used: impl Fn(&str) -> Option<Fields>, errors
         match quantity(requests.get(name)) {
             None => errors.push(format!("minimum {name} usage per {what} is {min}.  No request is specified")),
             Some(r) if r < min => errors.push(format!("minimum {name} usage per {what} is {min}, but request is {r}")),
-            Some(_) => {}
-        }
-        if let Some(l) = quantity(limits.get(name)).filter(|l| *l < min && what != "PersistentVolumeClaim") {
-            errors.push(format!("minimum {name} usage per {what} is {min}, but limit is {l}"));
+            Some(_) => {
+                if let Some(l) = quantity(limits.get(name)).filter(|l| *l < min && what != "PersistentVolumeClaim") {
+                    errors.push(format!("minimum {name} usage per {what} is {min}, but limit is {l}"));
+                }
+            }
         }
     }
     for (name, bound) in item.map_at(&["max"]).into_iter().flatten() {
@@ -149,14 +150,16 @@ fn check(item: &Value, what: &str, used: impl Fn(&str) -> Option<Fields>, errors
         match quantity(limits.get(name)) {
             None => errors.push(format!("maximum {name} usage per {what} is {max}.  No limit is specified")),
             Some(l) if l > max => errors.push(format!("maximum {name} usage per {what} is {max}, but limit is {l}")),
-            Some(_) => {}
-        }
-        if let Some(r) = quantity(requests.get(name)).filter(|r| *r > max) {
-            errors.push(format!("maximum {name} usage per {what} is {max}, but request is {r}"));
+            Some(_) => {
+                if let Some(r) = quantity(requests.get(name)).filter(|r| *r > max) {
+                    errors.push(format!("maximum {name} usage per {what} is {max}, but request is {r}"));
+                }
+            }
         }
     }
     for (name, bound) in item.map_at(&["maxLimitRequestRatio"]).into_iter().flatten() {
-        let (Some(ratio), Some(r), Some(l)) = (quantity(Some(bound)), quantity(requests.get(name)), quantity(limits.get(name))) else {
+        let (Some(ratio), Some(r), Some(l)) = (quantity(Some(bound)), quantity(requests.get(name)), quantity(limits.get(name)))
+        else {
             continue;
         };
         let (r_milli, l_milli) = (r.milli_value().max(1), l.milli_value());

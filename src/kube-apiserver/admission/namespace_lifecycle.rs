@@ -34,10 +34,9 @@ impl NamespaceLifecycle {
         let why = format!("unable to create new content in namespace {} because it is being terminated", a.namespace);
         let mut status = Status::forbidden(a.gvr, a.object.name(), &why);
         let message = format!("namespace {} is being terminated", a.namespace);
-        status.details.set_at(
-            &["causes"],
-            value!([{"reason": "NamespaceTerminating", "message": message, "field": "metadata.namespace"}]),
-        );
+        status
+            .details
+            .set_at(&["causes"], value!([{"reason": "NamespaceTerminating", "message": message, "field": "metadata.namespace"}]));
         Err(status)
     }
 }

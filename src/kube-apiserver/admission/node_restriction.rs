@@ -60,7 +60,9 @@ fn pod(server: &ApiServer, a: &Attributes, node: &str) -> Result<(), Status> {
 fn new_pod(server: &ApiServer, a: &Attributes, node: &str) -> Result<(), Status> {
     let pod = &a.object;
     if pod.annotation(MIRROR).is_none() {
-        return Err(a.forbidden(format!("pod does not have \"{MIRROR}\" annotation, node \"{node}\" can only create mirror pods")));
+        return Err(
+            a.forbidden(format!("pod does not have \"{MIRROR}\" annotation, node \"{node}\" can only create mirror pods"))
+        );
     }
     if pod.str_at(&["spec", "nodeName"]) != Some(node) {
         return Err(a.forbidden(format!("node \"{node}\" can only create pods with spec.nodeName set to itself")));
@@ -84,7 +86,8 @@ fn new_pod(server: &ApiServer, a: &Attributes, node: &str) -> Result<(), Status>
 /// Labels that a kubelet may set on its own node.
 fn is_kubelet_label(key: &str) -> bool {
     let Some((prefix, _)) = key.split_once('/') else { return true };
-    let reserved = prefix == "kubernetes.io" || prefix.ends_with(".kubernetes.io") || prefix == "k8s.io" || prefix.ends_with(".k8s.io");
+    let reserved =
+        prefix == "kubernetes.io" || prefix.ends_with(".kubernetes.io") || prefix == "k8s.io" || prefix.ends_with(".k8s.io");
     const ALLOWED: [&str; 12] = [
         "kubernetes.io/hostname",
         "kubernetes.io/os",
@@ -127,6 +130,9 @@ fn own_node(a: &Attributes, node: &str) -> Result<(), Status> {
         if after.is_none_or(|l| !l.contains_key(key)) && !is_kubelet_label(key) {
             bad.push(key);
         }
+    }
+    if !bad.is_empty() && a.verb == Verb::Create {
+        return Err(a.forbidden(format!("node \"{node}\" is not allowed to set the following labels: {}", bad.join(", "))));
     }
     if !bad.is_empty() {
         return Err(a.forbidden(format!("is not allowed to modify labels: {}", bad.join(", "))));

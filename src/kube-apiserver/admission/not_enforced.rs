@@ -20,7 +20,9 @@ impl Plugin for NotEnforced {
         let why = match group {
             "admissionregistration.k8s.io" => "is stored but not enforced",
             "apiextensions.k8s.io" => "is stored but its custom resources are not served",
-            "apiregistration.k8s.io" if a.object.at(&["spec", "service"]).is_some() => "is stored but its aggregated server is not called",
+            "apiregistration.k8s.io" if a.object.at(&["spec", "service"]).is_some() => {
+                "is stored but its aggregated server is not called"
+            }
             _ => return Ok(()),
         };
         a.warnings.push(format!("{} {why} in this bottle", a.kind.kind));

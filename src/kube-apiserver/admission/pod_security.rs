@@ -97,8 +97,19 @@ fn named(spec: &Value, bad: impl Fn(&Value) -> bool) -> Option<String> {
 }
 
 const BASELINE_CAPABILITIES: [&str; 13] = [
-    "AUDIT_WRITE", "CHOWN", "DAC_OVERRIDE", "FOWNER", "FSETID", "KILL", "MKNOD", "NET_BIND_SERVICE", "SETFCAP", "SETGID", "SETPCAP",
-    "SETUID", "SYS_CHROOT",
+    "AUDIT_WRITE",
+    "CHOWN",
+    "DAC_OVERRIDE",
+    "FOWNER",
+    "FSETID",
+    "KILL",
+    "MKNOD",
+    "NET_BIND_SERVICE",
+    "SETFCAP",
+    "SETGID",
+    "SETPCAP",
+    "SETUID",
+    "SYS_CHROOT",
 ];
 
 /// What of a pod a level forbids, in upstream's order and words.
@@ -158,7 +169,10 @@ fn baseline(spec: &Value, _pod: &Object, level: Level, out: &mut Vec<String>) {
                 .filter(|v| !BASELINE_CAPABILITIES.contains(v))
                 .map(|v| format!("\"{v}\""))
                 .collect();
-            out.push(format!("non-default capabilities ({who} must not include {} in securityContext.capabilities.add)", all.join(", ")));
+            out.push(format!(
+                "non-default capabilities ({who} must not include {} in securityContext.capabilities.add)",
+                all.join(", ")
+            ));
         }
     }
 }
@@ -169,9 +183,8 @@ fn restricted(spec: &Value, out: &mut Vec<String>) {
         out.push(format!("allowPrivilegeEscalation != false ({who} must set securityContext.allowPrivilegeEscalation=false)"));
     }
     let keeps = |c: &Value| !c.list_at(&["securityContext", "capabilities", "drop"]).iter().any(|v| v.as_str() == Some("ALL"));
-    let adds = |c: &Value| {
-        c.list_at(&["securityContext", "capabilities", "add"]).iter().any(|v| v.as_str() != Some("NET_BIND_SERVICE"))
-    };
+    let adds =
+        |c: &Value| c.list_at(&["securityContext", "capabilities", "add"]).iter().any(|v| v.as_str() != Some("NET_BIND_SERVICE"));
     let mut parts = Vec::new();
     parts.extend(named(spec, keeps).map(|who| format!("{who} must set securityContext.capabilities.drop=[\"ALL\"]")));
     if let Some(who) = named(spec, adds) {
@@ -203,11 +216,11 @@ fn restricted(spec: &Value, out: &mut Vec<String>) {
     }
     let profile = |v: &Value| v.str_at(&["securityContext", "seccompProfile", "type"]).map(str::to_string);
     let of_pod = profile(spec);
-    let open = |c: &Value| {
-        !matches!(profile(c).or_else(|| of_pod.clone()).as_deref(), Some("RuntimeDefault" | "Localhost"))
-    };
+    let open = |c: &Value| !matches!(profile(c).or_else(|| of_pod.clone()).as_deref(), Some("RuntimeDefault" | "Localhost"));
     if let Some(who) = named(spec, open) {
-        out.push(format!("seccompProfile (pod or {who} must set securityContext.seccompProfile.type to \"RuntimeDefault\" or \"Localhost\")"));
+        out.push(format!(
+            "seccompProfile (pod or {who} must set securityContext.seccompProfile.type to \"RuntimeDefault\" or \"Localhost\")"
+        ));
     }
 }
 

@@ -19,9 +19,11 @@ impl Plugin for Priority {
         let named = a.object.str_at(&["spec", "priorityClassName"]).unwrap_or("").to_string();
         let class = match &*named {
             "" => default_class(server),
-            name => Some(server.peek(resources::priorityclasses(), "", name).ok_or_else(|| {
-                a.forbidden(format!("no PriorityClass with name {name} was found"))
-            })?),
+            name => Some(
+                server
+                    .peek(resources::priorityclasses(), "", name)
+                    .ok_or_else(|| a.forbidden(format!("no PriorityClass with name {name} was found")))?,
+            ),
         };
         let number = class.and_then(|c| c.int_at(&["value"])).unwrap_or(0);
         let policy = class.and_then(|c| c.str_at(&["preemptionPolicy"])).unwrap_or("PreemptLowerPriority").to_string();
@@ -55,10 +57,9 @@ impl Plugin for Priority {
             return Ok(());
         }
         match default_class(server) {
-            Some(other) if other.name() != a.object.name() => Err(a.forbidden(format!(
-                "PriorityClass {} is already marked as default. Only one default can exist",
-                other.name()
-            ))),
+            Some(other) if other.name() != a.object.name() => Err(
+                a.forbidden(format!("PriorityClass {} is already marked as default. Only one default can exist", other.name()))
+            ),
             _ => Ok(()),
         }
     }
@@ -66,5 +67,8 @@ impl Plugin for Priority {
 
 /// The class that pods without one get.
 fn default_class(server: &ApiServer) -> Option<&Object> {
-    server.all(resources::priorityclasses(), "").filter(|c| c.bool_at(&["globalDefault"]) == Some(true)).min_by_key(|c| c.int_at(&["value"]))
+    server
+        .all(resources::priorityclasses(), "")
+        .filter(|c| c.bool_at(&["globalDefault"]) == Some(true))
+        .min_by_key(|c| c.int_at(&["value"]))
 }

@@ -30,6 +30,8 @@ impl Plugin for PersistentVolumeClaimResize {
         if class.and_then(|c| c.bool_at(&["allowVolumeExpansion"])) == Some(true) {
             return Ok(());
         }
-        Err(a.forbidden("only dynamically provisioned pvc can be resized and the storageclass that provisions the pvc must support resize"))
+        Err(a.forbidden(
+            "only dynamically provisioned pvc can be resized and the storageclass that provisions the pvc must support resize",
+        ))
     }
 }

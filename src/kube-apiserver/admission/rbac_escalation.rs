@@ -18,7 +18,10 @@ impl Plugin for RbacEscalation {
         "RBACEscalation"
     }
     fn validate(&self, server: &ApiServer, a: &Attributes, _extra: &mut Extra) -> Result<(), Status> {
-        if a.gvr.group != "rbac.authorization.k8s.io" || !matches!(a.verb, Verb::Create | Verb::Update) || authz::is_master(&a.user) {
+        if a.gvr.group != "rbac.authorization.k8s.io"
+            || !matches!(a.verb, Verb::Create | Verb::Update)
+            || authz::is_master(&a.user)
+        {
             return Ok(());
         }
         let resource = &*a.gvr.resource.text();
@@ -31,7 +34,8 @@ impl Plugin for RbacEscalation {
             }
             _ => ("bind", self.rules_of(server, a)?),
         };
-        let name: Rc<str> = if verb == "bind" { a.object.str_at(&["roleRef", "name"]).unwrap_or("").into() } else { a.name.clone() };
+        let name: Rc<str> =
+            if verb == "bind" { a.object.str_at(&["roleRef", "name"]).unwrap_or("").into() } else { a.name.clone() };
         let target = match (verb, a.object.str_at(&["roleRef", "kind"])) {
             ("bind", Some("ClusterRole")) => Sym::new("clusterroles"),
             ("bind", _) => Sym::new("roles"),

@@ -44,7 +44,12 @@ impl Plugin for ResourceQuota {
 }
 
 /// Charges one quota; `None`: it is not about this object.
-fn charge(server: &ApiServer, a: &Attributes, quota: &Object, delta: &Usage) -> Result<Option<(etcd_api::Compare, etcd_api::Op)>, Status> {
+fn charge(
+    server: &ApiServer,
+    a: &Attributes,
+    quota: &Object,
+    delta: &Usage,
+) -> Result<Option<(etcd_api::Compare, etcd_api::Op)>, Status> {
     let Some(hard) = quota.map_at(&["status", "hard"]) else { return Ok(None) };
     if !in_scope(a, quota) {
         return Ok(None);
@@ -143,7 +148,8 @@ fn service_usage(service: &Object, out: &mut Usage) {
 
 fn claim_usage(claim: &Object, out: &mut Usage) {
     let one = Quantity::parse("1").unwrap_or_default();
-    let size = claim.at(&["spec", "resources", "requests", "storage"]).and_then(|v| Quantity::from_value(v).ok()).unwrap_or_default();
+    let size =
+        claim.at(&["spec", "resources", "requests", "storage"]).and_then(|v| Quantity::from_value(v).ok()).unwrap_or_default();
     out.insert("persistentvolumeclaims".into(), one);
     out.insert("requests.storage".into(), size);
     if let Some(class) = claim.str_at(&["spec", "storageClassName"]) {
@@ -162,10 +168,8 @@ fn missing_resources<'a>(pod: &Object, hard: impl Iterator<Item = &'a str>) -> V
             _ => continue,
         };
         let lists = ["containers", "initContainers"].into_iter().flat_map(|l| pod.list_at(&["spec", l]));
-        let lacking: Vec<&str> = lists
-            .filter(|c| c.at(&["resources", kind, resource]).is_none())
-            .filter_map(|c| c.str_at(&["name"]))
-            .collect();
+        let lacking: Vec<&str> =
+            lists.filter(|c| c.at(&["resources", kind, resource]).is_none()).filter_map(|c| c.str_at(&["name"])).collect();
         if !lacking.is_empty() {
             out.push(format!("{name} for: {}", lacking.join(",")));
         }

@@ -37,8 +37,12 @@ impl Plugin for RuntimeClass {
         }
         for (k, v) in class.map_at(&["scheduling", "nodeSelector"]).into_iter().flatten() {
             let selector = a.object.value_mut().entry(&["spec", "nodeSelector"]).map_mut();
-            if selector.get(k).is_some_and(|given| given != v) {
-                return Err(a.forbidden(format!("conflict: runtimeClass.scheduling.nodeSelector[{k}] = {}; pod.spec.nodeSelector[{k}] differs", v.as_str().unwrap_or(""))));
+            if let Some(given) = selector.get(k).filter(|given| *given != v).and_then(Value::as_str) {
+                let class = v.as_str().unwrap_or("");
+                let why = format!(
+                    "conflict: runtimeClass.scheduling.nodeSelector[{k}] = {class}; pod.spec.nodeSelector[{k}] = {given}"
+                );
+                return Err(a.forbidden(why));
             }
             selector.insert(k.clone(), v.clone());
         }

@@ -88,9 +88,11 @@ fn has_mount(container: &Value) -> bool {
 /// Adds the volume and a mount to each container that has none at its place.
 fn mount_token(server: &ApiServer, pod: &mut Object) {
     let prefix = "kube-api-access-";
-    let present = pod.list_at(&["spec", "volumes"]).iter().filter_map(|v| v.get("name")).find(|n| {
-        n.as_str().is_some_and(|n| n.starts_with(prefix))
-    });
+    let present = pod
+        .list_at(&["spec", "volumes"])
+        .iter()
+        .filter_map(|v| v.get("name"))
+        .find(|n| n.as_str().is_some_and(|n| n.starts_with(prefix)));
     let found = present.cloned();
     let name = found.clone().unwrap_or_else(|| {
         let seed = server.config.seed.derive("kube-api-access");

@@ -109,8 +109,13 @@ fn forbidden(a: &Attributes, reason: &str) -> Status {
     let mut text = if a.resource.is_empty() {
         format!("User \"{user}\" cannot {} path \"{}\"", a.verb, a.path)
     } else {
-        let resource = if a.subresource.is_empty() { a.resource.to_string() } else { format!("{}/{}", a.resource, a.subresource) };
-        let scope = if a.namespace.is_empty() { "at the cluster scope".to_string() } else { format!("in the namespace \"{}\"", a.namespace) };
+        let resource =
+            if a.subresource.is_empty() { a.resource.to_string() } else { format!("{}/{}", a.resource, a.subresource) };
+        let scope = if a.namespace.is_empty() {
+            "at the cluster scope".to_string()
+        } else {
+            format!("in the namespace \"{}\"", a.namespace)
+        };
         format!("User \"{user}\" cannot {} resource \"{resource}\" in API group \"{}\" {scope}", a.verb, a.group)
     };
     if !reason.is_empty() {

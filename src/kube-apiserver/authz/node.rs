@@ -21,9 +21,8 @@ pub fn selected_node(request: &Request) -> Option<Rc<str>> {
         return None;
     }
     let text = request.options.field_selector.as_deref()?;
-    let value = text.split(',').find_map(|term| {
-        term.strip_prefix("spec.nodeName=").or_else(|| term.strip_prefix("metadata.name="))
-    })?;
+    let value =
+        text.split(',').find_map(|term| term.strip_prefix("spec.nodeName=").or_else(|| term.strip_prefix("metadata.name=")))?;
     Some(value.trim_start_matches('=').into())
 }
 
@@ -40,7 +39,7 @@ impl ApiServer {
         let reads = matches!(&*a.verb, "get" | "list" | "watch");
         match (&*a.group, resource) {
             ("", "secrets" | "configmaps") if reads => self.by_reference(node, a, resource),
-            ("", "secrets" | "configmaps") => no(format!("can only read resources of this type")),
+            ("", "secrets" | "configmaps") => no("node: can only read resources of this type"),
             ("", "persistentvolumeclaims" | "persistentvolumes") if &*a.verb == "get" && a.subresource.is_empty() => {
                 self.by_reference(node, a, resource)
             }
@@ -50,14 +49,14 @@ impl ApiServer {
             ("storage.k8s.io", "csinodes") => own_csi_node(node, a),
             ("", "nodes") if reads => match &*a.verb {
                 "get" if *a.name == *node => allow(),
-                "get" => no("node can only read its own Node object"),
+                "get" => no("node: node can only read its own Node object"),
                 _ if a.node_selector.as_deref() == Some(node) || *a.name == *node => allow(),
-                _ => no("can only list/watch own Node object"),
+                _ => no("node: can only list/watch own Node object"),
             },
             ("", "pods") if &*a.verb == "get" && a.subresource.is_empty() => self.own_pod(node, a),
             ("", "pods") if matches!(&*a.verb, "list" | "watch") => match a.node_selector.as_deref() {
                 Some(n) if n == node => allow(),
-                _ => no("can only list/watch pods with spec.nodeName field selector"),
+                _ => no("node: can only list/watch pods with spec.nodeName field selector"),
             },
             _ if static_rule(a, resource) => allow(),
             _ => no(""),
@@ -65,7 +64,8 @@ impl ApiServer {
     }
 
     fn own_pod(&self, node: &str, a: &Attributes) -> Decision {
-        let here = self.peek(resources::pods(), &a.namespace, &a.name).is_none_or(|p| p.str_at(&["spec", "nodeName"]) == Some(node));
+        let here =
+            self.peek(resources::pods(), &a.namespace, &a.name).is_none_or(|p| p.str_at(&["spec", "nodeName"]) == Some(node));
         if here { allow() } else { no(relationship(node, a)) }
     }
 
@@ -73,7 +73,7 @@ impl ApiServer {
     fn by_reference(&self, node: &str, a: &Attributes, resource: &str) -> Decision {
         let name = if a.name.is_empty() { a.node_selector.as_deref().unwrap_or("") } else { &a.name };
         if name.is_empty() {
-            return no("can only read namespaced object of this type".to_string());
+            return no("node: No Object name found");
         }
         let found = self.pods_on(node).any(|pod| match resource {
             "persistentvolumes" => self.mounts_volume(pod, name),
@@ -91,26 +91,27 @@ impl ApiServer {
 
     fn token_for(&self, node: &str, a: &Attributes) -> Decision {
         if &*a.verb != "create" {
-            return no("can only create tokens for individual service accounts");
+            return no("node: can only create tokens for individual service accounts");
         }
-        let account = |pod: &Object| pod.str_at(&["spec", "serviceAccountName"]) == Some(&a.name) && pod.namespace() == &*a.namespace;
+        let account =
+            |pod: &Object| pod.str_at(&["spec", "serviceAccountName"]) == Some(&a.name) && pod.namespace() == &*a.namespace;
         if self.pods_on(node).any(account) { allow() } else { no(relationship(node, a)) }
     }
 }
 
 fn relationship(node: &str, _a: &Attributes) -> String {
-    format!("no relationship found between node '{node}' and this object")
+    format!("node: no relationship found between node '{node}' and this object")
 }
 
 fn lease(node: &str, a: &Attributes) -> Decision {
     if !matches!(&*a.verb, "get" | "create" | "update" | "patch" | "delete") {
-        return no("can only get, create, update, patch, or delete a node lease");
+        return no("node: can only get, create, update, patch, or delete a node lease");
     }
     if &*a.namespace != "kube-node-lease" {
         return no(format!("can only access leases in the \"kube-node-lease\" system namespace"));
     }
     if &*a.verb != "create" && *a.name != *node {
-        return no("can only access node lease with the same name as the requesting node");
+        return no("node: can only access node lease with the same name as the requesting node");
     }
     allow()
 }
@@ -119,7 +120,7 @@ fn own_csi_node(node: &str, a: &Attributes) -> Decision {
     match &*a.verb {
         "create" => allow(),
         "get" | "update" | "patch" | "delete" if *a.name == *node => allow(),
-        _ => no("can only access CSINode with the same name as the requesting node"),
+        _ => no("node: can only access CSINode with the same name as the requesting node"),
     }
 }
 
@@ -142,7 +143,8 @@ fn refers(pod: &Object, resource: &str, name: &str) -> bool {
                 || env("secretKeyRef", "secretRef")
         }
         "configmaps" => {
-            volumes.iter().any(|v| is(v, &["configMap", "name"]) || projected(v, "configMap")) || env("configMapKeyRef", "configMapRef")
+            volumes.iter().any(|v| is(v, &["configMap", "name"]) || projected(v, "configMap"))
+                || env("configMapKeyRef", "configMapRef")
         }
         "persistentvolumeclaims" => volumes.iter().any(|v| is(v, &["persistentVolumeClaim", "claimName"])),
         "resourceclaims" => pod.list_at(&["status", "resourceClaimStatuses"]).iter().any(|s| is(s, &["resourceClaimName"])),
@@ -156,7 +158,9 @@ fn static_rule(a: &Attributes, resource: &str) -> bool {
     let verb = &*a.verb;
     let reads = matches!(verb, "get" | "list" | "watch");
     match (&*a.group, resource, sub) {
-        ("", "services", "") | ("node.k8s.io", "runtimeclasses", "") | ("storage.k8s.io", "csidrivers" | "volumeattachments", "") => reads,
+        ("", "services", "")
+        | ("node.k8s.io", "runtimeclasses", "")
+        | ("storage.k8s.io", "csidrivers" | "volumeattachments", "") => reads,
         ("", "nodes", "") => matches!(verb, "create" | "update" | "patch"),
         ("", "nodes", "status") => matches!(verb, "update" | "patch"),
         ("", "pods", "") => matches!(verb, "create" | "delete"),

@@ -117,7 +117,8 @@ fn for_each_rule(server: &ApiServer, user: &UserInfo, namespace: &str, mut f: im
             f(None, &|| format!("clusterrole.rbac.authorization.k8s.io \"{role}\" not found"));
             continue;
         };
-        let reason = || format!("RBAC: allowed by ClusterRoleBinding \"{}\" of ClusterRole \"{role}\" to {subject}", binding.name());
+        let reason =
+            || format!("RBAC: allowed by ClusterRoleBinding \"{}\" of ClusterRole \"{role}\" to {subject}", binding.name());
         object.list_at(&["rules"]).iter().for_each(|rule| f(Some(rule), &reason));
     }
     if namespace.is_empty() {
@@ -135,9 +136,8 @@ fn for_each_rule(server: &ApiServer, user: &UserInfo, namespace: &str, mut f: im
             f(None, &|| format!("{}.rbac.authorization.k8s.io \"{role}\" not found", kind.to_lowercase()));
             continue;
         };
-        let reason = || {
-            format!("RBAC: allowed by RoleBinding \"{}/{namespace}\" of {kind} \"{role}\" to {subject}", binding.name())
-        };
+        let reason =
+            || format!("RBAC: allowed by RoleBinding \"{}/{namespace}\" of {kind} \"{role}\" to {subject}", binding.name());
         object.list_at(&["rules"]).iter().for_each(|rule| f(Some(rule), &reason));
     }
 }
@@ -168,13 +168,14 @@ pub fn rules_for(server: &ApiServer, user: &UserInfo, namespace: &str) -> Vec<Va
 
 /// Whether every request that `wanted` allows is allowed by one of `have`. Models `validation.Covers`, rule by rule.
 pub fn covered(have: &[Value], wanted: &Value) -> bool {
-    let texts = |v: &Value, list: &str| -> Vec<Rc<str>> { v.list_at(&[list]).iter().filter_map(Value::as_rc_str).cloned().collect() };
+    let texts =
+        |v: &Value, list: &str| -> Vec<Rc<str>> { v.list_at(&[list]).iter().filter_map(Value::as_rc_str).cloned().collect() };
     let all_in = |rule: &Value, list: &str, item: &str| has(rule, list, item);
     let urls = texts(wanted, "nonResourceURLs");
     let verbs = texts(wanted, "verbs");
-    let by_url = urls.iter().all(|url| {
-        verbs.iter().all(|verb| have.iter().any(|rule| all_in(rule, "verbs", verb) && covers_path(rule, url)))
-    });
+    let by_url = urls
+        .iter()
+        .all(|url| verbs.iter().all(|verb| have.iter().any(|rule| all_in(rule, "verbs", verb) && covers_path(rule, url))));
     let names = texts(wanted, "resourceNames");
     let names: Vec<Option<&Rc<str>>> = if names.is_empty() { vec![None] } else { names.iter().map(Some).collect() };
     by_url

@@ -50,7 +50,8 @@ impl ApiServer {
         self.collections.insert(id, Collection { call: call.clone(), left: items.len(), list, failure: None });
         for object in items {
             let key = object.key();
-            let request = Request { verb: Verb::Delete, namespace: key.namespace, name: key.name.clone(), ..(*call.request).clone() };
+            let request =
+                Request { verb: Verb::Delete, namespace: key.namespace, name: key.name.clone(), ..(*call.request).clone() };
             let part = Call { request: Rc::new(request), name: key.name, origin: Origin::Collection(id), ..(*call).clone() };
             self.write(Box::new(part), Some(object), now, out);
         }

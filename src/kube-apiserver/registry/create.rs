@@ -103,7 +103,9 @@ pub(super) fn place(call: &Call, object: &mut Object) -> Result<(), Status> {
         "" => object.set_at(&["metadata", "namespace"], wanted),
         own if *own == **wanted => {}
         _ => {
-            return Err(Status::bad_request("the namespace of the provided object does not match the namespace sent on the request"));
+            return Err(Status::bad_request(
+                "the namespace of the provided object does not match the namespace sent on the request",
+            ));
         }
     }
     Ok(())

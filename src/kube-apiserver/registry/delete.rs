@@ -72,9 +72,21 @@ impl ApiServer {
 fn returns_object(call: &Call) -> bool {
     matches!(
         &*call.resource.gvr.resource.text(),
-        "pods" | "services" | "serviceaccounts" | "persistentvolumes" | "persistentvolumeclaims" | "resourcequotas"
-            | "csinodes" | "storageclasses" | "volumeattachments" | "volumeattributesclasses" | "csidrivers" | "deviceclasses"
-            | "resourceclaims" | "resourceclaimtemplates" | "resourceslices"
+        "pods"
+            | "services"
+            | "serviceaccounts"
+            | "persistentvolumes"
+            | "persistentvolumeclaims"
+            | "resourcequotas"
+            | "csinodes"
+            | "storageclasses"
+            | "volumeattachments"
+            | "volumeattributesclasses"
+            | "csidrivers"
+            | "deviceclasses"
+            | "resourceclaims"
+            | "resourceclaimtemplates"
+            | "resourceslices"
     )
 }
 
@@ -170,5 +182,6 @@ pub(super) fn waits_for_spec_finalizers(object: &Object) -> bool {
 fn prepare_namespace(object: &mut Object) {
     if object.kind() == "Namespace" && object.api_version() == "v1" {
         object.set_at(&["status", "phase"], Value::sym("Terminating"));
+        object.remove_at(&["metadata", "deletionGracePeriodSeconds"]);
     }
 }

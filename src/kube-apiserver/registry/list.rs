@@ -117,10 +117,22 @@ impl ApiServer {
             return self.pods_on(node).filter(here).cloned().collect();
         }
         let all = cache.scope(&s.scope(namespace)).map(|(_, o)| o);
-        if filter.is_everything() { all.cloned().collect() } else { all.filter(|o| filter.matches(strategy, o)).cloned().collect() }
+        if filter.is_everything() {
+            all.cloned().collect()
+        } else {
+            all.filter(|o| filter.matches(strategy, o)).cloned().collect()
+        }
     }
 
-    pub(crate) fn got_page(&mut self, call: Box<Call>, page: Page, range: &RangeResponse, revision: i64, now: Time, out: &mut Outbox) {
+    pub(crate) fn got_page(
+        &mut self,
+        call: Box<Call>,
+        page: Page,
+        range: &RangeResponse,
+        revision: i64,
+        now: Time,
+        out: &mut Outbox,
+    ) {
         let revision = if page.revision > 0 { page.revision } else { revision };
         let strategy = call.stored.strategy;
         let mut items = Vec::new();
@@ -203,7 +215,7 @@ pub(crate) fn check_options(request: &Request) -> Result<(), Status> {
         }
         return invalid(errors);
     }
-    if watch && !wanted.is_empty() {
+    if watch && !wanted.is_empty() && options.query("sendInitialEvents").is_none() {
         errors.forbidden(&path, "resourceVersionMatch is forbidden for watch unless sendInitialEvents is provided");
         return invalid(errors);
     }

@@ -45,7 +45,9 @@ impl ApiServer {
         }
         match call.request.verb {
             Verb::Get if call.subresource_is("log") => self.proxy(call, now, out),
-            Verb::Create | Verb::Get if matches!(&*call.request.subresource.text(), "exec" | "attach" | "portforward" | "proxy") => {
+            Verb::Create | Verb::Get
+                if matches!(&*call.request.subresource.text(), "exec" | "attach" | "portforward" | "proxy") =>
+            {
                 self.proxy(call, now, out);
             }
             Verb::Get => self.get(call, now, out),

@@ -92,12 +92,15 @@ impl ApiServer {
         let mut budgets = self.all(resources::poddisruptionbudgets(), pod.namespace()).filter(selects);
         let Some(budget) = budgets.next() else { return Ok(Vec::new()) };
         if budgets.next().is_some() {
-            return Err(Status::internal("This pod has more than one PodDisruptionBudget, which the eviction subresource does not support."));
+            return Err(Status::internal(
+                "This pod has more than one PodDisruptionBudget, which the eviction subresource does not support.",
+            ));
         }
         let ready = pod.condition_is_true("Ready");
         let status = |name: &str| budget.int_at(&["status", name]).unwrap_or(0);
-        if !ready && (status("currentHealthy") >= status("desiredHealthy") && status("desiredHealthy") > 0
-            || budget.str_at(&["spec", "unhealthyPodEvictionPolicy"]) == Some("AlwaysAllow"))
+        if !ready
+            && (status("currentHealthy") >= status("desiredHealthy") && status("desiredHealthy") > 0
+                || budget.str_at(&["spec", "unhealthyPodEvictionPolicy"]) == Some("AlwaysAllow"))
         {
             return Ok(Vec::new());
         }
@@ -181,9 +184,12 @@ fn put_condition(status: &mut Value, condition: Value) {
 /// The status of a pod that is evicted.
 fn with_disruption_target(pod: &Object, now: Time) -> Value {
     let mut status = pod.get("status").cloned().unwrap_or_default();
-    put_condition(&mut status, value!({
-        "type": "DisruptionTarget", "status": "True", "reason": "EvictionByEvictionAPI", "message": "Eviction API: evicting",
-        "lastProbeTime": null, "lastTransitionTime": (now.rfc3339())
-    }));
+    put_condition(
+        &mut status,
+        value!({
+            "type": "DisruptionTarget", "status": "True", "reason": "EvictionByEvictionAPI", "message": "Eviction API: evicting",
+            "lastProbeTime": null, "lastTransitionTime": (now.rfc3339())
+        }),
+    );
     status
 }

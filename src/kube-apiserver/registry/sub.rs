@@ -155,7 +155,9 @@ impl ApiServer {
         }
         let uid = text("uid");
         if !uid.is_empty() && uid != object.uid() {
-            let why = format!("the UID in the bound object reference ({uid}) does not match the UID in record. The object might have been deleted and then recreated");
+            let why = format!(
+                "the UID in the bound object reference ({uid}) does not match the UID in record. The object might have been deleted and then recreated"
+            );
             return Err(Status::conflict(gvr, object.name(), &why));
         }
         Ok(Some((text("kind").into(), object.name().into(), object.uid().into())))

@@ -63,7 +63,11 @@ impl ApiServer {
             && !super::delete::waits_for_spec_finalizers(&new);
         new.remove_at(&["metadata", "resourceVersion"]);
         let (change, answer) = match over {
-            true => (Change::Delete, Answer::Gone(new)),
+            // Unlike after a deletion the answer has the revision before.
+            true => {
+                let last = crate::cache::stamp(new, old.revision());
+                (Change::Delete, Answer::Fixed(call.form.object(&call.resource, last, now)))
+            }
             false => (Change::Put(new), if call.subresource_is("scale") { Answer::Scale } else { Answer::Written }),
         };
         Plan::Write(Box::new(Write { key: self.key_of(call), change, base: Some(old), code: 200, answer, extra, ttl_s: None }))

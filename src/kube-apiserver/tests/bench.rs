@@ -38,19 +38,30 @@ fn bench_pods() {
     });
     time("bind", pods(), &mut w, &mut |w, i| {
         let body = value!({"apiVersion": "v1", "kind": "Binding", "metadata": {"name": (&names[i]), "namespace": "ns"}, "target": {"kind": "Node", "name": (format!("n{}", i % 5000))}});
-        let bind = Request::create(resources::pods(), Object::from_value(body).unwrap()).with_subresource("binding").with_name(&names[i]);
+        let bind = Request::create(resources::pods(), Object::from_value(body).unwrap())
+            .with_subresource("binding")
+            .with_name(&names[i]);
         assert_eq!(w.ask_admin(bind).code, 201);
     });
-    let condition = |t: &str| value!({"type": t, "status": "True", "lastProbeTime": null, "lastTransitionTime": "2026-11-23T03:00:00Z"});
+    let condition =
+        |t: &str| value!({"type": t, "status": "True", "lastProbeTime": null, "lastTransitionTime": "2026-11-23T03:00:00Z"});
     time("status patch", pods(), &mut w, &mut |w, i| {
         let patch = value!({"status": {"phase": "Running", "podIP": "10.244.0.1", "startTime": "2026-11-23T03:00:00Z",
             "conditions": (["Initialized", "Ready", "ContainersReady", "PodScheduled"].map(condition).to_vec()),
             "containerStatuses": [{"name": "c", "ready": true, "restartCount": 0, "image": "nginx:1.27", "imageID": "x", "state": {"running": {"startedAt": "2026-11-23T03:00:00Z"}}}]}});
-        let r = w.ask_admin(Request::patch_status(resources::pods(), &ObjectKey { namespace: "ns".into(), name: names[i].clone() }, PatchType::StrategicMerge, patch));
+        let r = w.ask_admin(Request::patch_status(
+            resources::pods(),
+            &ObjectKey { namespace: "ns".into(), name: names[i].clone() },
+            PatchType::StrategicMerge,
+            patch,
+        ));
         assert_eq!(r.code, 200);
     });
     time("get", pods(), &mut w, &mut |w, i| {
-        w.ask(Request { credential: admin(), ..Request::get(resources::pods(), &ObjectKey { namespace: "ns".into(), name: names[i].clone() }) });
+        w.ask(Request {
+            credential: admin(),
+            ..Request::get(resources::pods(), &ObjectKey { namespace: "ns".into(), name: names[i].clone() })
+        });
     });
     let start = Instant::now();
     let copy = w.clone();

@@ -1,6 +1,6 @@
 //! Short stories through the whole server.
 
-use apimachinery::{ObjectKey, PatchType, Request, Object, WatchEventType, resources, value};
+use apimachinery::{Object, ObjectKey, PatchType, Request, WatchEventType, resources, value};
 use base::Duration;
 
 use super::pump::{World, admin};
@@ -24,8 +24,10 @@ fn a_pod_is_created_watched_bound_and_deleted() {
     let created = w.ask_admin(Request::create(resources::pods(), pod("a")));
     assert_eq!(created.code, 201, "{:?}", created.body);
     let key = ObjectKey::new("ns", "a");
-    let binding = value!({"apiVersion": "v1", "kind": "Binding", "metadata": {"name": "a", "namespace": "ns"}, "target": {"name": "n1"}});
-    let mut bind = Request::create(resources::pods(), Object::from_value(binding).unwrap()).with_subresource("binding").with_name("a");
+    let binding =
+        value!({"apiVersion": "v1", "kind": "Binding", "metadata": {"name": "a", "namespace": "ns"}, "target": {"name": "n1"}});
+    let mut bind =
+        Request::create(resources::pods(), Object::from_value(binding).unwrap()).with_subresource("binding").with_name("a");
     bind.namespace = "ns".into();
     assert_eq!(w.ask_admin(bind).code, 201);
     let patch = value!({"status": {"phase": "Running"}});

@@ -41,8 +41,12 @@ pub fn differ(expected: &Value, actual: &Value, bindings: &mut Bindings, path: &
             let (e, a) = (sorted(e, path), sorted(a, path));
             e.iter().zip(&a).enumerate().find_map(|(i, (e, a))| differ(e, a, bindings, &format!("{path}[{i}]")))
         }
-        (Value::Str(e), Value::Str(a)) => text(e, a, bindings).then_some(()).map_or(Some(format!("{path}: {a:?} instead of {e:?}")), |()| None),
-        (Value::Str(e), Value::Int(n)) => text(e, &n.to_string(), bindings).then_some(()).map_or(Some(format!("{path}: {n} instead of {e:?}")), |()| None),
+        (Value::Str(e), Value::Str(a)) => {
+            text(e, a, bindings).then_some(()).map_or(Some(format!("{path}: {a:?} instead of {e:?}")), |()| None)
+        }
+        (Value::Str(e), Value::Int(n)) => {
+            text(e, &n.to_string(), bindings).then_some(()).map_or(Some(format!("{path}: {n} instead of {e:?}")), |()| None)
+        }
         (e, a) if e == a => None,
         (Value::Float(e), Value::Int(a)) if *e == *a as f64 => None,
         (e, a) => Some(format!("{path}: {} instead of {}", short(a), short(e))),
@@ -75,7 +79,9 @@ fn parts(pattern: &str) -> Vec<Part<'_>> {
     while let Some(start) = rest.find('<') {
         let Some(len) = rest[start..].find('>') else { break };
         let name = &rest[start + 1..start + len];
-        let known = ["uid:", "rv:", "lrv:", "rand:", "cont:", "jwt:", "ip:", "port:", "etag:", "cap:"].iter().any(|p| name.starts_with(p))
+        let known = ["uid:", "rv:", "lrv:", "rand:", "cont:", "jwt:", "ip:", "port:", "etag:", "cap:"]
+            .iter()
+            .any(|p| name.starts_with(p))
             || matches!(name, "time" | "microtime" | "age" | "anyrv" | "any" | "run");
         if !known {
             out.push(Part::Literal(&rest[..start + 1]));

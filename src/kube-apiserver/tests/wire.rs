@@ -8,7 +8,7 @@ use std::fs;
 use std::path::PathBuf;
 use std::rc::Rc;
 
-use apimachinery::{ResponseBody, Response, UserInfo, Value, WatchEvent, json, value};
+use apimachinery::{Response, ResponseBody, UserInfo, Value, WatchEvent, json, value};
 use base::Duration;
 use sim::StreamId;
 
@@ -32,9 +32,7 @@ struct Replay {
 
 fn pointer(v: &Value, path: &str) -> Value {
     path.split('/').skip(1).fold(v.clone(), |v, part| match (&v, part.split_once('=')) {
-        (Value::List(items), Some((k, want))) => {
-            items.iter().find(|i| i.str_at(&[k]) == Some(want)).cloned().unwrap_or_default()
-        }
+        (Value::List(items), Some((k, want))) => items.iter().find(|i| i.str_at(&[k]) == Some(want)).cloned().unwrap_or_default(),
         (Value::List(items), None) => part.parse::<usize>().ok().and_then(|i| items.get(i)).cloned().unwrap_or_default(),
         _ => v.get(&part.replace("~1", "/")).cloned().unwrap_or_default(),
     })
@@ -58,7 +56,8 @@ impl Replay {
 
     fn request(&self, r: &Value) -> Result<apimachinery::Request, Response> {
         let text = |v: &Value| self.fill(v.as_str().unwrap_or(""));
-        let (method, path) = (text(&r.get("method").cloned().unwrap_or_default()), text(&r.get("path").cloned().unwrap_or_default()));
+        let (method, path) =
+            (text(&r.get("method").cloned().unwrap_or_default()), text(&r.get("path").cloned().unwrap_or_default()));
         let mut headers: Vec<(String, String)> = vec![
             ("Accept".into(), "application/json".into()),
             ("User-Agent".into(), "wire-test/1.0".into()),
@@ -174,7 +173,9 @@ impl Replay {
         match v {
             Value::Str(s) if s.contains("<run>") || s.contains("<cap:") => Value::from(self.fill(s)),
             Value::List(l) => Value::from(l.iter().map(|v| self.expand(v)).collect::<Vec<_>>()),
-            Value::Map(m) => Value::from(m.iter().map(|(k, v)| (self.fill(k).into(), self.expand(v))).collect::<apimachinery::Fields>()),
+            Value::Map(m) => {
+                Value::from(m.iter().map(|(k, v)| (self.fill(k).into(), self.expand(v))).collect::<apimachinery::Fields>())
+            }
             other => other.clone(),
         }
     }
@@ -199,7 +200,8 @@ impl Replay {
         if want != i64::from(code) {
             return Some(format!("status {code} instead of {want}: {}", body.str_at(&["message"]).unwrap_or("")));
         }
-        let warnings: Vec<Value> = response.warnings.iter().map(|w| format!("299 - {}", apimachinery::field::go_quote(w)).into()).collect();
+        let warnings: Vec<Value> =
+            response.warnings.iter().map(|w| format!("299 - {}", apimachinery::field::go_quote(w)).into()).collect();
         let wanted = self.expand(&Value::from(expected.list_at(&["headers", "Warning"]).to_vec()));
         if let Some(d) = differ(&wanted, &Value::from(warnings), &mut self.bindings, "Warning") {
             return Some(d);
