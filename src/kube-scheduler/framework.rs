@@ -106,6 +106,10 @@ pub trait Plugin {
     fn score(&self, _cx: &Cx, _pod: &PodInfo, _state: &CycleState, _node: &NodeInfo) -> i64 {
         0
     }
+    /// Whether raw scores have to be compared with one another; else they are 0..=100 as they are.
+    fn normalizes(&self) -> bool {
+        !self.is_local()
+    }
     /// Brings raw scores to 0..=100.
     fn normalize(&self, _state: &CycleState, _nodes: &[u32], _scores: &mut [i64]) {}
     /// Whether the event may make a pod schedulable that this plugin rejected (the queueing hint).

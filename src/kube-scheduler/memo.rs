@@ -11,8 +11,8 @@ use crate::pod_info::PodInfo;
 
 /// Templates that are remembered; the one unused for longest makes room.
 const TEMPLATES: usize = 32;
-/// The local plugins that score.
-const SCORERS: usize = 5;
+/// The local plugins whose scores are compared with one another.
+const SCORERS: usize = 2;
 
 #[derive(Clone, Copy, Default)]
 struct Row {
@@ -20,6 +20,8 @@ struct Row {
     generation: u64,
     /// 0: fits; else one more than the index in `rejects`.
     reject: u16,
+    /// The weighted sum of the scores that need no comparison.
+    sum: i32,
     scores: [i32; SCORERS],
 }
 
@@ -88,13 +90,22 @@ impl Table {
             row.reject = index as u16 + 1;
             return row;
         }
-        for (slot, plugin) in row.scores.iter_mut().zip(local().filter(|p| p.weight() > 0)) {
-            *slot = plugin.score(cx, pod, state, node) as i32;
+        let mut slots = row.scores.iter_mut();
+        for plugin in local().filter(|p| p.weight() > 0) {
+            let score = plugin.score(cx, pod, state, node);
+            match plugin.normalizes() {
+                true => *slots.next().expect("one slot per such plugin") = score as i32,
+                false => row.sum += (plugin.weight() * score) as i32,
+            }
         }
         row
     }
 
-    /// The raw score of the `scorer`-th local plugin that scores, for a node that fits.
+    /// The weighted sum of what needs no comparison, for a node that fits.
+    pub fn sum(&self, node: u32) -> i64 {
+        self.rows[node as usize].sum as i64
+    }
+    /// The raw score of the `scorer`-th local plugin whose scores are compared, for a node that fits.
     pub fn score(&self, node: u32, scorer: usize) -> i64 {
         self.rows[node as usize].scores[scorer] as i64
     }

@@ -152,10 +152,10 @@ fn beside_nominated(
 
 /// The node with the highest weighted sum of scores; among equals a draw.
 fn best(cx: &Cx, pod: &PodInfo, state: &mut CycleState, nodes: &[u32], table: &Table, seed: Seed) -> u32 {
-    let mut totals = vec![0i64; nodes.len()];
+    let mut totals: Vec<i64> = nodes.iter().map(|&i| table.sum(i)).collect();
     let mut raw: Vec<i64> = Vec::with_capacity(nodes.len());
     let mut local_scorer = 0;
-    for plugin in PLUGINS.iter().filter(|p| p.weight() > 0) {
+    for plugin in PLUGINS.iter().filter(|p| p.weight() > 0 && p.normalizes()) {
         let scorer = local_scorer;
         local_scorer += plugin.is_local() as usize;
         if !plugin.pre_score(cx, pod, state, nodes) {
@@ -165,6 +165,10 @@ fn best(cx: &Cx, pod: &PodInfo, state: &mut CycleState, nodes: &[u32], table: &T
         match plugin.is_local() {
             true => raw.extend(nodes.iter().map(|&i| table.score(i, scorer))),
             false => raw.extend(nodes.iter().map(|&i| plugin.score(cx, pod, state, cx.cache.node(i)))),
+        }
+        // Where all are equal nothing is preferred.
+        if raw.iter().all(|score| *score == raw[0]) {
+            continue;
         }
         plugin.normalize(state, nodes, &mut raw);
         for (total, score) in totals.iter_mut().zip(&raw) {

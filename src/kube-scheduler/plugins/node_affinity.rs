@@ -84,6 +84,9 @@ impl Plugin for NodeAffinity {
         let matching = preferred.iter().filter(|p| p.get("preference").is_some_and(|term| matches_term(term, node)));
         matching.filter_map(|p| p.int_at(&["weight"])).sum()
     }
+    fn normalizes(&self) -> bool {
+        true
+    }
     fn normalize(&self, _: &CycleState, _: &[u32], scores: &mut [i64]) {
         default_normalize(scores, false);
     }

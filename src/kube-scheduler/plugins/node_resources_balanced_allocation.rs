@@ -24,10 +24,10 @@ impl Plugin for NodeResourcesBalancedAllocation {
         1
     }
     /// Pods that request nothing are not scored.
-    fn pre_score(&self, _: &Cx, pod: &PodInfo, _: &mut CycleState, _: &[u32]) -> bool {
-        !pod.best_effort
-    }
     fn score(&self, _: &Cx, pod: &PodInfo, _: &CycleState, node: &NodeInfo) -> i64 {
+        if pod.best_effort {
+            return 0;
+        }
         let cpu = share(node.requested.milli_cpu + pod.requests.milli_cpu, node.allocatable.milli_cpu);
         let memory = share(node.requested.memory + pod.requests.memory, node.allocatable.memory);
         let deviation = match (cpu, memory) {

@@ -40,6 +40,9 @@ impl Plugin for TaintToleration {
         };
         node.taints.iter().filter(intolerable).count() as i64
     }
+    fn normalizes(&self) -> bool {
+        true
+    }
     fn normalize(&self, _: &CycleState, _: &[u32], scores: &mut [i64]) {
         default_normalize(scores, true);
     }
