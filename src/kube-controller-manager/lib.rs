@@ -16,6 +16,7 @@ pub mod resources;
 mod runner;
 pub mod template_hash;
 
+mod clusterrole_aggregation;
 mod cronjob;
 mod daemonset;
 mod deployment;
@@ -23,6 +24,7 @@ mod disruption;
 mod endpoints;
 mod garbage;
 mod history;
+mod hpa;
 mod job;
 mod namespace;
 mod node_ipam;

@@ -6,12 +6,37 @@ use crate::config::Config;
 use crate::framework::Controller;
 use crate::runner::{AnyRunner, Runner};
 use crate::{
-    cronjob, daemonset, deployment, disruption, endpoints, garbage, job, namespace, node_ipam, node_lifecycle, pod_gc, quota,
-    replicaset, root_ca, serviceaccount, statefulset, taint_eviction, ttl, ttl_after_finished, volumes,
+    clusterrole_aggregation, cronjob, daemonset, deployment, disruption, endpoints, garbage, hpa, job, namespace, node_ipam,
+    node_lifecycle, pod_gc, quota, replicaset, root_ca, serviceaccount, statefulset, taint_eviction, ttl, ttl_after_finished,
+    volumes,
 };
 
 /// Controllers of v1.37 that are not in the bottle.
-pub const NOT_IN_THE_BOTTLE: &[&str] = &[];
+pub const NOT_IN_THE_BOTTLE: &[&str] = &[
+    "bootstrap-signer-controller",
+    "certificatesigningrequest-approving-controller",
+    "certificatesigningrequest-cleaner-controller",
+    "certificatesigningrequest-signing-controller",
+    "device-taint-eviction-controller",
+    "endpointslice-mirroring-controller",
+    "ephemeral-volume-controller",
+    "kube-apiserver-serving-clustertrustbundle-publisher-controller",
+    "legacy-serviceaccount-token-cleaner-controller",
+    "persistentvolume-attach-detach-controller",
+    "persistentvolume-expander-controller",
+    "podcertificaterequest-cleaner-controller",
+    "podgroup-protection-controller",
+    "resourceclaim-controller",
+    "resourcepoolstatusrequest-controller",
+    "selinux-warning-controller",
+    "service-cidr-controller",
+    "serviceaccount-token-controller",
+    "storage-version-migrator-controller",
+    "storageversion-garbage-collector-controller",
+    "token-cleaner-controller",
+    "validatingadmissionpolicy-status-controller",
+    "volumeattributesclass-protection-controller",
+];
 
 /// All controllers, stopped. Numbers of calls and timers are in scopes from `first_scope` on.
 pub fn runners(config: &Config, first_scope: u16, seed: Seed) -> Vec<Box<dyn AnyRunner>> {
@@ -40,6 +65,8 @@ pub fn runners(config: &Config, first_scope: u16, seed: Seed) -> Vec<Box<dyn Any
     list.add(volumes::VolumeBinder::default());
     list.add(volumes::Protection::claims());
     list.add(volumes::Protection::volumes());
+    list.add(hpa::HorizontalPodAutoscalerController::default());
+    list.add(clusterrole_aggregation::ClusterRoleAggregation::default());
     // Every deletion takes two calls: upstream doubles its rate.
     list.add_faster(garbage::GarbageCollector::default(), 2, 1);
     list.add_faster(namespace::NamespaceController::default(), 20, 100);
