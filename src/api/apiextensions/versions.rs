@@ -3,9 +3,8 @@
 use apimachinery::field::{ErrorList, Path};
 use apimachinery::{Value, json};
 
+use super::schema::root;
 use crate::check::{self, invalid_raw, some, text};
-
-const TYPES: [&str; 6] = ["array", "boolean", "integer", "number", "object", "string"];
 
 /// `spec.versions`
 pub fn versions(spec: &Value, path: &Path, errors: &mut ErrorList) {
@@ -101,46 +100,6 @@ fn render(v: &Value) -> String {
         flag("storage"),
         flag("deprecated")
     )
-}
-
-fn root(schema: &Value, path: &Path, errors: &mut ErrorList) {
-    match text(schema, "type") {
-        "object" => {}
-        "" => errors.required(&path.child("type"), "must not be empty at the root"),
-        other => errors.invalid(&path.child("type"), other, "must be object at the root"),
-    }
-    types(schema, path, true, errors);
-}
-
-/// Every specified field has a type, and a known one.
-fn types(schema: &Value, path: &Path, is_root: bool, errors: &mut ErrorList) {
-    let kind = text(schema, "type");
-    let free = schema.bool_at(&["x-kubernetes-int-or-string"]) == Some(true)
-        || schema.bool_at(&["x-kubernetes-preserve-unknown-fields"]) == Some(true);
-    if kind.is_empty() {
-        if !free && !is_root {
-            errors.required(&path.child("type"), "must not be empty for specified object fields");
-        }
-    } else if !TYPES.contains(&kind) {
-        errors.not_supported(&path.child("type"), kind, &TYPES);
-    }
-    let properties = path.child("properties");
-    for (name, s) in schema.map_at(&["properties"]).into_iter().flatten() {
-        types(s, &properties.key(name), false, errors);
-    }
-    if let Some(items) = some(schema, "items").filter(|i| i.as_map().is_some()) {
-        let here = path.child("items");
-        if text(items, "type").is_empty() && items.bool_at(&["x-kubernetes-int-or-string"]) != Some(true) {
-            errors.required(&here.child("type"), "must not be empty for specified array items");
-            for (name, s) in items.map_at(&["properties"]).into_iter().flatten() {
-                types(s, &here.child("properties").key(name), false, errors);
-            }
-        } else {
-            types(items, &here, false, errors);
-        }
-    } else if kind == "array" {
-        errors.required(&path.child("items"), "must be specified");
-    }
 }
 
 const COLUMN_TYPES: [&str; 5] = ["boolean", "date", "integer", "number", "string"];

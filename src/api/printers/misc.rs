@@ -75,7 +75,7 @@ fn role_binding(r: &Row) -> Vec<Value> {
 fn param_ref(r: &Row) -> String {
     let Some(p) = r.obj.at(&["spec", "paramRef"]) else { return "<unset>".into() };
     match (text(p, "namespace"), text(p, "name")) {
-        (_, "") => apimachinery::labels::format_label_selector(p.get("selector")),
+        (_, "") => super::workloads::label_selector(p.get("selector")),
         ("", name) => format!("*/{name}"),
         (ns, name) => format!("{ns}/{name}"),
     }

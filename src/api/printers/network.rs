@@ -1,8 +1,8 @@
 //! Rows of services, endpoints and what routes to them.
 
-use apimachinery::{Value, labels};
+use apimachinery::Value;
 
-use super::{Row, joined, workloads::plain};
+use super::{Row, joined, workloads::label_selector, workloads::plain};
 use crate::check::{some, text};
 
 /// Rows of the networking and discovery groups.
@@ -22,7 +22,7 @@ pub fn row(resource: &str, r: &Row) -> Option<Vec<Value>> {
             vec![r.name(), r.text(&["spec", "controller"], ""), parameters.into(), r.age()]
         }
         "networkpolicies" => {
-            vec![r.name(), labels::format_label_selector(r.obj.at(&["spec", "podSelector"])).into(), r.age()]
+            vec![r.name(), label_selector(r.obj.at(&["spec", "podSelector"])).into(), r.age()]
         }
         "ipaddresses" => {
             let p = r.obj.at(&["spec", "parentRef"]).unwrap_or(&Value::Null);

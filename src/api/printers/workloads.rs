@@ -74,7 +74,13 @@ fn wide(r: &Row, template: &[&str], cells: &mut Vec<Value>) {
 }
 
 fn selector(r: &Row) -> String {
-    labels::format_label_selector(r.obj.at(&["spec", "selector"]))
+    label_selector(r.obj.at(&["spec", "selector"]))
+}
+
+/// A label selector, or `<none>` if there is nothing to print.
+pub fn label_selector(selector: Option<&Value>) -> String {
+    let text = labels::format_label_selector(selector);
+    if text.is_empty() { "<none>".into() } else { text }
 }
 
 /// `a=b,c=d`, or `<none>`.
@@ -146,7 +152,7 @@ fn cron_job(r: &Row) -> Vec<Value> {
         r.age(),
     ];
     wide(r, &["spec", "jobTemplate", "spec", "template"], &mut cells);
-    cells.push(labels::format_label_selector(r.obj.at(&["spec", "jobTemplate", "spec", "selector"])).into());
+    cells.push(label_selector(r.obj.at(&["spec", "jobTemplate", "spec", "selector"])).into());
     cells
 }
 

@@ -1,0 +1,173 @@
+//! The schema of a custom resource: types everywhere, what structural schemas forbid, lists that are maps.
+//!
+//! Left out: defaults against their types, junctors, regular expressions, selectable fields, and compiling CEL rules.
+
+use apimachinery::Value;
+use apimachinery::field::{ErrorList, Path};
+
+use crate::check::{self, some, text};
+
+const TYPES: [&str; 6] = ["array", "boolean", "integer", "number", "object", "string"];
+
+fn flag(schema: &Value, name: &str) -> bool {
+    schema.bool_at(&[name]) == Some(true)
+}
+
+/// `spec.versions[*].schema.openAPIV3Schema`
+pub fn root(schema: &Value, path: &Path, errors: &mut ErrorList) {
+    match text(schema, "type") {
+        "object" => {}
+        "" if flag(schema, "x-kubernetes-preserve-unknown-fields") => {}
+        "" => errors.required(&path.child("type"), "must not be empty at the root"),
+        other => errors.invalid(&path.child("type"), other, "must be object at the root"),
+    }
+    let properties = path.child("properties");
+    for name in ["apiVersion", "kind"] {
+        if let Some(kind) = schema.str_at(&["properties", name, "type"])
+            && kind != "string"
+        {
+            errors.invalid(&properties.key(name).child("type"), kind, "must be string");
+        }
+    }
+    let metadata = schema.at(&["properties", "metadata", "properties"]).and_then(Value::as_map);
+    if metadata.is_some_and(|m| m.keys().any(|k| !matches!(&**k, "name" | "generateName"))) {
+        let detail = "must not specify anything other than name and generateName, but metadata is implicitly specified";
+        errors.forbidden(&properties.key("metadata"), detail);
+    }
+    node(schema, "", path, errors);
+}
+
+/// A schema below the root, and all below it. `untyped` is what a missing type is told.
+fn node(schema: &Value, untyped: &str, path: &Path, errors: &mut ErrorList) {
+    let kind = text(schema, "type");
+    let free = flag(schema, "x-kubernetes-int-or-string") || flag(schema, "x-kubernetes-preserve-unknown-fields");
+    if kind.is_empty() {
+        if !free && !untyped.is_empty() && some(schema, "$ref").is_none() {
+            errors.required(&path.child("type"), untyped);
+        }
+    } else if !TYPES.contains(&kind) {
+        errors.not_supported(&path.child("type"), kind, &TYPES);
+    }
+    forbidden(schema, path, errors);
+    list_type(schema, kind, path, errors);
+    embedded(schema, kind, path, errors);
+    rules(schema.list_at(&["x-kubernetes-validations"]), &path.child("x-kubernetes-validations"), errors);
+    let properties = path.child("properties");
+    for (name, s) in schema.map_at(&["properties"]).into_iter().flatten() {
+        node(s, "must not be empty for specified object fields", &properties.key(name), errors);
+    }
+    if let Some(s) = some(schema, "additionalProperties").filter(|s| s.as_map().is_some()) {
+        node(s, "must not be empty for specified object fields", &path.child("additionalProperties"), errors);
+    }
+    match some(schema, "items") {
+        Some(items) if items.as_map().is_some() => {
+            node(items, "must not be empty for specified array items", &path.child("items"), errors);
+        }
+        Some(_) => {}
+        None if kind == "array" => errors.required(&path.child("items"), "must be specified"),
+        None => {}
+    }
+}
+
+fn forbidden(schema: &Value, path: &Path, errors: &mut ErrorList) {
+    for field in ["$ref", "additionalItems", "patternProperties", "definitions", "dependencies", "id"] {
+        if some(schema, field).is_some() {
+            errors.forbidden(&path.child(field), format!("{field} is not supported"));
+        }
+    }
+    if flag(schema, "uniqueItems") {
+        let detail = "uniqueItems cannot be set to true since the runtime complexity becomes quadratic";
+        errors.forbidden(&path.child("uniqueItems"), detail);
+    }
+    if schema.bool_at(&["x-kubernetes-preserve-unknown-fields"]) == Some(false) {
+        errors.invalid(&path.child("x-kubernetes-preserve-unknown-fields"), false, "must be true or undefined");
+    }
+}
+
+fn embedded(schema: &Value, kind: &str, path: &Path, errors: &mut ErrorList) {
+    if !flag(schema, "x-kubernetes-embedded-resource") {
+        return;
+    }
+    if kind != "object" {
+        errors.invalid(&path.child("type"), kind, "must be object if x-kubernetes-embedded-resource is true");
+    }
+    if schema.map_at(&["properties"]).is_none_or(|p| p.is_empty()) && !flag(schema, "x-kubernetes-preserve-unknown-fields") {
+        let detail = "must not be empty if x-kubernetes-embedded-resource is true without x-kubernetes-preserve-unknown-fields";
+        errors.required(&path.child("properties"), detail);
+    }
+}
+
+fn list_type(schema: &Value, kind: &str, path: &Path, errors: &mut ErrorList) {
+    let list = some(schema, "x-kubernetes-list-type").and_then(Value::as_str);
+    let keys = schema.list_at(&["x-kubernetes-list-map-keys"]);
+    let here = path.child("x-kubernetes-list-type");
+    if let Some(list) = list {
+        const ARRAY: &str = "must be array if x-kubernetes-list-type is specified";
+        match kind {
+            "array" => {}
+            "" => errors.required(&path.child("type"), ARRAY),
+            other => errors.invalid(&path.child("type"), other, ARRAY),
+        }
+        check::one_of(list, &["atomic", "set", "map"], &here, errors);
+    }
+    if list != Some("map") {
+        const MAP: &str = "must be map if x-kubernetes-list-map-keys is non-empty";
+        match list {
+            _ if keys.is_empty() => {}
+            None => errors.required(&here, MAP),
+            Some(other) => errors.invalid(&here, other, MAP),
+        }
+        return;
+    }
+    let keys_path = path.child("x-kubernetes-list-map-keys");
+    if keys.is_empty() {
+        errors.required(&keys_path, "must not be empty if x-kubernetes-list-type is map");
+    }
+    let items_path = path.child("items");
+    let Some(items) = some(schema, "items") else {
+        return errors.required(&items_path, "must have a schema if x-kubernetes-list-type is map");
+    };
+    if text(items, "type") != "object" {
+        let detail = "must be object if parent array's x-kubernetes-list-type is map";
+        errors.invalid(&items_path.child("type"), text(items, "type"), detail);
+    }
+    map_keys(keys, items, &keys_path, &items_path, errors);
+}
+
+fn map_keys(keys: &[Value], items: &Value, path: &Path, items_path: &Path, errors: &mut ErrorList) {
+    let shown = || Value::list(keys.to_vec());
+    let properties = items_path.child("properties");
+    for (i, key) in keys.iter().enumerate() {
+        let name = key.as_str().unwrap_or("");
+        if keys[..i].contains(key) {
+            errors.invalid(path, shown(), "must not contain duplicate entries");
+            continue;
+        }
+        let Some(property) = items.at(&["properties", name]) else {
+            errors.invalid(path, shown(), "entries must all be names of item properties");
+            continue;
+        };
+        let required = items.list_at(&["required"]).contains(key);
+        if !required && some(property, "default").is_none() {
+            let detail = "this property is in x-kubernetes-list-map-keys, so it must have a default or be a required property";
+            errors.required(&properties.key(name).child("default"), detail);
+        }
+    }
+}
+
+fn rules(list: &[Value], path: &Path, errors: &mut ErrorList) {
+    for (i, r) in list.iter().enumerate() {
+        let here = path.index(i);
+        if text(r, "rule").trim().is_empty() {
+            errors.required(&here.child("rule"), "rule is not specified");
+        }
+        let message = text(r, "message");
+        if !message.is_empty() && message.trim().is_empty() {
+            errors.invalid(&here.child("message"), message, "must be non-empty if specified");
+        }
+        if let Some(reason) = some(r, "reason").and_then(Value::as_str) {
+            let set = ["FieldValueDuplicate", "FieldValueForbidden", "FieldValueInvalid", "FieldValueRequired"];
+            check::one_of(reason, &set, &here.child("reason"), errors);
+        }
+    }
+}
