@@ -1,0 +1,716 @@
+//! `sed`: the commands `s y p d q Q n N D P h H g G x a i c = l { } b t :`; addresses by number, `$`, regex, step,
+//! ranges and `!`; options `-n -e -f -i -E -r -s`. Left out by name: `w` and `r` (refused when the script is read).
+
+use std::collections::VecDeque;
+use std::rc::Rc;
+
+use cri_api::{Errno, Text};
+use regex_lite::Regex;
+
+use super::filter::{Filter, FilterProgram, Next};
+use super::{Io, Make};
+
+pub(super) const TABLE: &[(&str, Make)] = &[("sed", FilterProgram::<Sed>::boxed)];
+
+enum Address {
+    Line(u64),
+    Last,
+    Regex(Regex),
+    Step(u64, u64),
+    /// `,+N`
+    More(u64),
+}
+
+struct Command {
+    from: Option<Address>,
+    to: Option<Address>,
+    negated: bool,
+    what: What,
+}
+
+enum What {
+    Substitute {
+        regex: Regex,
+        with: Vec<Piece>,
+        global: bool,
+        nth: usize,
+        print: bool,
+    },
+    Translate(Vec<(char, char)>),
+    Text(char, String),
+    /// Where its block ends.
+    Block(usize),
+    /// `b`, `t`: where to go; past the end for none.
+    Jump {
+        when_changed: bool,
+        label: String,
+    },
+    Label,
+    Quit {
+        print: bool,
+        code: i32,
+    },
+    Plain(char),
+}
+
+enum Piece {
+    Text(String),
+    Group(usize),
+    /// `\U`, `\L`, `\u`, `\l`, `\E`
+    Case(char),
+}
+
+#[derive(Clone)]
+struct Sed {
+    script: Rc<Vec<Command>>,
+    labels: Rc<Vec<(String, usize)>>,
+    quiet: bool,
+    in_place: bool,
+    separate: bool,
+    line: u64,
+    /// Which ranges are open, and until which line for `+N`.
+    open: Vec<Option<u64>>,
+    hold: String,
+    pattern: String,
+    /// A line that waits to know if it is the last; the lines `N` asks for wait too.
+    waiting: VecDeque<(String, bool)>,
+    /// Left by `N` at the end of input so far: the command to go on with.
+    resume: Option<usize>,
+    append: Vec<String>,
+    target: Option<String>,
+    edited: Vec<u8>,
+    quit: Option<i32>,
+}
+
+type Result<T> = std::result::Result<T, String>;
+
+struct Reader {
+    text: Vec<char>,
+    at: usize,
+    extended: bool,
+    commands: Vec<Command>,
+    labels: Vec<(String, usize)>,
+    blocks: Vec<usize>,
+    last_regex: Option<Regex>,
+}
+
+impl Reader {
+    fn peek(&self) -> Option<char> {
+        self.text.get(self.at).copied()
+    }
+
+    fn skip(&mut self, set: &str) {
+        while self.peek().is_some_and(|c| set.contains(c)) {
+            self.at += 1;
+        }
+    }
+
+    fn number(&mut self) -> Option<u64> {
+        let start = self.at;
+        while self.peek().is_some_and(|c| c.is_ascii_digit()) {
+            self.at += 1;
+        }
+        self.text[start..self.at].iter().collect::<String>().parse().ok()
+    }
+
+    /// Text up to a delimiter; an escaped delimiter stands for itself.
+    fn until(&mut self, delimiter: char) -> Result<String> {
+        let mut out = String::new();
+        let mut in_bracket = false;
+        while let Some(c) = self.peek() {
+            self.at += 1;
+            if c == '\\' {
+                let Some(next) = self.peek() else { break };
+                self.at += 1;
+                if next == delimiter {
+                    out.push(next);
+                } else {
+                    out.extend(['\\', next]);
+                }
+                continue;
+            }
+            if c == delimiter && !in_bracket {
+                return Ok(out);
+            }
+            match c {
+                '[' if delimiter != '[' => in_bracket = self.text[self.at..].iter().take(40).any(|c| *c == ']'),
+                ']' => in_bracket = false,
+                _ => {}
+            }
+            out.push(c);
+        }
+        Err("unmatched '/'".replace('/', &delimiter.to_string()))
+    }
+
+    fn regex(&mut self, text: &str, ignore_case: bool) -> Result<Regex> {
+        if text.is_empty() {
+            return self.last_regex.clone().ok_or_else(|| "no previous regexp".to_string());
+        }
+        let regex = super::regex::compile(&text.replace("\\n", "\n"), self.extended, ignore_case)?;
+        self.last_regex = Some(regex.clone());
+        Ok(regex)
+    }
+
+    fn address(&mut self) -> Result<Option<Address>> {
+        match self.peek() {
+            Some(c) if c.is_ascii_digit() => {
+                let first = self.number().unwrap_or(0);
+                if self.peek() == Some('~') {
+                    self.at += 1;
+                    return Ok(Some(Address::Step(first, self.number().unwrap_or(0))));
+                }
+                Ok(Some(Address::Line(first)))
+            }
+            Some('$') => {
+                self.at += 1;
+                Ok(Some(Address::Last))
+            }
+            Some(c @ ('/' | '\\')) => {
+                self.at += 1;
+                let delimiter = if c == '\\' { self.peek().inspect(|_| self.at += 1).ok_or("unexpected end")? } else { c };
+                let text = self.until(delimiter)?;
+                let ignore_case = self.peek() == Some('I');
+                self.at += ignore_case as usize;
+                self.regex(&text, ignore_case).map(|r| Some(Address::Regex(r)))
+            }
+            Some('+') => {
+                self.at += 1;
+                Ok(self.number().map(Address::More))
+            }
+            _ => Ok(None),
+        }
+    }
+
+    fn read(&mut self) -> Result<()> {
+        loop {
+            self.skip(" \t\n;");
+            if self.peek().is_none() {
+                break;
+            }
+            let from = self.address()?;
+            let mut to = None;
+            self.skip(" \t");
+            if from.is_some() && self.peek() == Some(',') {
+                self.at += 1;
+                self.skip(" \t");
+                to = Some(self.address()?.ok_or("no address after comma")?);
+            }
+            self.skip(" \t");
+            let negated = self.peek() == Some('!');
+            self.at += negated as usize;
+            self.skip(" \t");
+            let Some(name) = self.peek() else { return Err("missing command".into()) };
+            self.at += 1;
+            if name == '}' {
+                let Some(block) = self.blocks.pop() else { return Err("unexpected '}'".into()) };
+                let end = self.commands.len();
+                self.commands[block].what = What::Block(end);
+                continue;
+            }
+            if name == '#' {
+                while self.peek().is_some_and(|c| c != '\n') {
+                    self.at += 1;
+                }
+                continue;
+            }
+            let what = self.command(name)?;
+            self.commands.push(Command { from, to, negated, what });
+        }
+        if self.blocks.is_empty() { Ok(()) } else { Err("unterminated {".into()) }
+    }
+
+    fn label(&mut self) -> String {
+        self.skip(" \t");
+        let start = self.at;
+        while self.peek().is_some_and(|c| !"\n;}".contains(c)) {
+            self.at += 1;
+        }
+        self.text[start..self.at].iter().collect::<String>().trim().to_string()
+    }
+
+    fn command(&mut self, name: char) -> Result<What> {
+        Ok(match name {
+            's' => self.substitute()?,
+            'y' => {
+                let delimiter = self.peek().ok_or("unterminated 'y'")?;
+                self.at += 1;
+                let (from, to) = (self.until(delimiter)?, self.until(delimiter)?);
+                let chars = |text: &str| text.replace("\\n", "\n").replace("\\\\", "\\").chars().collect::<Vec<_>>();
+                let (from, to) = (chars(&from), chars(&to));
+                if from.len() != to.len() {
+                    return Err("strings for 'y' have different lengths".into());
+                }
+                What::Translate(from.into_iter().zip(to).collect())
+            }
+            '{' => {
+                self.blocks.push(self.commands.len());
+                What::Block(0)
+            }
+            'a' | 'i' | 'c' => {
+                self.skip(" \t");
+                if self.peek() == Some('\\') {
+                    self.at += 1;
+                    self.skip(" \t");
+                    if self.peek() == Some('\n') {
+                        self.at += 1;
+                    }
+                }
+                let mut text = String::new();
+                while let Some(c) = self.peek().filter(|c| *c != '\n') {
+                    self.at += 1;
+                    match c {
+                        '\\' => {
+                            text.extend(self.peek());
+                            self.at += 1;
+                        }
+                        c => text.push(c),
+                    }
+                }
+                What::Text(name, text + "\n")
+            }
+            'b' | 't' => What::Jump { when_changed: name == 't', label: self.label() },
+            ':' => {
+                let label = self.label();
+                self.labels.push((label, self.commands.len()));
+                What::Label
+            }
+            'q' | 'Q' => {
+                self.skip(" \t");
+                What::Quit { print: name == 'q', code: self.number().unwrap_or(0) as i32 }
+            }
+            'p' | 'd' | 'n' | 'N' | 'D' | 'P' | 'h' | 'H' | 'g' | 'G' | 'x' | '=' | 'l' => What::Plain(name),
+            'w' | 'r' => return Err(format!("command '{name}' is not supported")),
+            _ => return Err(format!("unsupported command {name}")),
+        })
+    }
+
+    fn substitute(&mut self) -> Result<What> {
+        let delimiter = self.peek().ok_or("unterminated 's'")?;
+        self.at += 1;
+        let (pattern, with) = (self.until(delimiter)?, self.until_replacement(delimiter)?);
+        let (mut global, mut print, mut nth, mut ignore_case) = (false, false, 0, false);
+        loop {
+            match self.peek() {
+                Some('g') => global = true,
+                Some('p') => print = true,
+                Some('i' | 'I') => ignore_case = true,
+                Some(c) if c.is_ascii_digit() => {
+                    nth = self.number().unwrap_or(1) as usize;
+                    continue;
+                }
+                Some('w') => return Err("flag 'w' is not supported".into()),
+                Some(c) if !" \t\n;}#".contains(c) => return Err(format!("bad option in substitution expression: {c}")),
+                _ => break,
+            }
+            self.at += 1;
+        }
+        let regex = self.regex(&pattern, ignore_case)?;
+        Ok(What::Substitute { regex, with: pieces(&with), global, nth, print })
+    }
+
+    fn until_replacement(&mut self, delimiter: char) -> Result<String> {
+        let mut out = String::new();
+        while let Some(c) = self.peek() {
+            self.at += 1;
+            if c == '\\' {
+                let Some(next) = self.peek() else { break };
+                self.at += 1;
+                if next != delimiter || next == '&' {
+                    out.push('\\');
+                }
+                out.push(next);
+                continue;
+            }
+            if c == delimiter {
+                return Ok(out);
+            }
+            out.push(c);
+        }
+        Err("unterminated 's' command".into())
+    }
+}
+
+fn pieces(text: &str) -> Vec<Piece> {
+    let mut pieces = Vec::new();
+    let mut literal = String::new();
+    let mut chars = text.chars();
+    while let Some(c) = chars.next() {
+        let piece = match c {
+            '&' => Piece::Group(0),
+            '\\' => match chars.next() {
+                Some(d) if d.is_ascii_digit() => Piece::Group(d as usize - '0' as usize),
+                Some(c @ ('U' | 'L' | 'u' | 'l' | 'E')) => Piece::Case(c),
+                Some('n') => {
+                    literal.push('\n');
+                    continue;
+                }
+                Some('t') => {
+                    literal.push('\t');
+                    continue;
+                }
+                Some(c) => {
+                    literal.push(c);
+                    continue;
+                }
+                None => continue,
+            },
+            c => {
+                literal.push(c);
+                continue;
+            }
+        };
+        if !literal.is_empty() {
+            pieces.push(Piece::Text(std::mem::take(&mut literal)));
+        }
+        pieces.push(piece);
+    }
+    if !literal.is_empty() {
+        pieces.push(Piece::Text(literal));
+    }
+    pieces
+}
+
+/// Replaces in `text`; `None` if nothing matched.
+fn substitute(text: &str, regex: &Regex, with: &[Piece], global: bool, nth: usize) -> Option<String> {
+    let mut out = String::new();
+    let mut at = 0;
+    let mut changed = false;
+    for (i, found) in regex.captures_iter(text).enumerate() {
+        let whole = found.get(0)?;
+        if i + 1 < nth {
+            continue;
+        }
+        out.push_str(&text[at..whole.start()]);
+        at = whole.end();
+        changed = true;
+        let (mut case, mut once) = (' ', ' ');
+        for piece in with {
+            let part = match piece {
+                Piece::Text(text) => text.as_str(),
+                Piece::Group(n) => found.get(*n).map_or("", |m| m.as_str()),
+                Piece::Case(c @ ('u' | 'l')) => {
+                    once = *c;
+                    continue;
+                }
+                Piece::Case(c) => {
+                    case = *c;
+                    continue;
+                }
+            };
+            let mut part = match case {
+                'U' => part.to_uppercase(),
+                'L' => part.to_lowercase(),
+                _ => part.to_string(),
+            };
+            if once != ' '
+                && let Some(first) = part.chars().next()
+            {
+                let head = if once == 'u' { first.to_uppercase().to_string() } else { first.to_lowercase().to_string() };
+                part.replace_range(..first.len_utf8(), &head);
+                once = ' ';
+            }
+            out.push_str(&part);
+        }
+        if !global {
+            break;
+        }
+    }
+    out.push_str(&text[at..]);
+    changed.then_some(out)
+}
+
+impl Sed {
+    fn put(&mut self, io: &mut Io<'_, '_>, text: &str) {
+        match self.in_place && self.target.is_some() {
+            true => self.edited.extend_from_slice(text.as_bytes()),
+            false => io.print(text),
+        }
+    }
+
+    fn matches(&self, address: &Address, last: bool) -> bool {
+        match address {
+            Address::Line(n) => self.line == *n,
+            Address::Last => last,
+            Address::Regex(regex) => regex.is_match(&self.pattern),
+            Address::Step(first, 0) => self.line == *first,
+            Address::Step(first, step) => self.line >= *first && (self.line - first) % step == 0,
+            Address::More(_) => false,
+        }
+    }
+
+    fn selects(&mut self, index: usize, last: bool) -> bool {
+        let script = self.script.clone();
+        let command = &script[index];
+        let Some(from) = &command.from else { return !command.negated };
+        let hit = match &command.to {
+            None => self.matches(from, last),
+            Some(to) => match self.open[index] {
+                Some(until) => {
+                    let closes = match to {
+                        Address::Line(n) => self.line >= *n,
+                        Address::More(_) => self.line >= until,
+                        other => self.matches(other, last),
+                    };
+                    if closes {
+                        self.open[index] = None;
+                    }
+                    !matches!(to, Address::Line(n) if self.line > *n)
+                }
+                None if self.matches(from, last) => {
+                    self.open[index] = match to {
+                        Address::Line(n) if *n <= self.line => None,
+                        Address::More(0) => None,
+                        Address::More(n) => Some(self.line + n),
+                        _ => Some(0),
+                    };
+                    true
+                }
+                None => false,
+            },
+        };
+        hit != command.negated
+    }
+
+    /// Runs the script over the pattern space. False: `N` or `n` waits for a line.
+    fn cycle(&mut self, io: &mut Io<'_, '_>, start: usize, last: bool) -> bool {
+        let script = self.script.clone();
+        let mut at = start;
+        let mut changed = false;
+        let mut steps = 0;
+        while let Some(command) = script.get(at) {
+            steps += 1;
+            if steps > 100_000 {
+                io.error("script loops for ever");
+                self.quit = Some(1);
+                return true;
+            }
+            if !self.selects(at, last) {
+                at = if let What::Block(end) = command.what { end } else { at + 1 };
+                continue;
+            }
+            at += 1;
+            match &command.what {
+                What::Substitute { regex, with, global, nth, print } => {
+                    if let Some(text) = substitute(&self.pattern, regex, with, *global, *nth) {
+                        self.pattern = text;
+                        changed = true;
+                        if *print {
+                            let line = format!("{}\n", self.pattern);
+                            self.put(io, &line);
+                        }
+                    }
+                }
+                What::Translate(pairs) => {
+                    let change = |c: char| pairs.iter().find(|(f, _)| *f == c).map_or(c, |(_, t)| *t);
+                    self.pattern = self.pattern.chars().map(change).collect();
+                }
+                What::Text('a', text) => self.append.push(text.clone()),
+                What::Text('i', text) => self.put(io, text),
+                What::Text(_, text) => {
+                    if self.open[at - 1].is_none() {
+                        self.put(io, text);
+                    }
+                    return self.finish(io, false);
+                }
+                What::Block(_) | What::Label => {}
+                What::Jump { when_changed, label } => {
+                    if !when_changed || std::mem::take(&mut changed) {
+                        at = self.labels.iter().find(|(l, _)| l == label).map_or(script.len(), |(_, at)| *at);
+                    }
+                }
+                What::Quit { print, code } => {
+                    self.quit = Some(*code);
+                    return self.finish(io, *print);
+                }
+                What::Plain(name) => match name {
+                    'p' => {
+                        let line = format!("{}\n", self.pattern);
+                        self.put(io, &line);
+                    }
+                    'P' => {
+                        let line = format!("{}\n", self.pattern.split('\n').next().unwrap_or(""));
+                        self.put(io, &line);
+                    }
+                    'd' => return self.finish(io, false),
+                    'D' => match self.pattern.split_once('\n') {
+                        Some((_, rest)) => {
+                            self.pattern = rest.to_string();
+                            at = 0;
+                        }
+                        None => return self.finish(io, false),
+                    },
+                    'h' => self.hold = self.pattern.clone(),
+                    'H' => self.hold = format!("{}\n{}", self.hold, self.pattern),
+                    'g' => self.pattern = self.hold.clone(),
+                    'G' => self.pattern = format!("{}\n{}", self.pattern, self.hold),
+                    'x' => std::mem::swap(&mut self.hold, &mut self.pattern),
+                    '=' => {
+                        let line = format!("{}\n", self.line);
+                        self.put(io, &line);
+                    }
+                    'l' => {
+                        let line = format!("{}$\n", self.pattern.escape_debug());
+                        self.put(io, &line);
+                    }
+                    _ if last => return self.finish(io, true),
+                    'n' => {
+                        self.finish(io, true);
+                        self.pattern.clear();
+                        self.resume = Some(at);
+                        return false;
+                    }
+                    _ => {
+                        self.pattern.push('\n');
+                        self.resume = Some(at);
+                        return false;
+                    }
+                },
+            }
+        }
+        self.finish(io, true)
+    }
+
+    fn finish(&mut self, io: &mut Io<'_, '_>, print: bool) -> bool {
+        if print && !self.quiet {
+            let line = format!("{}\n", self.pattern);
+            self.put(io, &line);
+        }
+        for text in std::mem::take(&mut self.append) {
+            self.put(io, &text);
+        }
+        true
+    }
+
+    /// Takes the line that waited; `last` if none follows.
+    fn take_waiting(&mut self, io: &mut Io<'_, '_>, last: bool) {
+        let Some((text, _)) = self.waiting.pop_front() else { return };
+        self.line += 1;
+        let start = match self.resume.take() {
+            Some(at) => {
+                self.pattern.push_str(&text);
+                at
+            }
+            None => {
+                self.pattern = text;
+                0
+            }
+        };
+        self.cycle(io, start, last);
+    }
+
+    fn write_back(&mut self, io: &mut Io<'_, '_>) {
+        if let Some(path) = self.target.take() {
+            let edited = std::mem::take(&mut self.edited);
+            if let Err(error) = io.sys.write_file(&path, &edited) {
+                io.error(format!("{path}: {error}"));
+            }
+        }
+    }
+}
+
+impl Filter for Sed {
+    const LINES: bool = true;
+
+    fn begin(io: &mut Io<'_, '_>) -> std::result::Result<(Sed, Vec<Text>), i32> {
+        let mut args = io.args();
+        // `-i` may carry a suffix; it is dropped.
+        for arg in &mut args {
+            if arg.starts_with("-i") && arg.len() > 2 && !arg[2..].chars().all(|c| "nErs".contains(c)) {
+                *arg = "-i".into();
+            }
+        }
+        let long =
+            [("quiet", 'n'), ("silent", 'n'), ("expression", 'e'), ("in-place", 'i'), ("regexp-extended", 'E'), ("file", 'f')];
+        let mut options = super::Options::parse(&args, "niErsze:f:", &long).map_err(|message| {
+            io.error(message);
+            1
+        })?;
+        let mut script: Vec<String> = options.values('e').map(|t| t.to_string()).collect();
+        if let Some(path) = options.value('f').cloned() {
+            let bytes = io.read_file(&path).ok_or(1)?;
+            script.push(String::from_utf8_lossy(&bytes).into_owned());
+        }
+        if script.is_empty() {
+            if options.operands.is_empty() {
+                io.out.push(
+                    2,
+                    b"BusyBox v1.36.1 multi-call binary.\n\nUsage: sed [-i[SFX]] [-nrE] [-f FILE]... [-e CMD]... [FILE]...\n",
+                );
+                return Err(1);
+            }
+            script.push(options.operands.remove(0).to_string());
+        }
+        let mut reader = Reader {
+            text: script.join("\n").chars().collect(),
+            at: 0,
+            extended: options.has('E') || options.has('r'),
+            commands: Vec::new(),
+            labels: Vec::new(),
+            blocks: Vec::new(),
+            last_regex: None,
+        };
+        reader.read().map_err(|message| {
+            io.error(message);
+            1
+        })?;
+        let open = vec![None; reader.commands.len()];
+        let in_place = options.has('i');
+        let sed = Sed {
+            script: Rc::new(reader.commands),
+            labels: Rc::new(reader.labels),
+            quiet: options.has('n'),
+            in_place,
+            separate: in_place || options.has('s'),
+            line: 0,
+            open,
+            hold: String::new(),
+            pattern: String::new(),
+            waiting: VecDeque::new(),
+            resume: None,
+            append: Vec::new(),
+            target: None,
+            edited: Vec::new(),
+            quit: None,
+        };
+        Ok((sed, options.operands))
+    }
+
+    fn open(&mut self, _: &mut Io<'_, '_>, name: &str) -> Next {
+        if self.separate {
+            self.line = 0;
+        }
+        if self.in_place && name != "-" {
+            self.target = Some(name.to_string());
+        }
+        Next::More
+    }
+
+    fn data(&mut self, io: &mut Io<'_, '_>, line: &[u8], newline: bool) -> Next {
+        io.sys.charge(1);
+        self.waiting.push_back((String::from_utf8_lossy(line).into_owned(), newline));
+        if self.waiting.len() > 1 {
+            self.take_waiting(io, false);
+        }
+        if self.quit.is_some() { Next::Stop } else { Next::More }
+    }
+
+    fn close(&mut self, io: &mut Io<'_, '_>) {
+        if self.separate && self.quit.is_none() {
+            self.take_waiting(io, true);
+        }
+        if self.in_place {
+            self.write_back(io);
+        }
+    }
+
+    fn open_error(&mut self, io: &mut Io<'_, '_>, name: &str, error: Errno) {
+        io.error(format!("{name}: {error}"));
+    }
+
+    fn end(&mut self, io: &mut Io<'_, '_>, failed: bool) -> i32 {
+        if self.quit.is_none() {
+            self.take_waiting(io, true);
+        }
+        self.quit.unwrap_or(if failed { 1 } else { 0 })
+    }
+}

@@ -1,0 +1,458 @@
+//! One line being edited: keys in, terminal bytes out. No terminal is needed to test it.
+
+use base::Vector;
+use cri_api::Text;
+
+use crate::text::width;
+
+/// What ended a run of keys.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Outcome {
+    Line(String),
+    /// ^C
+    Interrupt,
+    /// ^D on an empty line.
+    Eof,
+    /// Tab.
+    Complete,
+}
+
+/// A line editor.
+#[derive(Clone, Default)]
+pub struct LineEditor {
+    prompt: String,
+    cols: usize,
+    text: Vec<char>,
+    cursor: usize,
+    /// Row of the cursor below the first row of the prompt's last line.
+    row: usize,
+    killed: Vec<char>,
+    /// Index into the history; its length while the line is new.
+    history_at: Option<usize>,
+    /// The new line, while an older one is shown.
+    stashed: Vec<char>,
+    search: Option<Search>,
+    pasting: bool,
+    input: Vec<u8>,
+    pub(super) tabs: u32,
+}
+
+/// ^R.
+#[derive(Clone, Default)]
+struct Search {
+    query: String,
+    found: Option<usize>,
+}
+
+impl LineEditor {
+    /// Starts a line; the bytes show its prompt. `paste`: ask the terminal to mark pasted text.
+    pub fn begin(&mut self, prompt: &str, cols: u16, paste: bool) -> Vec<u8> {
+        let (before, last) = match prompt.rfind('\n') {
+            Some(at) => prompt.split_at(at + 1),
+            None => ("", prompt),
+        };
+        self.prompt = last.to_string();
+        self.cols = cols.max(2) as usize;
+        (self.text, self.cursor, self.row, self.history_at, self.search) = (Vec::new(), 0, 0, None, None);
+        let marks = if paste { "\x1b[?2004h" } else { "" };
+        format!("{marks}{before}{last}").into_bytes()
+    }
+
+    pub fn resize(&mut self, cols: u16) {
+        self.cols = cols.max(2) as usize;
+    }
+
+    /// Keys that have come.
+    pub fn type_ahead(&mut self, bytes: &[u8]) {
+        self.input.extend_from_slice(bytes);
+    }
+
+    pub fn has_input(&self) -> bool {
+        !self.input.is_empty() && self.next_key().is_some()
+    }
+
+    /// The text before the cursor.
+    pub fn before_cursor(&self) -> String {
+        self.text[..self.cursor].iter().collect()
+    }
+
+    /// Takes keys until one ends the line (or asks for completion); the rest waits.
+    pub fn feed(&mut self, history: &Vector<Text>, out: &mut Vec<u8>) -> Option<Outcome> {
+        while let Some((key, len)) = self.next_key() {
+            self.input.drain(..len);
+            if let Some(outcome) = self.key(key, history, out) {
+                return Some(outcome);
+            }
+        }
+        None
+    }
+
+    /// The next key and how many bytes it takes; `None` if it isn't whole yet.
+    fn next_key(&self) -> Option<(Key, usize)> {
+        let first = *self.input.first()?;
+        if first == 27 {
+            return escape_key(&self.input);
+        }
+        if first < 0x80 {
+            return Some((Key::Char(first as char), 1));
+        }
+        let len = match first {
+            0xf0.. => 4,
+            0xe0.. => 3,
+            0xc0.. => 2,
+            _ => 1,
+        };
+        let bytes = self.input.get(..len)?;
+        Some((Key::Char(std::str::from_utf8(bytes).ok().and_then(|t| t.chars().next()).unwrap_or('\u{fffd}')), len))
+    }
+
+    fn key(&mut self, key: Key, history: &Vector<Text>, out: &mut Vec<u8>) -> Option<Outcome> {
+        if key != Key::Char('\t') {
+            self.tabs = 0;
+        }
+        if self.pasting
+            && let Key::Char(c) = key
+        {
+            match c {
+                '\r' | '\n' => return self.enter(out),
+                '\t' => self.insert(' ', out),
+                c => self.insert(c, out),
+            }
+            return None;
+        }
+        if self.search.is_some() {
+            return self.search_key(key, history, out);
+        }
+        match key {
+            Key::Char('\r' | '\n') => return self.enter(out),
+            Key::Char('\x03') => {
+                self.cursor = self.text.len();
+                out.extend(self.redraw());
+                out.extend(b"^C\n");
+                self.input.clear();
+                return Some(Outcome::Interrupt);
+            }
+            Key::Char('\x04') if self.text.is_empty() => return Some(Outcome::Eof),
+            Key::Char('\t') => {
+                self.tabs += 1;
+                return Some(Outcome::Complete);
+            }
+            Key::Char('\x12') => {
+                self.search = Some(Search::default());
+                self.stashed = self.text.clone();
+                out.extend(self.redraw());
+            }
+            Key::Char('\x0c') => {
+                out.extend(b"\x1b[H\x1b[2J");
+                self.row = 0;
+                out.extend(self.redraw());
+            }
+            Key::Char('\x10') | Key::Up => self.go_back(history, out),
+            Key::Char('\x0e') | Key::Down => self.go_forward(history, out),
+            Key::PasteStart => self.pasting = true,
+            Key::PasteEnd => self.pasting = false,
+            key => self.edit_key(key, out),
+        }
+        None
+    }
+
+    fn enter(&mut self, out: &mut Vec<u8>) -> Option<Outcome> {
+        if self.cursor < self.text.len() {
+            self.cursor = self.text.len();
+            out.extend(self.redraw());
+        }
+        out.push(b'\n');
+        Some(Outcome::Line(self.text.iter().collect()))
+    }
+
+    fn edit_key(&mut self, key: Key, out: &mut Vec<u8>) {
+        let before = (self.text.len(), self.cursor);
+        match key {
+            Key::Char('\x01') | Key::Home => self.cursor = 0,
+            Key::Char('\x05') | Key::End => self.cursor = self.text.len(),
+            Key::Char('\x02') | Key::Left => self.cursor = self.cursor.saturating_sub(1),
+            Key::Char('\x06') | Key::Right => self.cursor = (self.cursor + 1).min(self.text.len()),
+            Key::WordLeft => self.cursor = self.word_start(),
+            Key::WordRight => self.cursor = self.word_end(),
+            Key::Char('\x7f' | '\x08') => {
+                if self.cursor > 0 {
+                    self.cursor -= 1;
+                    self.text.remove(self.cursor);
+                }
+            }
+            Key::Char('\x04') | Key::Delete => {
+                if self.cursor < self.text.len() {
+                    self.text.remove(self.cursor);
+                }
+            }
+            Key::Char('\x0b') => self.killed = self.text.split_off(self.cursor),
+            Key::Char('\x15') => self.kill_from(0),
+            Key::Char('\x17') => {
+                let blanks = self.text[..self.cursor].iter().rposition(|c| *c != ' ').map_or(0, |n| n + 1);
+                let start = self.text[..blanks].iter().rposition(|c| *c == ' ').map_or(0, |n| n + 1);
+                self.kill_from(start);
+            }
+            Key::WordErase => {
+                let start = self.word_start();
+                self.kill_from(start);
+            }
+            Key::WordDelete => {
+                let end = self.word_end();
+                self.killed = self.text.drain(self.cursor..end).collect();
+            }
+            Key::Char('\x19') => {
+                let killed = self.killed.clone();
+                self.text.splice(self.cursor..self.cursor, killed.iter().copied());
+                self.cursor += killed.len();
+            }
+            Key::Char('\x14') if self.cursor > 0 && self.text.len() > 1 => {
+                let at = self.cursor.min(self.text.len() - 1);
+                self.text.swap(at - 1, at);
+                self.cursor = at + 1;
+                out.extend(self.redraw());
+            }
+            Key::Char(c) if c >= ' ' => return self.insert(c, out),
+            _ => return,
+        }
+        if before != (self.text.len(), self.cursor) {
+            out.extend(self.redraw());
+        }
+    }
+
+    fn insert(&mut self, c: char, out: &mut Vec<u8>) {
+        self.text.insert(self.cursor, c);
+        self.cursor += 1;
+        // At the line's end, away from the screen's edge, the character itself is enough.
+        let (_, col) = self.place(self.text.len());
+        if self.cursor == self.text.len() && col >= width(c) && col > 0 {
+            let mut buffer = [0; 4];
+            out.extend(c.encode_utf8(&mut buffer).as_bytes());
+            self.row = self.place(self.cursor).0;
+        } else {
+            out.extend(self.redraw());
+        }
+    }
+
+    /// Inserts what completion found.
+    pub(super) fn insert_text(&mut self, text: &str) -> Vec<u8> {
+        let chars: Vec<char> = text.chars().collect();
+        self.text.splice(self.cursor..self.cursor, chars.iter().copied());
+        self.cursor += chars.len();
+        self.redraw()
+    }
+
+    /// Replaces the last characters before the cursor.
+    pub(super) fn replace_before(&mut self, count: usize, text: &str) -> Vec<u8> {
+        let start = self.cursor.saturating_sub(count);
+        self.text.drain(start..self.cursor);
+        self.cursor = start;
+        self.insert_text(text)
+    }
+
+    fn kill_from(&mut self, start: usize) {
+        self.killed = self.text.drain(start..self.cursor).collect();
+        self.cursor = start;
+    }
+
+    fn word_start(&self) -> usize {
+        let word = |c: &char| c.is_alphanumeric();
+        let end = self.text[..self.cursor].iter().rposition(word).map_or(0, |n| n + 1);
+        self.text[..end].iter().rposition(|c| !word(c)).map_or(0, |n| n + 1)
+    }
+
+    fn word_end(&self) -> usize {
+        let word = |c: &char| c.is_alphanumeric();
+        let start = self.text[self.cursor..].iter().position(word).map_or(self.text.len(), |n| n + self.cursor);
+        self.text[start..].iter().position(|c| !word(c)).map_or(self.text.len(), |n| n + start)
+    }
+
+    // ---- history ----
+
+    fn go_back(&mut self, history: &Vector<Text>, out: &mut Vec<u8>) {
+        let at = self.history_at.unwrap_or(history.len());
+        if at == 0 {
+            return;
+        }
+        if self.history_at.is_none() {
+            self.stashed = std::mem::take(&mut self.text);
+        }
+        self.show(history, at - 1, out);
+    }
+
+    fn go_forward(&mut self, history: &Vector<Text>, out: &mut Vec<u8>) {
+        let Some(at) = self.history_at else { return };
+        if at + 1 < history.len() {
+            return self.show(history, at + 1, out);
+        }
+        self.history_at = None;
+        self.text = std::mem::take(&mut self.stashed);
+        self.cursor = self.text.len();
+        out.extend(self.redraw());
+    }
+
+    fn show(&mut self, history: &Vector<Text>, at: usize, out: &mut Vec<u8>) {
+        self.history_at = Some(at);
+        self.text = history.get(at).map(|line| line.chars().collect()).unwrap_or_default();
+        self.cursor = self.text.len();
+        out.extend(self.redraw());
+    }
+
+    fn search_key(&mut self, key: Key, history: &Vector<Text>, out: &mut Vec<u8>) -> Option<Outcome> {
+        let Some(search) = &mut self.search else { return None };
+        let mut from = search.found.map_or(history.len(), |at| at + 1);
+        match key {
+            Key::Char('\x12') => from = search.found.unwrap_or(history.len()),
+            Key::Char('\x7f' | '\x08') => {
+                search.query.pop();
+                from = history.len();
+            }
+            Key::Char('\x03' | '\x07') => {
+                self.search = None;
+                self.text = std::mem::take(&mut self.stashed);
+                self.cursor = self.text.len();
+                out.extend(self.redraw());
+                return None;
+            }
+            Key::Char(c) if c >= ' ' => search.query.push(c),
+            key => {
+                self.search = None;
+                out.extend(self.redraw());
+                return self.key(key, history, out);
+            }
+        }
+        let query = search.query.clone();
+        let found = (0..from).rev().find(|at| history.get(*at).is_some_and(|line| line.contains(&query)));
+        if let Some(at) = found {
+            search.found = Some(at);
+            self.text = history.get(at).map(|line| line.chars().collect()).unwrap_or_default();
+            self.cursor = self.text.len();
+        }
+        out.extend(self.redraw());
+        None
+    }
+
+    // ---- drawing ----
+
+    fn shown_prompt(&self) -> String {
+        match &self.search {
+            Some(search) => format!("(reverse-i-search)`{}': ", search.query),
+            None => self.prompt.clone(),
+        }
+    }
+
+    /// Row and column of a character, counted from the prompt's beginning.
+    fn place(&self, index: usize) -> (usize, usize) {
+        let mut at = 0;
+        for c in visible(&self.shown_prompt()).chain(self.text[..index].iter().copied()) {
+            let w = width(c);
+            // A wide character doesn't fit into the last column.
+            if at % self.cols + w > self.cols {
+                at += self.cols - at % self.cols;
+            }
+            at += w;
+        }
+        (at / self.cols, at % self.cols)
+    }
+
+    /// Bytes that draw the whole line again and put the cursor.
+    pub fn redraw(&mut self) -> Vec<u8> {
+        let mut out = String::new();
+        if self.row > 0 {
+            out.push_str(&format!("\x1b[{}A", self.row));
+        }
+        out.push('\r');
+        out.push_str(&self.shown_prompt());
+        out.extend(&self.text);
+        let (end_row, end_col) = self.place(self.text.len());
+        if end_col == 0 && end_row > 0 {
+            out.push_str("\r\n");
+        }
+        out.push_str("\x1b[J");
+        let (row, col) = self.place(self.cursor);
+        if end_row > row {
+            out.push_str(&format!("\x1b[{}A", end_row - row));
+        }
+        if (row, col) != (end_row, end_col) {
+            out.push('\r');
+            if col > 0 {
+                out.push_str(&format!("\x1b[{col}C"));
+            }
+        }
+        self.row = row;
+        out.into_bytes()
+    }
+}
+
+/// The characters of a prompt without its escape sequences.
+fn visible(prompt: &str) -> impl Iterator<Item = char> {
+    let mut in_escape = false;
+    let chars: Vec<char> = prompt
+        .chars()
+        .filter(|c| {
+            if *c == '\x1b' {
+                in_escape = true;
+                return false;
+            }
+            if in_escape {
+                in_escape = !c.is_ascii_alphabetic();
+                return false;
+            }
+            true
+        })
+        .collect();
+    chars.into_iter()
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Key {
+    Char(char),
+    Up,
+    Down,
+    Left,
+    Right,
+    Home,
+    End,
+    Delete,
+    WordLeft,
+    WordRight,
+    /// Alt-Backspace.
+    WordErase,
+    /// Alt-d.
+    WordDelete,
+    PasteStart,
+    PasteEnd,
+    Other,
+}
+
+/// A key that begins with ESC.
+fn escape_key(input: &[u8]) -> Option<(Key, usize)> {
+    let key = match input.get(1)? {
+        b'b' => Key::WordLeft,
+        b'f' => Key::WordRight,
+        b'd' => Key::WordDelete,
+        127 | 8 => Key::WordErase,
+        b'[' | b'O' => return control_key(input),
+        _ => Key::Other,
+    };
+    Some((key, 2))
+}
+
+fn control_key(input: &[u8]) -> Option<(Key, usize)> {
+    let end = input[2..].iter().position(|b| (0x40..0x7f).contains(b))? + 2;
+    let parameters = &input[2..end];
+    let key = match (input[end], parameters) {
+        (b'A', _) => Key::Up,
+        (b'B', _) => Key::Down,
+        (b'C', b"") => Key::Right,
+        (b'D', b"") => Key::Left,
+        (b'C', _) => Key::WordRight,
+        (b'D', _) => Key::WordLeft,
+        (b'H', _) | (b'~', b"1" | b"7") => Key::Home,
+        (b'F', _) | (b'~', b"4" | b"8") => Key::End,
+        (b'~', b"3") => Key::Delete,
+        (b'~', b"200") => Key::PasteStart,
+        (b'~', b"201") => Key::PasteEnd,
+        _ => Key::Other,
+    };
+    Some((key, end + 1))
+}
