@@ -17,6 +17,8 @@ use crate::toasts::Toast;
 const TOAST_MS: u32 = 6_000;
 /// A worker that has not said anything for so long will not.
 const ANSWER_MS: u32 = 90_000;
+/// How often the page asks for a log to restart from, if anything has happened since.
+const SAVE_MS: u32 = 10_000;
 /// How many events the list holds.
 const EVENTS: u32 = 200;
 
@@ -35,6 +37,17 @@ impl App {
         }
         let link = ctx.link().clone();
         gloo_timers::callback::Timeout::new(ANSWER_MS, move || link.send_message(Msg::StillSilent)).forget();
+    }
+
+    /// Asks for a saved log now and then: it is what a worker that dies is restarted from.
+    pub(super) fn save(&mut self, ctx: &Context<Self>) {
+        let events = self.seen.clock.events;
+        if events != self.saved_events && js::document().visibility_state() == web_sys::VisibilityState::Visible {
+            self.saved_events = events;
+            self.send(&ToWorker::Save);
+        }
+        let link = ctx.link().clone();
+        gloo_timers::callback::Timeout::new(SAVE_MS, move || link.send_message(Msg::Save)).forget();
     }
 
     /// The worker listens: what cluster, which lens, which panels.

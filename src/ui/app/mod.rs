@@ -71,6 +71,8 @@ pub enum Msg {
     Drawn(u32),
     Key(KeyboardEvent),
     Visible,
+    /// Time to ask for a saved log.
+    Save,
     /// A minute and a half after a worker was started.
     StillSilent,
     Resized,
@@ -117,6 +119,8 @@ pub struct App {
     ask_fork: Option<(u32, String)>,
     edit: Option<Shared<EditRequest>>,
     insert: Option<Shared<&'static str>>,
+    /// Events handled when a saved log was last asked for.
+    saved_events: u64,
     _listeners: Vec<Listener>,
 }
 
@@ -163,10 +167,12 @@ impl Component for App {
             ask_fork: None,
             edit: None,
             insert: None,
+            saved_events: 0,
             _listeners: listeners(ctx),
         };
         app.dots.set_reduced(app.options.reduced_motion);
         app.connect(ctx);
+        app.save(ctx);
         app
     }
 
@@ -190,6 +196,10 @@ impl Component for App {
             Msg::Visible => {
                 let visible = js::document().visibility_state() == web_sys::VisibilityState::Visible;
                 self.send(&ToWorker::Visible { visible });
+                false
+            }
+            Msg::Save => {
+                self.save(ctx);
                 false
             }
             Msg::StillSilent => {

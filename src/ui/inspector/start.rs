@@ -1,6 +1,6 @@
 //! What the inspector shows before anything is chosen: how the cluster is, and what to try.
 
-use protocol::Thing;
+use protocol::{Stats, Thing};
 use yew::prelude::*;
 
 use super::{InspectorProps, emit};
@@ -18,9 +18,9 @@ pub fn start(props: &InspectorProps) -> Html {
                 { number(cluster.nodes.into(), "nodes") }
                 { number(cluster.pods.into(), "pods") }
                 { number(revision, "revision") }
-                { number(stats.requests_per_s.into(), "requests/s") }
                 { number(stats.watches.into(), "open watches") }
-                <div><b>{ if stats.memory_bytes > 0 { format::bytes(stats.memory_bytes) } else { "–".to_owned() } }</b><small>{ "memory" }</small></div>
+                { number(props.clock.as_ref().map_or(0, |c| c.events), "events so far") }
+                { busy(stats) }
             </div>
             <p class="note">{ "This is a Kubernetes control plane with its nodes, running in this tab. Click anything in the picture, also a moving dot, to see what it is and why." }</p>
             { steps(props) }
@@ -48,6 +48,14 @@ fn steps(props: &InspectorProps) -> Html {
                 }) }
             </ul>
         </>
+    }
+}
+
+/// Requests, if the worker counts them, else events.
+fn busy(stats: &Stats) -> Html {
+    match stats.requests_per_s {
+        0 => number(stats.events_per_s.into(), "events/s"),
+        requests => number(requests.into(), "requests/s"),
     }
 }
 
