@@ -131,6 +131,8 @@ impl Kubelet {
                 self.node.patching = false;
                 if let Some(node) = response.ok() {
                     self.on_node(node.clone(), out);
+                    // What changed meanwhile goes out at once.
+                    self.sync_node_status(out);
                 } else if response.is_not_found() {
                     self.node.object = None;
                 }
@@ -197,14 +199,9 @@ impl Kubelet {
     /// Every ten seconds: writes the status if it changed, or if it is time to report.
     pub(crate) fn node_status_tick(&mut self, out: &mut Outbox) {
         self.wheel.after(STATUS_INTERVAL, Wake::NodeStatus, out.now);
-        if self.node.object.is_none() {
-            return self.register_again(out);
-        }
+        // A node that was deleted is not registered again before the kubelet is restarted, as upstream.
         self.sync_node_status(out);
     }
-
-    /// The node was deleted: upstream's kubelet does not register again by itself; it needs a restart.
-    fn register_again(&mut self, _out: &mut Outbox) {}
 
     pub(crate) fn sync_node_status(&mut self, out: &mut Outbox) {
         let Some(node) = self.node.object.clone().filter(|_| !self.node.patching) else { return };

@@ -253,7 +253,9 @@ impl PodWorker {
 
     /// Publishes the status as things are now.
     pub(crate) fn publish(&mut self, cx: &Cx, fx: &mut Vec<Effect>) {
-        self.status = self.generate(cx);
+        // A pod that ended before this kubelet's time keeps the status that it ended with.
+        let remembered = pod::is_terminal(&self.pod) && self.containers.is_empty();
+        self.status = if remembered { self.pod.get("status").cloned().unwrap_or_default() } else { self.generate(cx) };
         fx.push(Effect::Status(self.status.clone()));
     }
 
@@ -286,7 +288,7 @@ impl PodWorker {
             Stage::Syncing => {}
         }
         (self.resync, self.changed, self.failed, self.rest, self.wake_at) = (false, false, false, None, None);
-        self.check_deadline(cx);
+        self.check_deadline(cx, fx);
         if self.verdict.is_some() {
             return self.terminate_by_itself(cx, fx);
         }
@@ -305,10 +307,11 @@ impl PodWorker {
     }
 
     /// `activeDeadlineSeconds`.
-    fn check_deadline(&mut self, cx: &Cx) {
+    fn check_deadline(&mut self, cx: &Cx, fx: &mut Vec<Effect>) {
         let Some(seconds) = self.pod.int_at(&["spec", "activeDeadlineSeconds"]) else { return };
         if cx.now.since(self.start_time) >= Duration::from_secs(seconds) && self.verdict.is_none() {
             let message = "Pod was active on the node longer than the specified deadline";
+            self.event(None, EventType::Normal, "DeadlineExceeded", message.into(), fx);
             self.verdict = Some(("DeadlineExceeded".into(), message.into()));
         }
     }
@@ -498,7 +501,10 @@ impl PodWorker {
                 self.note_end(&id, response);
                 self.active = None;
                 self.changed = true;
-                self.go_on(cx, fx);
+                match self.stage {
+                    Stage::Terminating => self.stop_containers(cx, fx),
+                    _ => self.go_on(cx, fx),
+                }
             }
             Op::Stop(id) => self.on_stopped(&id, response, cx, fx),
             Op::PreStop(id) => self.on_pre_stop(&id, response, cx, fx),

@@ -53,7 +53,7 @@ impl Kubelet {
 
     /// Nothing of the pod is left on the node: its object may go once it says so.
     pub(crate) fn set_deletable(&mut self, uid: &Text, out: &mut Outbox) {
-        if let Some(entry) = self.statuses.entries.get_mut(uid).filter(|e| !e.deletable) {
+        if let Some(entry) = self.statuses.entries.get_mut(uid) {
             (entry.deletable, entry.dirty) = (true, true);
             self.sync_status(uid, out);
         }

@@ -75,7 +75,7 @@ impl World {
     }
 
     fn note(&mut self, text: String) {
-        self.lines.push(format!("{:+8.3}s {text}", self.queue.now().since(self.start).as_secs_f64()));
+        self.lines.push(format!("{:+.3}s {text}", self.queue.now().since(self.start).as_secs_f64()));
     }
 
     /// Creates a bound pod.
@@ -366,7 +366,7 @@ fn from_nothing_to_gone() {
     world.delete("web", 30);
     world.run(2);
     world.check(expect![[r#"
-          +0.002s status
+        +0.002s status
                     [Initialized].status="True"
                     [PodReadyToStartContainers].message="no pod sandbox exists"
                     [PodReadyToStartContainers].reason="PodSandboxNotReady"
@@ -377,22 +377,22 @@ fn from_nothing_to_gone() {
                     container[web].ready=false
                     container[web].restartCount=0
                     container[web].state.waiting.reason="ContainerCreating"
-          +0.403s status
+        +0.403s status
                     [PodReadyToStartContainers].status="True"
                     [PodReadyToStartContainers].reason removed
-          +0.403s Event Normal Pulled: Container image "nginx:1.27" already present on machine and can be accessed by the pod
-          +0.414s Event Normal Created: Container created
-          +0.465s Event Normal Started: Container started
-          +0.476s status
+        +0.403s Event Normal Pulled: Container image "nginx:1.27" already present on machine and can be accessed by the pod
+        +0.414s Event Normal Created: Container created
+        +0.465s Event Normal Started: Container started
+        +0.476s status
                     [Ready].status="True"
                     container[web].ready=true
                     phase="Running"
                     [Ready].reason removed
                     container[web].state.waiting.reason removed
-          +2.000s deletion asked for
-          +2.001s Event Normal Killing: Stopping container web
-          +2.002s status
-          +2.104s status
+        +2.000s deletion asked for
+        +2.001s Event Normal Killing: Stopping container web
+        +2.002s status
+        +2.104s status
                     [Initialized].reason="PodCompleted"
                     [PodReadyToStartContainers].message="pod sandbox is not ready"
                     [PodReadyToStartContainers].reason="PodSandboxNotReady"
@@ -403,7 +403,7 @@ fn from_nothing_to_gone() {
                     container[web].state.terminated.exitCode=0
                     container[web].state.terminated.reason="Completed"
                     phase="Succeeded"
-          +2.106s deleted
+        +2.106s deleted
     "#]]);
 }
 
@@ -414,7 +414,7 @@ fn crash_loop() {
     world.bind(&WEB.replace("web", "c"));
     world.run(45);
     world.check(expect![[r#"
-          +0.002s status
+        +0.002s status
                     [Initialized].status="True"
                     [PodReadyToStartContainers].message="no pod sandbox exists"
                     [PodReadyToStartContainers].reason="PodSandboxNotReady"
@@ -425,29 +425,29 @@ fn crash_loop() {
                     container[c].ready=false
                     container[c].restartCount=0
                     container[c].state.waiting.reason="ContainerCreating"
-          +0.403s status
+        +0.403s status
                     [PodReadyToStartContainers].status="True"
                     [PodReadyToStartContainers].reason removed
-          +0.403s Event Normal Pulled: Container image "nginx:1.27" already present on machine and can be accessed by the pod
-          +0.414s Event Normal Created: Container created
-          +0.465s Event Normal Started: Container started
-          +0.476s status
+        +0.403s Event Normal Pulled: Container image "nginx:1.27" already present on machine and can be accessed by the pod
+        +0.414s Event Normal Created: Container created
+        +0.465s Event Normal Started: Container started
+        +0.476s status
                     [Ready].status="True"
                     container[c].ready=true
                     phase="Running"
                     [Ready].reason removed
                     container[c].state.waiting.reason removed
-          +1.002s status
+        +1.002s status
                     [Ready].message="containers with unready status: [c]"
                     [Ready].reason="ContainersNotReady"
                     [Ready].status="False"
                     container[c].ready=false
                     container[c].state.terminated.exitCode=3
                     container[c].state.terminated.reason="Error"
-          +1.002s Event x2 Pulled: Container image "nginx:1.27" already present on machine and can be accessed by the pod
-          +1.013s Event x2 Created: Container created
-          +1.064s Event x2 Started: Container started
-          +1.075s status
+        +1.002s Event x2 Pulled: Container image "nginx:1.27" already present on machine and can be accessed by the pod
+        +1.013s Event x2 Created: Container created
+        +1.064s Event x2 Started: Container started
+        +1.075s status
                     [Ready].status="True"
                     container[c].lastState.terminated.exitCode=3
                     container[c].lastState.terminated.reason="Error"
@@ -455,42 +455,42 @@ fn crash_loop() {
                     container[c].restartCount=1
                     [Ready].reason removed
                     container[c].state.terminated.reason removed
-          +2.001s Event Warning BackOff: Back-off restarting failed container c in pod c_default(uid-c)
-          +2.002s status
+        +2.001s Event Warning BackOff: Back-off restarting failed container c in pod c_default(uid-c)
+        +2.002s status
                     [Ready].message="containers with unready status: [c]"
                     [Ready].reason="ContainersNotReady"
                     [Ready].status="False"
                     container[c].ready=false
                     container[c].state.terminated.exitCode=3
                     container[c].state.terminated.reason="Error"
-         +15.144s status
+        +15.144s status
                     container[c].state.waiting.message="back-off 10s restarting failed container=c pod=c_default(uid-c)"
                     container[c].state.waiting.reason="CrashLoopBackOff"
                     container[c].state.terminated.reason removed
-         +15.144s Event x3 Pulled: Container image "nginx:1.27" already present on machine and can be accessed by the pod
-         +15.155s Event x3 Created: Container created
-         +15.206s Event x3 Started: Container started
-         +15.217s status
+        +15.144s Event x3 Pulled: Container image "nginx:1.27" already present on machine and can be accessed by the pod
+        +15.155s Event x3 Created: Container created
+        +15.206s Event x3 Started: Container started
+        +15.217s status
                     [Ready].status="True"
                     container[c].ready=true
                     container[c].restartCount=2
                     [Ready].reason removed
                     container[c].state.waiting.reason removed
-         +16.001s Event x2 BackOff: Back-off restarting failed container c in pod c_default(uid-c)
-         +16.002s status
+        +16.001s Event x2 BackOff: Back-off restarting failed container c in pod c_default(uid-c)
+        +16.002s status
                     [Ready].message="containers with unready status: [c]"
                     [Ready].reason="ContainersNotReady"
                     [Ready].status="False"
                     container[c].ready=false
                     container[c].state.terminated.exitCode=3
                     container[c].state.terminated.reason="Error"
-         +44.927s status
+        +44.927s status
                     container[c].state.waiting.message="back-off 20s restarting failed container=c pod=c_default(uid-c)"
                     container[c].state.waiting.reason="CrashLoopBackOff"
                     container[c].state.terminated.reason removed
-         +44.928s Event x4 Pulled: Container image "nginx:1.27" already present on machine and can be accessed by the pod
-         +44.939s Event x4 Created: Container created
-         +44.990s Event x4 Started: Container started
+        +44.928s Event x4 Pulled: Container image "nginx:1.27" already present on machine and can be accessed by the pod
+        +44.939s Event x4 Created: Container created
+        +44.990s Event x4 Started: Container started
     "#]]);
 }
 
@@ -501,7 +501,7 @@ fn init_sidecar_and_app() {
     world.bind(ALL);
     world.run(10);
     world.check(expect![[r#"
-          +0.002s status
+        +0.002s status
                     [Initialized].message="containers with incomplete status: [plain side]"
                     [Initialized].reason="ContainersNotInitialized"
                     [Initialized].status="False"
@@ -520,46 +520,46 @@ fn init_sidecar_and_app() {
                     initContainer[side].ready=false
                     initContainer[side].restartCount=0
                     initContainer[side].state.waiting.reason="PodInitializing"
-          +0.403s status
+        +0.403s status
                     [PodReadyToStartContainers].status="True"
                     [PodReadyToStartContainers].reason removed
-          +0.403s Event Normal Pulled: Container image "busybox:1.36" already present on machine and can be accessed by the pod
-          +0.414s Event Normal Created: Container created
-          +0.465s Event Normal Started: Container started
-          +0.476s status
+        +0.403s Event Normal Pulled: Container image "busybox:1.36" already present on machine and can be accessed by the pod
+        +0.414s Event Normal Created: Container created
+        +0.465s Event Normal Started: Container started
+        +0.476s status
                     initContainer[plain].state.waiting.reason removed
-          +2.002s status
+        +2.002s status
                     [Initialized].message="containers with incomplete status: [side]"
                     initContainer[plain].ready=true
                     initContainer[plain].state.terminated.exitCode=0
                     initContainer[plain].state.terminated.reason="Completed"
-          +2.002s Event Normal Pulled: Container image "busybox:1.36" already present on machine and can be accessed by the pod
-          +2.013s Event Normal Created: Container created
-          +2.064s Event Normal Started: Container started
-          +2.075s status
+        +2.002s Event Normal Pulled: Container image "busybox:1.36" already present on machine and can be accessed by the pod
+        +2.013s Event Normal Created: Container created
+        +2.064s Event Normal Started: Container started
+        +2.075s status
                     [Initialized].status="True"
                     [Ready].message="containers with unready status: [app]"
                     initContainer[side].ready=true
                     [Initialized].reason removed
                     initContainer[side].state.waiting.reason removed
-          +2.075s Event Normal Pulled: Container image "busybox:1.36" already present on machine and can be accessed by the pod
-          +2.086s Event Normal Created: Container created
-          +2.137s Event Normal Started: Container started
-          +2.148s status
+        +2.075s Event Normal Pulled: Container image "busybox:1.36" already present on machine and can be accessed by the pod
+        +2.086s Event Normal Created: Container created
+        +2.137s Event Normal Started: Container started
+        +2.148s status
                     [Ready].status="True"
                     container[app].ready=true
                     phase="Running"
                     [Ready].reason removed
                     container[app].state.waiting.reason removed
-          +6.001s Event Normal Killing: Stopping container side
-          +6.002s status
+        +6.001s Event Normal Killing: Stopping container side
+        +6.002s status
                     [Ready].message="containers with unready status: [app]"
                     [Ready].reason="ContainersNotReady"
                     [Ready].status="False"
                     container[app].ready=false
                     container[app].state.terminated.exitCode=0
                     container[app].state.terminated.reason="Completed"
-          +6.104s status
+        +6.104s status
                     [Initialized].reason="PodCompleted"
                     [PodReadyToStartContainers].message="pod sandbox is not ready"
                     [PodReadyToStartContainers].reason="PodSandboxNotReady"
@@ -579,7 +579,7 @@ fn image_missing() {
     world.bind(&WEB.replace("nginx:1.27", "nosuch:1"));
     world.run(30);
     world.check(expect![[r#"
-          +0.002s status
+        +0.002s status
                     [Initialized].status="True"
                     [PodReadyToStartContainers].message="no pod sandbox exists"
                     [PodReadyToStartContainers].reason="PodSandboxNotReady"
@@ -590,28 +590,28 @@ fn image_missing() {
                     container[web].ready=false
                     container[web].restartCount=0
                     container[web].state.waiting.reason="ContainerCreating"
-          +0.403s status
+        +0.403s status
                     [PodReadyToStartContainers].status="True"
                     [PodReadyToStartContainers].reason removed
-          +0.403s Event Normal Pulling: Pulling image "nosuch:1"
-          +0.604s Event Warning Failed: Failed to pull image "nosuch:1": rpc error: code = NotFound desc = nosuch:1: not found
-          +0.604s Event Warning Failed: Error: ErrImagePull
-          +0.615s status
+        +0.403s Event Normal Pulling: Pulling image "nosuch:1"
+        +0.604s Event Warning Failed: Failed to pull image "nosuch:1": rpc error: code = NotFound desc = nosuch:1: not found
+        +0.604s Event Warning Failed: Error: ErrImagePull
+        +0.615s status
                     container[web].state.waiting.message="rpc error: code = NotFound desc = nosuch:1: not found"
                     container[web].state.waiting.reason="ErrImagePull"
-          +0.615s Event Normal BackOff: Back-off pulling image "nosuch:1"
-          +0.615s Event Warning Failed: Error: ImagePullBackOff
-         +11.236s status
+        +0.615s Event Normal BackOff: Back-off pulling image "nosuch:1"
+        +0.615s Event Warning Failed: Error: ImagePullBackOff
+        +11.236s status
                     container[web].state.waiting.message="Back-off pulling image \"nosuch:1\": ErrImagePull: rpc error: code = NotFound desc = nosuch:1: not found"
                     container[web].state.waiting.reason="ImagePullBackOff"
-         +11.237s Event x2 Pulling: Pulling image "nosuch:1"
-         +11.438s Event x2 Failed: Failed to pull image "nosuch:1": rpc error: code = NotFound desc = nosuch:1: not found
-         +11.438s Event x2 Failed: Error: ErrImagePull
-         +22.697s status
+        +11.237s Event x2 Pulling: Pulling image "nosuch:1"
+        +11.438s Event x2 Failed: Failed to pull image "nosuch:1": rpc error: code = NotFound desc = nosuch:1: not found
+        +11.438s Event x2 Failed: Error: ErrImagePull
+        +22.697s status
                     container[web].state.waiting.message="rpc error: code = NotFound desc = nosuch:1: not found"
                     container[web].state.waiting.reason="ErrImagePull"
-         +22.697s Event x2 BackOff: Back-off pulling image "nosuch:1"
-         +22.697s Event x2 Failed: Error: ImagePullBackOff
+        +22.697s Event x2 BackOff: Back-off pulling image "nosuch:1"
+        +22.697s Event x2 Failed: Error: ImagePullBackOff
     "#]]);
 }
 
@@ -624,7 +624,7 @@ fn liveness() {
     world.bind(&WEB.replace("imagePullPolicy: IfNotPresent", probe));
     world.run(12);
     world.check(expect![[r#"
-          +0.002s status
+        +0.002s status
                     [Initialized].status="True"
                     [PodReadyToStartContainers].message="no pod sandbox exists"
                     [PodReadyToStartContainers].reason="PodSandboxNotReady"
@@ -635,29 +635,29 @@ fn liveness() {
                     container[web].ready=false
                     container[web].restartCount=0
                     container[web].state.waiting.reason="ContainerCreating"
-          +0.403s status
+        +0.403s status
                     [PodReadyToStartContainers].status="True"
                     [PodReadyToStartContainers].reason removed
-          +0.403s Event Normal Pulled: Container image "nginx:1.27" already present on machine and can be accessed by the pod
-          +0.414s Event Normal Created: Container created
-          +0.465s Event Normal Started: Container started
-          +0.476s status
+        +0.403s Event Normal Pulled: Container image "nginx:1.27" already present on machine and can be accessed by the pod
+        +0.414s Event Normal Created: Container created
+        +0.465s Event Normal Started: Container started
+        +0.476s status
                     [Ready].status="True"
                     container[web].ready=true
                     phase="Running"
                     [Ready].reason removed
                     container[web].state.waiting.reason removed
-          +6.875s Event Warning Unhealthy: Liveness probe failed: no
-          +8.875s Event x2 Unhealthy: Liveness probe failed: no
-          +8.875s Event Normal Killing: Container web failed liveness probe, will be restarted
-          +8.977s Event x2 Pulled: Container image "nginx:1.27" already present on machine and can be accessed by the pod
-          +8.988s Event x2 Created: Container created
-          +9.039s Event x2 Started: Container started
-          +9.050s status
+        +6.875s Event Warning Unhealthy: Liveness probe failed: no
+        +8.875s Event x2 Unhealthy: Liveness probe failed: no
+        +8.875s Event Normal Killing: Container web failed liveness probe, will be restarted
+        +8.977s Event x2 Pulled: Container image "nginx:1.27" already present on machine and can be accessed by the pod
+        +8.988s Event x2 Created: Container created
+        +9.039s Event x2 Started: Container started
+        +9.050s status
                     container[web].lastState.terminated.exitCode=137
                     container[web].lastState.terminated.reason="Error"
                     container[web].restartCount=1
-         +10.875s Event x3 Unhealthy: Liveness probe failed: no
+        +10.875s Event x3 Unhealthy: Liveness probe failed: no
     "#]]);
 }
 
@@ -667,7 +667,7 @@ fn missing_config_map() {
     world.bind(&format!("{WEB}  volumes: [{{name: conf, configMap: {{name: nothere}}}}]\n"));
     world.run(6);
     world.check(expect![[r#"
-          +0.002s status
+        +0.002s status
                     [Initialized].status="True"
                     [PodReadyToStartContainers].message="no pod sandbox exists"
                     [PodReadyToStartContainers].reason="PodSandboxNotReady"
@@ -678,9 +678,9 @@ fn missing_config_map() {
                     container[web].ready=false
                     container[web].restartCount=0
                     container[web].state.waiting.reason="ContainerCreating"
-          +0.051s Event Warning FailedMount: MountVolume.SetUp failed for volume "conf" : configmap "nothere" not found
-          +0.551s Event x2 FailedMount: MountVolume.SetUp failed for volume "conf" : configmap "nothere" not found
-          +1.551s Event x3 FailedMount: MountVolume.SetUp failed for volume "conf" : configmap "nothere" not found
-          +3.551s Event x4 FailedMount: MountVolume.SetUp failed for volume "conf" : configmap "nothere" not found
+        +0.051s Event Warning FailedMount: MountVolume.SetUp failed for volume "conf" : configmap "nothere" not found
+        +0.551s Event x2 FailedMount: MountVolume.SetUp failed for volume "conf" : configmap "nothere" not found
+        +1.551s Event x3 FailedMount: MountVolume.SetUp failed for volume "conf" : configmap "nothere" not found
+        +3.551s Event x4 FailedMount: MountVolume.SetUp failed for volume "conf" : configmap "nothere" not found
     "#]]);
 }
