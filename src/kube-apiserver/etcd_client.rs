@@ -133,7 +133,12 @@ impl ApiServer {
             | Pending::Page(call, _)
             | Pending::Write(call, _)
             | Pending::Lease(call, _) => self.finish(call, status.into(), now, out),
-            Pending::Load(_) | Pending::Watch | Pending::Boot => out.timer(RECONNECT_DELAY, timer::RECONNECT),
+            Pending::Boot => {
+                // What is missing is created when etcd is back.
+                self.boot = crate::boot::Boot::Loading;
+                out.timer(RECONNECT_DELAY, timer::RECONNECT);
+            }
+            Pending::Load(_) | Pending::Watch => out.timer(RECONNECT_DELAY, timer::RECONNECT),
             Pending::Ignored => {}
         }
     }

@@ -17,7 +17,7 @@ use super::replay::{Bindings, differ};
 use crate::parse;
 
 /// The share of exchanges that must be answered as recorded, in percent.
-const FLOOR: usize = 50;
+const FLOOR: usize = 70;
 
 struct Replay {
     world: World,
