@@ -85,7 +85,18 @@ fn operands(ctx: &mut Ctx, path: &str, positional: &[&String], current: &str) ->
     }
     let typed = matches!(
         path,
-        "get" | "describe" | "delete" | "edit" | "label" | "annotate" | "scale" | "expose" | "patch" | "wait" | "autoscale" | "explain"
+        "get"
+            | "describe"
+            | "delete"
+            | "edit"
+            | "label"
+            | "annotate"
+            | "scale"
+            | "expose"
+            | "patch"
+            | "wait"
+            | "autoscale"
+            | "explain"
     ) || path.starts_with("rollout ")
         || path.starts_with("set ");
     if !typed {
@@ -98,10 +109,13 @@ fn operands(ctx: &mut Ctx, path: &str, positional: &[&String], current: &str) ->
         [] => {
             let (done, _) = current.rsplit_once(',').map_or(("", current), |(d, c)| (d, c));
             let head = if done.is_empty() { String::new() } else { format!("{done},") };
-            Ok(built_in_names().iter().map(|m| {
-                let name = if m.gvr.group.is_empty() { m.gvr.resource.to_string() } else { m.gvr.group_resource() };
-                format!("{head}{name}")
-            }).collect())
+            Ok(built_in_names()
+                .iter()
+                .map(|m| {
+                    let name = if m.gvr.group.is_empty() { m.gvr.resource.to_string() } else { m.gvr.group_resource() };
+                    format!("{head}{name}")
+                })
+                .collect())
         }
         [first, taken @ ..] if !first.contains('/') => {
             let all = names(ctx, first)?;

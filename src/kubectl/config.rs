@@ -93,7 +93,10 @@ impl Ctx<'_> {
             return configuration(format!("context was not found for specified context: {name}"));
         }
         let context = context.unwrap_or_default();
-        let pick = |flag: &str, field: &str| match flags.str(flag) {
+        // Some commands have a flag `--user` of their own.
+        let own_user = ["create rolebinding", "create clusterrolebinding", "set subject"].contains(&flags.command);
+        let given = |flag: &str| if own_user && flag == "user" { "" } else { flags.str(flag) };
+        let pick = |flag: &str, field: &str| match given(flag) {
             "" => context.str_at(&[field]).unwrap_or("").to_string(),
             given => given.to_string(),
         };
@@ -103,7 +106,7 @@ impl Ctx<'_> {
             return configuration(format!("cluster {cluster_name:?} does not exist"));
         }
         let user = named(value, "users", "user", &user_name);
-        if user.is_none() && !flags.str("user").is_empty() {
+        if user.is_none() && !given("user").is_empty() {
             return configuration(format!("auth info {user_name:?} does not exist"));
         }
         let server = match flags.str("server") {
@@ -148,11 +151,8 @@ impl Ctx<'_> {
 
     /// The service account's token and namespace, or the address that nobody listens on.
     fn in_cluster(&mut self) -> Res<Config> {
-        let nowhere = || Config {
-            server: "http://localhost:8080".into(),
-            namespace: "default".into(),
-            credential: Credential::Anonymous,
-        };
+        let nowhere =
+            || Config { server: "http://localhost:8080".into(), namespace: "default".into(), credential: Credential::Anonymous };
         let Some(host) = self.env.var("KUBERNETES_SERVICE_HOST").map(String::from) else {
             let mut config = nowhere();
             config.credential = self.env.credential.clone();

@@ -390,18 +390,14 @@ impl<'a> Ctx<'a> {
     // ------------------------------------------------------------ caches
 
     pub fn cached_config(&mut self) -> Res<Option<Rc<Config>>> {
-        let answer = self.effect(|state, _| {
-            Slot::Answer(state.config.clone().map_or(Answer::Nothing, Answer::Config))
-        })?;
+        let answer = self.effect(|state, _| Slot::Answer(state.config.clone().map_or(Answer::Nothing, Answer::Config)))?;
         Ok(if let Answer::Config(config) = answer { Some(config) } else { None })
     }
     pub fn keep_config(&mut self, config: &Rc<Config>) {
         self.emit(|state, _| state.config = Some(config.clone()));
     }
     pub fn cached_discovery(&mut self) -> Res<Option<Rc<Discovery>>> {
-        let answer = self.effect(|state, _| {
-            Slot::Answer(state.discovery.clone().map_or(Answer::Nothing, Answer::Discovery))
-        })?;
+        let answer = self.effect(|state, _| Slot::Answer(state.discovery.clone().map_or(Answer::Nothing, Answer::Discovery)))?;
         Ok(if let Answer::Discovery(discovery) = answer { Some(discovery) } else { None })
     }
     pub fn keep_discovery(&mut self, discovery: &Rc<Discovery>) {
@@ -418,7 +414,8 @@ impl<'a> Ctx<'a> {
         request.impersonate = self.impersonation();
         let verbose = self.flags.int("v").unwrap_or(0) >= 6;
         let line = verbose.then(|| (request.verb.method(), url(&config.server, &request)));
-        let stream = request.verb == Verb::Watch || matches!(&*request.subresource.text(), "exec" | "attach" | "portforward")
+        let stream = request.verb == Verb::Watch
+            || matches!(&*request.subresource.text(), "exec" | "attach" | "portforward")
             || (request.subresource == "log" && request.options.query("follow") == Some("true"));
         let mut asked = 0;
         let answer = self.ask(|id| {

@@ -82,9 +82,7 @@ fn json_stream(text: &str) -> Result<Vec<Value>, String> {
     match json::parse(text.as_bytes()) {
         Ok(value) => Ok(vec![value]),
         // YAML in flow style begins with a brace as well.
-        Err(error) => parse_yaml(text).map(|v| vec![v]).map_err(|_| {
-            format!("json: line {}: {error}", error.line())
-        }),
+        Err(error) => parse_yaml(text).map(|v| vec![v]).map_err(|_| format!("json: line {}: {error}", error.line())),
     }
 }
 
@@ -102,10 +100,9 @@ fn document(source: &Source, value: Value, checks: Checks, out: &mut Vec<Parsed>
     let Some(object) = Object::from_value(value.clone()) else {
         out.push(Err(match checks {
             Checks::Schema => invalid("invalid object to validate"),
-            Checks::Decode => undecodable(format!(
-                "json: cannot unmarshal {} into Go value of type unstructured.detector",
-                json_type(&value)
-            )),
+            Checks::Decode => {
+                undecodable(format!("json: cannot unmarshal {} into Go value of type unstructured.detector", json_type(&value)))
+            }
         }));
         return;
     };

@@ -65,7 +65,10 @@ impl ApiStatus {
             422 => ("Invalid", "the server rejected our request due to an error in our request"),
             429 => ("TooManyRequests", "the server has received too many requests and has asked us to try again later"),
             503 => ("ServiceUnavailable", "the server is currently unable to handle the request"),
-            504 => ("Timeout", "the server was unable to return a response in the time allotted, but may still be processing the request"),
+            504 => (
+                "Timeout",
+                "the server was unable to return a response in the time allotted, but may still be processing the request",
+            ),
             500.. => ("InternalError", text.trim_end()),
             _ => ("", text.trim_end()),
         };
@@ -106,8 +109,7 @@ impl ApiStatus {
         let name = self.details.str_at(&["name"]).unwrap_or("");
         let mut causes: Vec<String> = Vec::new();
         for cause in self.details.list_at(&["causes"]) {
-            let text =
-                format!("{}: {}", cause.str_at(&["field"]).unwrap_or(""), cause.str_at(&["message"]).unwrap_or(""));
+            let text = format!("{}: {}", cause.str_at(&["field"]).unwrap_or(""), cause.str_at(&["message"]).unwrap_or(""));
             if !causes.contains(&text) {
                 causes.push(text);
             }

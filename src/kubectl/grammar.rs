@@ -486,7 +486,10 @@ mod tests {
         let f = read("-n kube-system get po,svc -oyaml --show-labels -l app=a -f x,y -f z --chunk-size=7 -- extra").unwrap();
         assert_eq!((f.command, f.str("namespace"), f.str("output")), ("get", "kube-system", "yaml"));
         assert!(f.bool("show-labels") && !f.bool("watch") && f.bool("server-print"));
-        assert_eq!((f.list("filename"), f.int("chunk-size"), f.dash), (vec!["x".into(), "y".into(), "z".into()], Some(7), Some(1)));
+        assert_eq!(
+            (f.list("filename"), f.int("chunk-size"), f.dash),
+            (vec!["x".into(), "y".into(), "z".into()], Some(7), Some(1))
+        );
         assert_eq!(f.args, ["po,svc", "extra"]);
         let f = read("exec -it box -- sh -c x").unwrap();
         assert!(f.bool("stdin") && f.bool("tty"));

@@ -67,26 +67,50 @@ pub type AskId = u32;
 #[derive(Clone, Debug)]
 pub enum Ask {
     /// Answered by `Input::Response`; watches and byte streams go on with `WatchEvent`/`StreamFrame` of the same id.
-    Request { id: AskId, request: Box<Request> },
+    Request {
+        id: AskId,
+        request: Box<Request>,
+    },
     /// Closes the watch or byte stream of a request.
     CancelStream(AskId),
     /// Bytes for the other side of an exec or attach stream.
-    StreamInput { id: AskId, frame: StreamInput },
+    StreamInput {
+        id: AskId,
+        frame: StreamInput,
+    },
     /// Answered by `Input::FileContent`. Paths are as typed: relative ones are the working directory's.
-    ReadFile { id: AskId, path: String },
+    ReadFile {
+        id: AskId,
+        path: String,
+    },
     /// Answered by `Input::DirEntries`; asked of a path that may be a file.
-    ListDir { id: AskId, path: String },
+    ListDir {
+        id: AskId,
+        path: String,
+    },
     /// Answered by `Input::Written`. Missing parent directories are made.
-    WriteFile { id: AskId, path: String, bytes: Rc<[u8]> },
+    WriteFile {
+        id: AskId,
+        path: String,
+        bytes: Rc<[u8]>,
+    },
     /// From now on standard input arrives as `Input::Stdin` and `Input::StdinEof`.
     ReadStdin,
     Stdout(Rc<[u8]>),
     Stderr(Rc<[u8]>),
     /// Answered by `Input::TimerFired` after that much time.
-    Timer { id: AskId, after: Duration },
+    Timer {
+        id: AskId,
+        after: Duration,
+    },
     /// Opens `text` in an editor (`editor` is `KUBE_EDITOR`/`EDITOR` if set: a shell command that takes the file's name).
     /// Answered by `Input::Edited`.
-    Edit { id: AskId, editor: Option<String>, name: String, text: String },
+    Edit {
+        id: AskId,
+        editor: Option<String>,
+        name: String,
+        text: String,
+    },
     /// Puts the terminal in raw mode (`exec -t`, `attach -t`) or back.
     RawTerminal(bool),
     /// The command is over. Nothing is asked after this.
@@ -229,6 +253,7 @@ impl Kubectl {
                 Err(Stop::Suspend) => return,
                 Err(Stop::Err(error)) => {
                     let (text, code) = error.report();
+                    self.state.flush(out);
                     if !text.is_empty() {
                         out.push(Ask::Stderr(text.into_bytes().into()));
                     }

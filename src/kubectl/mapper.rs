@@ -97,7 +97,8 @@ fn built_in() -> Vec<Rc<Mapping>> {
 
 impl Discovery {
     fn find_kind(&self, gvk: Gvk) -> Option<Rc<Mapping>> {
-        let found = self.mappings.iter().find(|m| m.gvr.group == gvk.group && m.gvr.version == gvk.version && gvk.kind == *m.kind);
+        let found =
+            self.mappings.iter().find(|m| m.gvr.group == gvk.group && m.gvr.version == gvk.version && gvk.kind == *m.kind);
         found.cloned()
     }
 

@@ -67,7 +67,11 @@ fn run(ctx: &mut Ctx, what: What) -> Res<Next> {
         }
     }
     if change.set.iter().any(|(k, _)| change.remove.contains(k)) {
-        return fail(format!("can not both modify and remove {} {} in the same command", if what == What::Label { "a" } else { "an" }, what.word()));
+        return fail(format!(
+            "can not both modify and remove {} {} in the same command",
+            if what == What::Label { "a" } else { "an" },
+            what.word()
+        ));
     }
     if words.is_empty() && !flags.bool("list") {
         return fail(format!("at least one {} update is required", what.word()));
@@ -153,10 +157,9 @@ fn refuse_overwrite(what: What, change: &Change, current: &Fields) -> Res<()> {
             let errors: Vec<Error> = clashes.iter().map(|c| Error::Plain(format!("{c}, and --overwrite is false"))).collect();
             Err(aggregate(errors).unwrap_or(Error::Plain(String::new())).into())
         }
-        (What::Annotation, Some(_)) => fail(format!(
-            "--overwrite is false but found the following declared annotation(s): {}",
-            clashes.join("; ")
-        )),
+        (What::Annotation, Some(_)) => {
+            fail(format!("--overwrite is false but found the following declared annotation(s): {}", clashes.join("; ")))
+        }
     }
 }
 

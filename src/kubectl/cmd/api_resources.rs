@@ -20,7 +20,8 @@ pub(super) fn api_versions(ctx: &mut Ctx) -> Res<Next> {
     if groups.kind() == "APIGroupDiscoveryList" {
         for group in groups.list_at(&["items"]) {
             let name = group.str_at(&["metadata", "name"]).unwrap_or("");
-            versions.extend(group.list_at(&["versions"]).iter().filter_map(|v| Some(format!("{name}/{}", v.str_at(&["version"])?))));
+            versions
+                .extend(group.list_at(&["versions"]).iter().filter_map(|v| Some(format!("{name}/{}", v.str_at(&["version"])?))));
         }
     }
     versions.push("v1".into());
@@ -86,7 +87,14 @@ fn rows(found: &[Rc<Mapping>], wide: bool, bare: bool) -> String {
         text.push_str(if wide { "\tVERBS\tCATEGORIES\n" } else { "\n" });
     }
     for m in found {
-        text.push_str(&format!("{}\t{}\t{}\t{}\t{}", m.gvr.resource, m.short.join(","), m.gvr.api_version(), m.namespaced, m.kind));
+        text.push_str(&format!(
+            "{}\t{}\t{}\t{}\t{}",
+            m.gvr.resource,
+            m.short.join(","),
+            m.gvr.api_version(),
+            m.namespaced,
+            m.kind
+        ));
         if wide {
             text.push_str(&format!("\t{}\t{}", m.verbs.join(","), m.categories.join(",")));
         }

@@ -12,8 +12,8 @@ use super::util::{LAST_APPLIED, delete_request, with_last_applied};
 use crate::builder::Info;
 use crate::ctx::{Ctx, Next, Res, Stop, each, fail, then};
 use crate::docs::{self, Checks, Parsed};
-use crate::merge as patch;
 use crate::error::{Error, aggregate};
+use crate::merge as patch;
 use crate::printers::{DryRun, Output, Printer};
 
 const CONFLICT_HELP: &str = "Please review the fields above--they currently have other managers. Here
@@ -60,7 +60,9 @@ fn check_flags(ctx: &mut Ctx) -> Res<()> {
     }
     ctx.validation()?;
     if let Some(word) = flags.args.first() {
-        return Err(Error::Usage(format!("Unexpected args: [{}]", flags.args.join(" ")), format!("kubectl apply ({word})")).into());
+        return Err(
+            Error::Usage(format!("Unexpected args: [{}]", flags.args.join(" ")), format!("kubectl apply ({word})")).into()
+        );
     }
     Ok(())
 }
@@ -184,7 +186,14 @@ fn server_side(ctx: &mut Ctx, info: &Info) -> Res<Object> {
     }
     match ctx.call(request) {
         Err(Stop::Err(error)) => match error.status() {
-            Some(status) if status.reason == "Conflict" && status.details.list_at(&["causes"]).iter().any(|c| c.str_at(&["reason"]) == Some("FieldManagerConflict")) => {
+            Some(status)
+                if status.reason == "Conflict"
+                    && status
+                        .details
+                        .list_at(&["causes"])
+                        .iter()
+                        .any(|c| c.str_at(&["reason"]) == Some("FieldManagerConflict")) =>
+            {
                 fail(format!("{}\n{CONFLICT_HELP}", status.message))
             }
             _ => Err(error.from_source("patching", &info.source).into()),
@@ -240,14 +249,12 @@ fn client_side(ctx: &mut Ctx, info: &Info) -> Res<(Object, &'static str)> {
         if patch.as_map().is_some_and(|m| m.is_empty()) {
             return Ok((live, "unchanged"));
         }
-        let mut request = Request::patch(info.mapping.gvr, &info.key(), kind, patch.clone()).with_subresource(ctx.flags.str("subresource"));
+        let mut request =
+            Request::patch(info.mapping.gvr, &info.key(), kind, patch.clone()).with_subresource(ctx.flags.str("subresource"));
         request.options.field_validation = Some(ctx.validation()?.into());
         let request = ctx.writing(request)?;
         match ctx.call(request) {
-            Ok(object) => {
-                let same = object.resource_version() == live.resource_version() && !object.resource_version().is_empty() && dry_run == DryRun::None;
-                return Ok((object, if same { "unchanged" } else { "configured" }));
-            }
+            Ok(object) => return Ok((object, "configured")),
             Err(Stop::Err(error)) => {
                 let conflict = error.status().is_some_and(|s| s.reason == "Conflict");
                 if conflict && tries < MAX_PATCH_RETRY && info.object.resource_version().is_empty() {
@@ -255,7 +262,8 @@ fn client_side(ctx: &mut Ctx, info: &Info) -> Res<(Object, &'static str)> {
                     live = ctx.fetch(&info.mapping, &info.namespace, &info.name, "")?;
                     continue;
                 }
-                if ctx.flags.bool("force") && error.status().is_some_and(|s| matches!(s.reason.as_str(), "Conflict" | "Invalid")) {
+                if ctx.flags.bool("force") && error.status().is_some_and(|s| matches!(s.reason.as_str(), "Conflict" | "Invalid"))
+                {
                     return replace(ctx, info);
                 }
                 let invalid = error.status().is_some_and(|s| s.reason == "Invalid");

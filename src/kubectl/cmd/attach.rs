@@ -97,7 +97,8 @@ fn finish(info: Info, remove: bool) -> Res<Next> {
         let mut tries = 0;
         while never {
             let pod = ctx.fetch(&info.mapping, &info.namespace, &info.name, "")?;
-            let ended = pod.list_at(&["status", "containerStatuses"]).iter().find_map(|c| c.at(&["state", "terminated"]).cloned());
+            let ended =
+                pod.list_at(&["status", "containerStatuses"]).iter().find_map(|c| c.at(&["state", "terminated"]).cloned());
             if let Some(ended) = ended {
                 code = ended.int_at(&["exitCode"]).unwrap_or(0) as i32;
                 reason = ended.str_at(&["reason"]).unwrap_or("").into();

@@ -36,7 +36,28 @@ pub(super) fn can_i(ctx: &mut Ctx) -> Res<Next> {
             ));
         }
     };
-    const VERBS: &[&str] = &["get", "list", "watch", "create", "update", "patch", "delete", "deletecollection", "use", "bind", "impersonate", "*", "approve", "sign", "escalate", "attest", "put", "post", "head", "options"];
+    const VERBS: &[&str] = &[
+        "get",
+        "list",
+        "watch",
+        "create",
+        "update",
+        "patch",
+        "delete",
+        "deletecollection",
+        "use",
+        "bind",
+        "impersonate",
+        "*",
+        "approve",
+        "sign",
+        "escalate",
+        "attest",
+        "put",
+        "post",
+        "head",
+        "options",
+    ];
     if !VERBS.contains(&verb.as_str()) {
         ctx.warn(&format!("verb '{verb}' is not a known verb\n"));
     }
@@ -88,12 +109,22 @@ pub(super) fn can_i(ctx: &mut Ctx) -> Res<Next> {
 }
 
 fn list_rules(ctx: &mut Ctx, namespace: &str) -> Res<Next> {
-    let answer = review(ctx, "authorization.k8s.io", "selfsubjectrulesreviews", "SelfSubjectRulesReview", value!({"namespace": namespace}))?;
+    let answer = review(
+        ctx,
+        "authorization.k8s.io",
+        "selfsubjectrulesreviews",
+        "SelfSubjectRulesReview",
+        value!({"namespace": namespace}),
+    )?;
     let join = |rule: &Value, field: &str| {
         let texts: Vec<&str> = rule.list_at(&[field]).iter().filter_map(Value::as_str).collect();
         format!("[{}]", texts.join(" "))
     };
-    let mut text = if ctx.flags.bool("no-headers") { String::new() } else { "Resources\tNon-Resource URLs\tResource Names\tVerbs\n".to_string() };
+    let mut text = if ctx.flags.bool("no-headers") {
+        String::new()
+    } else {
+        "Resources\tNon-Resource URLs\tResource Names\tVerbs\n".to_string()
+    };
     for rule in answer.list_at(&["status", "resourceRules"]) {
         for resource in rule.list_at(&["resources"]).iter().filter_map(Value::as_str) {
             for group in rule.list_at(&["apiGroups"]).iter().filter_map(Value::as_str) {
@@ -235,7 +266,8 @@ fn atoms(rule: &Value) -> Vec<Value> {
 fn covers(a: &Value, b: &Value) -> bool {
     let has = |field: &str| {
         b.list_at(&[field]).iter().all(|x| a.list_at(&[field]).iter().any(|y| y == x || y.as_str() == Some("*")))
-            && (b.list_at(&[field]).is_empty() == a.list_at(&[field]).is_empty() || field == "resourceNames" && a.list_at(&[field]).is_empty())
+            && (b.list_at(&[field]).is_empty() == a.list_at(&[field]).is_empty()
+                || field == "resourceNames" && a.list_at(&[field]).is_empty())
     };
     let same = |field: &str| a.str_at(&[field]).unwrap_or("") == b.str_at(&[field]).unwrap_or("");
     ["apiGroups", "resources", "verbs", "resourceNames", "nonResourceURLs"].iter().all(|f| has(f))
@@ -255,6 +287,12 @@ fn go_struct(item: &Value, field: &str) -> String {
             list("resourceNames"),
             list("nonResourceURLs")
         ),
-        _ => format!("{{Kind:{} APIGroup:{} Name:{} Namespace:{}}}", text("kind"), text("apiGroup"), text("name"), text("namespace")),
+        _ => format!(
+            "{{Kind:{} APIGroup:{} Name:{} Namespace:{}}}",
+            text("kind"),
+            text("apiGroup"),
+            text("name"),
+            text("namespace")
+        ),
     }
 }

@@ -49,7 +49,8 @@ fn change(ctx: &mut Ctx, file: KubeConfig, edit: impl FnOnce(&mut Value)) -> Res
 }
 
 fn sorted_names(file: &KubeConfig, list: &str) -> Vec<String> {
-    let mut names: Vec<String> = file.value.list_at(&[list]).iter().filter_map(|e| e.str_at(&["name"]).map(String::from)).collect();
+    let mut names: Vec<String> =
+        file.value.list_at(&[list]).iter().filter_map(|e| e.str_at(&["name"]).map(String::from)).collect();
     names.sort();
     names
 }
@@ -74,9 +75,12 @@ fn get_contexts(ctx: &mut Ctx, file: &KubeConfig) -> Res<Next> {
     if !flags.str("output").is_empty() {
         return fail(format!("output must be one of '' or 'name': {}", flags.str("output")));
     }
-    let mut text = if flags.bool("no-headers") { String::new() } else { "CURRENT\tNAME\tCLUSTER\tAUTHINFO\tNAMESPACE\n".to_string() };
+    let mut text =
+        if flags.bool("no-headers") { String::new() } else { "CURRENT\tNAME\tCLUSTER\tAUTHINFO\tNAMESPACE\n".to_string() };
     for name in wanted {
-        let Some(context) = named(&file.value, "contexts", "context", &name) else { return fail(format!("context {name} not found")) };
+        let Some(context) = named(&file.value, "contexts", "context", &name) else {
+            return fail(format!("context {name} not found"));
+        };
         let field = |f: &str| context.str_at(&[f]).unwrap_or("").to_string();
         let mark = if name == current { "*" } else { "" };
         text.push_str(&format!("{mark}\t{name}\t{}\t{}\t{}\n", field("cluster"), field("user"), field("namespace")));
@@ -119,9 +123,15 @@ fn view(ctx: &mut Ctx, file: KubeConfig) -> Res<Next> {
 fn minify(ctx: &mut Ctx, value: &mut Value) -> Res<()> {
     let asked = ctx.flags.str("context").to_string();
     let name = if asked.is_empty() { value.str_at(&["current-context"]).unwrap_or("").to_string() } else { asked };
-    let Some(context) = named(value, "contexts", "context", &name) else { return fail("current-context must exist in order to minify") };
+    let Some(context) = named(value, "contexts", "context", &name) else {
+        return fail("current-context must exist in order to minify");
+    };
     value.set_at(&["current-context"], &name);
-    for (list, keep) in [("contexts", name.as_str()), ("clusters", context.str_at(&["cluster"]).unwrap_or("")), ("users", context.str_at(&["user"]).unwrap_or(""))] {
+    for (list, keep) in [
+        ("contexts", name.as_str()),
+        ("clusters", context.str_at(&["cluster"]).unwrap_or("")),
+        ("users", context.str_at(&["user"]).unwrap_or("")),
+    ] {
         value.entry(&[list]).list_mut().retain(|e| e.str_at(&["name"]) == Some(keep));
     }
     Ok(())
@@ -166,13 +176,27 @@ fn set_entry(ctx: &mut Ctx, file: KubeConfig, flags: &Flags) -> Res<Next> {
             methods.push("--username/--password");
         }
         if methods.len() > 1 {
-            return fail(format!("you cannot specify more than one authentication method at the same time: {}", methods.join(", ")));
+            return fail(format!(
+                "you cannot specify more than one authentication method at the same time: {}",
+                methods.join(", ")
+            ));
         }
     }
     let fields: &[(&str, &str)] = match member {
         "context" => &[("cluster", "cluster"), ("user", "user"), ("namespace", "namespace")],
-        "cluster" => &[("server", "server"), ("tls-server-name", "tls-server-name"), ("proxy-url", "proxy-url"), ("certificate-authority", "certificate-authority")],
-        _ => &[("token", "token"), ("username", "username"), ("password", "password"), ("client-certificate", "client-certificate"), ("client-key", "client-key")],
+        "cluster" => &[
+            ("server", "server"),
+            ("tls-server-name", "tls-server-name"),
+            ("proxy-url", "proxy-url"),
+            ("certificate-authority", "certificate-authority"),
+        ],
+        _ => &[
+            ("token", "token"),
+            ("username", "username"),
+            ("password", "password"),
+            ("client-certificate", "client-certificate"),
+            ("client-key", "client-key"),
+        ],
     };
     let old = named(&file.value, list, member, &name);
     let existed = old.is_some();
@@ -181,7 +205,9 @@ fn set_entry(ctx: &mut Ctx, file: KubeConfig, flags: &Flags) -> Res<Next> {
         let text = flags.str(flag).to_string();
         let embeds = flags.bool("embed-certs") && matches!(*field, "certificate-authority" | "client-certificate" | "client-key");
         if embeds {
-            let Ok(bytes) = ctx.read_file(&text)? else { return fail(format!("could not stat {field} file {text}: stat {text}: no such file or directory")) };
+            let Ok(bytes) = ctx.read_file(&text)? else {
+                return fail(format!("could not stat {field} file {text}: stat {text}: no such file or directory"));
+            };
             entry.set_at(&[&format!("{field}-data")], base64::encode(&bytes));
         } else {
             entry.set_at(&[field], text);
@@ -258,7 +284,8 @@ fn property(ctx: &mut Ctx, file: KubeConfig, path: &str, to: Option<String>) -> 
         let rest = path.strip_prefix(head)?;
         // Names may contain dots: the longest one that exists, else all up to the last dot.
         let known = file.value.list_at(&[list]).iter().filter_map(|e| e.str_at(&["name"]));
-        let name = known.filter(|n| rest == *n || rest.strip_prefix(n).is_some_and(|r| r.starts_with('.'))).max_by_key(|n| n.len());
+        let name =
+            known.filter(|n| rest == *n || rest.strip_prefix(n).is_some_and(|r| r.starts_with('.'))).max_by_key(|n| n.len());
         let name = name.unwrap_or_else(|| rest.rsplit_once('.').map_or(rest, |(n, _)| n)).to_string();
         let field = rest.get(name.len() + 1..).unwrap_or("").to_string();
         Some((*list, *member, name, field))

@@ -72,7 +72,9 @@ fn upload(ctx: &mut Ctx, from: &str, target: &str, to: &str) -> Res<Next> {
     ctx.send(stream, StreamInput::StdinEof);
     let (_, errors, code) = collect(ctx, stream)?;
     if code != 0 {
-        return Err(Error::Exit(format!("{}command terminated with exit code {code}\n", String::from_utf8_lossy(&errors)), code).into());
+        return Err(
+            Error::Exit(format!("{}command terminated with exit code {code}\n", String::from_utf8_lossy(&errors)), code).into()
+        );
     }
     done()
 }

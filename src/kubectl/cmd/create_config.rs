@@ -98,7 +98,8 @@ pub(super) fn env_lines(text: &str, path: &str) -> Res<Vec<(String, String)>> {
 }
 
 fn add(found: &mut Entries, kind: &str, name: &str, key: String, bytes: Rc<[u8]>) -> Res<()> {
-    let valid = !key.is_empty() && key.chars().all(|c| c.is_ascii_alphanumeric() || "-_.".contains(c)) && key != "." && key != "..";
+    let valid =
+        !key.is_empty() && key.chars().all(|c| c.is_ascii_alphanumeric() || "-_.".contains(c)) && key != "." && key != "..";
     if !valid {
         return fail(format!(
             "{key:?} is not a valid key name for a {kind}: a valid config key must consist of alphanumeric characters, '-', '_' or '.' (e.g. 'key.name',  or 'KEY_NAME',  or 'key-name', regex used for validation is '[-._a-zA-Z0-9]+')"
@@ -211,7 +212,8 @@ pub(super) fn docker_registry(ctx: &mut Ctx) -> Res<()> {
     let (password, email) = (flags.str("docker-password"), flags.str("docker-email"));
     if user.is_empty() || password.is_empty() || server.is_empty() {
         return Err(Error::Plain(
-            "either --from-file or the combination of --docker-username, --docker-password and --docker-server is required".into(),
+            "either --from-file or the combination of --docker-username, --docker-password and --docker-server is required"
+                .into(),
         )
         .into());
     }

@@ -9,8 +9,22 @@ use crate::ctx::{Ctx, Res, Stop, body, fail};
 use crate::error::Error;
 
 const VERBS: &[&str] = &[
-    "get", "list", "watch", "create", "update", "patch", "delete", "deletecollection", "use", "bind", "impersonate", "*", "approve",
-    "sign", "escalate", "attest",
+    "get",
+    "list",
+    "watch",
+    "create",
+    "update",
+    "patch",
+    "delete",
+    "deletecollection",
+    "use",
+    "bind",
+    "impersonate",
+    "*",
+    "approve",
+    "sign",
+    "escalate",
+    "attest",
 ];
 const GROUP: &str = "rbac.authorization.k8s.io";
 
@@ -75,7 +89,8 @@ pub(super) fn role(ctx: &mut Ctx) -> Res<()> {
     let name = name_arg(ctx)?;
     let rules = rules(ctx)?;
     let mapping = ctx.resource("roles.rbac.authorization.k8s.io")?;
-    let object = value!({"apiVersion": "rbac.authorization.k8s.io/v1", "kind": "Role", "metadata": {"name": name}, "rules": rules});
+    let object =
+        value!({"apiVersion": "rbac.authorization.k8s.io/v1", "kind": "Role", "metadata": {"name": name}, "rules": rules});
     submit(ctx, mapping, object, None).map(drop)
 }
 

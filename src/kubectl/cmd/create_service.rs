@@ -39,7 +39,9 @@ fn service(ctx: &mut Ctx, kind: &str, failure: &str) -> Res<()> {
     }
     let mut spec = value!({"type": kind, "selector": {"app": (&name)}});
     let node_port = flags.int("node-port").unwrap_or(0);
-    if node_port > 0 && let Some(first) = ports.first_mut() {
+    if node_port > 0
+        && let Some(first) = ports.first_mut()
+    {
         first.set_at(&["nodePort"], node_port);
     }
     if !ports.is_empty() {
@@ -86,12 +88,15 @@ pub(super) fn ingress(ctx: &mut Ctx) -> Res<()> {
     let flags = ctx.flags.clone();
     let rules = flags.list("rule");
     if rules.is_empty() && flags.str("default-backend").is_empty() {
-        return fail("not enough information provided: every ingress has to either specify a default-backend (which catches all traffic) or a list of rules (which catch specific paths)");
+        return fail(
+            "not enough information provided: every ingress has to either specify a default-backend (which catches all traffic) or a list of rules (which catch specific paths)",
+        );
     }
     let mut spec = Value::map();
     let (mut hosts, mut tls): (Vec<(String, Vec<Value>)>, Vec<(String, Vec<String>)>) = (Vec::new(), Vec::new());
     for rule in &rules {
-        let bad = || Error::Plain(format!("rule {rule} is invalid and should be in format host/path=svcname:svcport[,tls[=secret]]"));
+        let bad =
+            || Error::Plain(format!("rule {rule} is invalid and should be in format host/path=svcname:svcport[,tls[=secret]]"));
         let (target, options) = rule.split_once(',').map_or((rule.as_str(), None), |(t, o)| (t, Some(o)));
         let (place, service) = target.split_once('=').ok_or_else(bad)?;
         let (host, path) = place.split_once('/').ok_or_else(bad)?;

@@ -22,7 +22,10 @@ pub(super) fn run(ctx: &mut Ctx) -> Res<Next> {
     let mapping = ctx.resource("pods")?;
     let info = Info::from_object(mapping, pod, "");
     let name = match flags.str("container") {
-        "" => format!("debugger-{}", base::Seed(base::hash64(info.object.resource_version().as_bytes())).suffix(ctx.first_time().0 as u64, 5)),
+        "" => format!(
+            "debugger-{}",
+            base::Seed(base::hash64(info.object.resource_version().as_bytes())).suffix(ctx.first_time().0 as u64, 5)
+        ),
         given => given.to_string(),
     };
     match flags.str("copy-to") {
@@ -44,12 +47,8 @@ fn container(ctx: &Ctx, name: &str) -> Value {
     if !words.is_empty() {
         container.set_at(&[if flags.bool("arguments-only") { "args" } else { "command" }], words);
     }
-    let env: Vec<Value> = flags
-        .list("env")
-        .iter()
-        .filter_map(|e| e.split_once('='))
-        .map(|(k, v)| value!({"name": k, "value": v}))
-        .collect();
+    let env: Vec<Value> =
+        flags.list("env").iter().filter_map(|e| e.split_once('=')).map(|(k, v)| value!({"name": k, "value": v})).collect();
     if !env.is_empty() {
         container.set_at(&["env"], env);
     }
@@ -107,7 +106,9 @@ fn copied(ctx: &mut Ctx, info: &Info, name: &str, copy: &str) -> Res<Next> {
         }
     }
     for container in spec.entry(&["containers"]).list_mut() {
-        for (flag, field) in [("keep-liveness", "livenessProbe"), ("keep-readiness", "readinessProbe"), ("keep-startup", "startupProbe")] {
+        for (flag, field) in
+            [("keep-liveness", "livenessProbe"), ("keep-readiness", "readinessProbe"), ("keep-startup", "startupProbe")]
+        {
             if !flags.bool(flag) {
                 container.map_mut().remove(field);
             }

@@ -174,7 +174,11 @@ fn wait_all(deleted: &Deleted) -> Res<Next> {
 /// Waits until the object of this uid is gone; what it was is found out by a GET, then by a watch.
 pub(super) fn wait_gone(ctx: &mut Ctx, info: &Info, uid: &str) -> Res<()> {
     let live = match ctx.call_if_found(Request::get(info.mapping.gvr, &info.key())) {
-        Err(Stop::Err(error)) if error.status().is_some_and(|s| matches!(s.reason.as_str(), "Forbidden" | "MethodNotAllowed")) => return Ok(()),
+        Err(Stop::Err(error))
+            if error.status().is_some_and(|s| matches!(s.reason.as_str(), "Forbidden" | "MethodNotAllowed")) =>
+        {
+            return Ok(());
+        }
         other => other?,
     };
     let Some(live) = live else { return Ok(()) };

@@ -3,7 +3,7 @@
 use apimachinery::{Object, PatchType, Request};
 
 use super::apply::three_way;
-use super::util::with_last_applied;
+use super::util::LAST_APPLIED;
 use crate::builder::Info;
 use crate::ctx::{Ctx, Next, Res, Stop, fail};
 use crate::docs::{self, Checks};
@@ -73,17 +73,19 @@ fn merged(ctx: &mut Ctx, info: &Info, live: Option<&Object>) -> Res<Object> {
         request
     };
     if flags.bool("server-side") {
-        let mut request =
-            finish(Request::patch(info.mapping.gvr, &info.key(), PatchType::Apply, info.object.value().clone()));
+        let mut request = finish(Request::patch(info.mapping.gvr, &info.key(), PatchType::Apply, info.object.value().clone()));
         request.options.force = flags.bool("force-conflicts");
         if !flags.changed("field-manager") {
             request.options.field_manager = Some("kubectl".into());
         }
         return ctx.call(request);
     }
-    let modified = with_last_applied(&info.object);
+    // The annotation of the last apply is not part of what is compared.
+    let mut modified = info.object.clone();
+    if modified.annotations().is_some() {
+        modified.value_mut().entry(&["metadata", "annotations"]).map_mut().remove(LAST_APPLIED);
+    }
     let Some(live) = live else {
-        // What would be created is shown without the annotation.
         let mut created = ctx.call(finish(Request::create(info.mapping.gvr, info.object.clone())))?;
         created.remove_at(&["metadata", "managedFields"]);
         return Ok(created);
@@ -93,17 +95,6 @@ fn merged(ctx: &mut Ctx, info: &Info, live: Option<&Object>) -> Res<Object> {
         return Ok(live.clone());
     }
     patch.set_at(&["metadata", "resourceVersion"], live.resource_version());
-    if let Some(metadata) = patch.get("metadata").and_then(|m| m.as_map())
-        && metadata.get("annotations").is_some()
-        && live.annotation(super::util::LAST_APPLIED).is_none()
-    {
-        // Upstream's diff never writes the annotation where there was none.
-        let annotations = patch.entry(&["metadata", "annotations"]).map_mut();
-        annotations.remove(super::util::LAST_APPLIED);
-        if annotations.is_empty() {
-            patch.entry(&["metadata"]).map_mut().remove("annotations");
-        }
-    }
     ctx.call(finish(Request::patch(info.mapping.gvr, &info.key(), kind, patch)))
 }
 

@@ -72,7 +72,11 @@ pub(super) fn drain(ctx: &mut Ctx) -> Res<Next> {
         match drain_node(ctx, node) {
             Ok(()) => ctx.print_object(&node.object, "drained")?,
             Err(Stop::Err(error)) => {
-                ctx.eprintln(format!("error: unable to drain node \"{}\" due to error: {}, continuing command...", node.name, error.text()));
+                ctx.eprintln(format!(
+                    "error: unable to drain node \"{}\" due to error: {}, continuing command...",
+                    node.name,
+                    error.text()
+                ));
                 pending.push(node.name.clone());
                 failures.push(*error);
             }
@@ -124,7 +128,9 @@ fn drain_node(ctx: &mut Ctx, node: &Info) -> Res<()> {
         if is_daemon && !finished {
             match flags.bool("ignore-daemonsets") {
                 true => notes.push(("ignoring DaemonSet-managed Pods", pod_name(pod))),
-                false => problems.push(("cannot delete DaemonSet-managed Pods (use --ignore-daemonsets to ignore)", pod_name(pod))),
+                false => {
+                    problems.push(("cannot delete DaemonSet-managed Pods (use --ignore-daemonsets to ignore)", pod_name(pod)))
+                }
             }
             continue;
         }

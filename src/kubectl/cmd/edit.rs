@@ -6,8 +6,8 @@ use super::util::{LAST_APPLIED, modified_configuration};
 use crate::builder::{Info, Select};
 use crate::ctx::{Ctx, Next, Res, Stop, done, fail};
 use crate::docs;
-use crate::merge as patch;
 use crate::error::Error;
+use crate::merge as patch;
 use crate::printers::go;
 
 const HEADER: &str = "# Please edit the object below. Lines beginning with a '#' will be ignored,
@@ -64,13 +64,18 @@ fn edit_one(ctx: &mut Ctx, info: &Info) -> Res<()> {
         let parsed = docs::parse_yaml(&edited).ok().and_then(Object::from_value);
         let Some(object) = parsed.filter(|o| !o.kind().is_empty()) else {
             ctx.eprintln(format!("error: {} \"{}\" is invalid", info.mapping.gvr.group_resource(), info.name));
-            reasons = format!("# {} \"{}\" was not valid:\n# * <nil>: Invalid value: \"The edited file failed validation\"\n#\n", info.mapping.gvr.resource, info.name);
+            reasons = format!(
+                "# {} \"{}\" was not valid:\n# * <nil>: Invalid value: \"The edited file failed validation\"\n#\n",
+                info.mapping.gvr.resource, info.name
+            );
             text = with_reasons(&edited, &reasons);
             continue;
         };
         match save(ctx, info, object, &edited) {
             Ok(()) => return Ok(()),
-            Err(Stop::Err(error)) if error.status().is_some_and(|s| matches!(s.reason.as_str(), "Invalid" | "BadRequest" | "Forbidden")) => {
+            Err(Stop::Err(error))
+                if error.status().is_some_and(|s| matches!(s.reason.as_str(), "Invalid" | "BadRequest" | "Forbidden")) =>
+            {
                 ctx.report(&error);
                 let lines: String = error.report().0.lines().map(|l| format!("# {l}\n")).collect();
                 reasons = format!("# {} \"{}\" was not valid:\n{lines}#\n", info.mapping.gvr.resource, info.name);

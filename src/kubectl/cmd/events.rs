@@ -20,12 +20,13 @@ pub(super) fn run(ctx: &mut Ctx) -> Res<Next> {
     if !flags.str("for").is_empty() {
         let (kind, name) = ctx.pair(flags.str("for"))?;
         let mapping = ctx.resource(&kind)?;
-        request.options.field_selector = Some(
-            format!("involvedObject.kind={},involvedObject.name={name}", mapping.kind).into(),
-        );
+        request.options.field_selector = Some(format!("involvedObject.kind={},involvedObject.name={name}", mapping.kind).into());
     }
     let list = ctx.list(request.clone())?;
-    let shown = |e: &Object| types.is_empty() || types.iter().any(|t| Some(t.as_str()).map(str::to_lowercase) == e.str_at(&["type"]).map(str::to_lowercase));
+    let shown = |e: &Object| {
+        types.is_empty()
+            || types.iter().any(|t| Some(t.as_str()).map(str::to_lowercase) == e.str_at(&["type"]).map(str::to_lowercase))
+    };
     let mut events: Vec<Object> = list.items.into_iter().filter(shown).collect();
     events.sort_by_key(last_seen);
     if let Output::Objects(printer) = ctx.output(false)? {
@@ -40,7 +41,8 @@ pub(super) fn run(ctx: &mut Ctx) -> Res<Next> {
         }
         return done();
     }
-    let header = if all { "NAMESPACE\tLAST SEEN\tTYPE\tREASON\tOBJECT\tMESSAGE\n" } else { "LAST SEEN\tTYPE\tREASON\tOBJECT\tMESSAGE\n" };
+    let header =
+        if all { "NAMESPACE\tLAST SEEN\tTYPE\tREASON\tOBJECT\tMESSAGE\n" } else { "LAST SEEN\tTYPE\tREASON\tOBJECT\tMESSAGE\n" };
     let mut text = if flags.bool("no-headers") { String::new() } else { header.to_string() };
     let now = ctx.first_time();
     events.iter().for_each(|event| text.push_str(&row(event, all, now)));

@@ -72,7 +72,11 @@ pub(super) fn pod_of(ctx: &mut Ctx, target: &str) -> Res<Object> {
     let mut found = ctx.list(request)?.items;
     // The best one: assigned, running, ready.
     found.sort_by_key(|p| {
-        (p.str_at(&["spec", "nodeName"]).is_none(), p.str_at(&["status", "phase"]) != Some("Running"), !p.condition_is_true("Ready"))
+        (
+            p.str_at(&["spec", "nodeName"]).is_none(),
+            p.str_at(&["status", "phase"]) != Some("Running"),
+            !p.condition_is_true("Ready"),
+        )
     });
     match found.into_iter().next() {
         Some(pod) => Ok(pod),
@@ -144,7 +148,9 @@ pub(super) fn open(
             let text = error.text();
             return Err(match error.status().map(|s| s.reason.as_str()) {
                 Some("InternalError") => Error::Plain(text),
-                Some("BadRequest") if text.contains("container not found") => Error::Plain(format!("unable to upgrade connection: {text}")),
+                Some("BadRequest") if text.contains("container not found") => {
+                    Error::Plain(format!("unable to upgrade connection: {text}"))
+                }
                 _ => *error,
             }
             .into());

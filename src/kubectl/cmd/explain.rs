@@ -9,7 +9,9 @@ pub(super) fn run(ctx: &mut Ctx) -> Res<Next> {
     let flags = ctx.flags.clone();
     let [text] = flags.args.as_slice() else {
         let text = match flags.args.is_empty() {
-            true => "You must specify the type of resource to explain. Use \"kubectl api-resources\" for a complete list of supported resources.\n",
+            true => {
+                "You must specify the type of resource to explain. Use \"kubectl api-resources\" for a complete list of supported resources.\n"
+            }
             false => "We accept only this format: explain RESOURCE\n",
         };
         return Err(Error::Raw(format!("error: {text}")).into());
@@ -18,7 +20,9 @@ pub(super) fn run(ctx: &mut Ctx) -> Res<Next> {
     let kind = parts.next().unwrap_or("");
     let mut path: Vec<&str> = parts.collect();
     let mapping = match ctx.resource_if_known(text)? {
-        Some(mapping) if !path.is_empty() && text.contains('.') && mapping.gvr.group.with(|g| text.ends_with(g) && !g.is_empty()) => {
+        Some(mapping)
+            if !path.is_empty() && text.contains('.') && mapping.gvr.group.with(|g| text.ends_with(g) && !g.is_empty()) =>
+        {
             path.clear();
             mapping
         }
@@ -29,7 +33,10 @@ pub(super) fn run(ctx: &mut Ctx) -> Res<Next> {
         gvk = apimachinery::Gvk::from_api_version(flags.str("api-version"), &mapping.kind);
     }
     let Some(root) = schema::of(gvk) else {
-        return fail(format!("explaining {} is not in this bottle: only built-in kinds have a schema here", mapping.kind_group_name()));
+        return fail(format!(
+            "explaining {} is not in this bottle: only built-in kinds have a schema here",
+            mapping.kind_group_name()
+        ));
     };
     let mut out = String::new();
     if !gvk.group.is_empty() {

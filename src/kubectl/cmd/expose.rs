@@ -5,8 +5,8 @@ use apimachinery::{Object, Value, value};
 use crate::builder::{Info, Select};
 use crate::ctx::{Ctx, Next, Res, Stop, done, fail};
 use crate::docs;
-use crate::merge as patch;
 use crate::error::{Error, aggregate};
+use crate::merge as patch;
 use crate::printers::DryRun;
 
 pub(super) fn run(ctx: &mut Ctx) -> Res<Next> {
@@ -41,7 +41,12 @@ fn expose(ctx: &mut Ctx, info: &Info) -> Res<()> {
     if let Some(labels) = labels.filter(|l| !l.is_empty()) {
         object.set_at(&["metadata", "labels"], labels);
     }
-    for (flag, field) in [("type", "type"), ("load-balancer-ip", "loadBalancerIP"), ("session-affinity", "sessionAffinity"), ("cluster-ip", "clusterIP")] {
+    for (flag, field) in [
+        ("type", "type"),
+        ("load-balancer-ip", "loadBalancerIP"),
+        ("session-affinity", "sessionAffinity"),
+        ("cluster-ip", "clusterIP"),
+    ] {
         if !flags.str(flag).is_empty() {
             object.set_at(&["spec", field], flags.str(flag));
         }
@@ -88,7 +93,11 @@ fn selector(ctx: &mut Ctx, info: &Info) -> Res<Value> {
         "Service" | "ReplicationController" => info.object.at(&["spec", "selector"]).cloned(),
         _ => {
             if !info.object.list_at(&["spec", "selector", "matchExpressions"]).is_empty() {
-                return fail("couldn't retrieve selectors via --selector flag or introspection: couldn't convert expressions - \"".to_string() + "\" to map-based selector format");
+                return fail(
+                    "couldn't retrieve selectors via --selector flag or introspection: couldn't convert expressions - \""
+                        .to_string()
+                        + "\" to map-based selector format",
+                );
             }
             info.object.at(&["spec", "selector", "matchLabels"]).cloned()
         }
@@ -96,7 +105,9 @@ fn selector(ctx: &mut Ctx, info: &Info) -> Res<Value> {
     match found.filter(|s| !s.is_empty()) {
         Some(selector) => Ok(selector),
         None => fail(match &*info.mapping.kind {
-            "Pod" => "couldn't retrieve selectors via --selector flag or introspection: the pod has no labels and cannot be exposed",
+            "Pod" => {
+                "couldn't retrieve selectors via --selector flag or introspection: the pod has no labels and cannot be exposed"
+            }
             _ => "couldn't retrieve selectors via --selector flag or introspection: the service has no pod selector set",
         }),
     }
@@ -126,7 +137,10 @@ fn ports(ctx: &mut Ctx, info: &Info) -> Res<Vec<Value>> {
         ports
     } else if &*info.mapping.kind == "Service" {
         let list = info.object.list_at(&["spec", "ports"]).iter();
-        list.map(|p| (p.int_at(&["port"]).unwrap_or(0), p.str_at(&["protocol"]).map(String::from), p.str_at(&["name"]).map(String::from))).collect()
+        list.map(|p| {
+            (p.int_at(&["port"]).unwrap_or(0), p.str_at(&["protocol"]).map(String::from), p.str_at(&["name"]).map(String::from))
+        })
+        .collect()
     } else {
         let template: &[&str] = if &*info.mapping.kind == "Pod" { &["spec"] } else { &["spec", "template", "spec"] };
         let containers = info.object.list_at(&[template, &["containers"]].concat());

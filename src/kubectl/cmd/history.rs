@@ -54,7 +54,8 @@ pub(super) fn revisions(ctx: &mut Ctx, info: &Info) -> Res<Option<Vec<Revision>>
 const CHANGE_CAUSE: &str = "kubernetes.io/change-cause";
 
 pub(super) fn history(ctx: &mut Ctx) -> Res<Next> {
-    let (infos, errors) = ctx.infos_and_errors(&Select { latest: true, all: !ctx.flags.str("selector").is_empty(), ..Select::of(ctx) })?;
+    let (infos, errors) =
+        ctx.infos_and_errors(&Select { latest: true, all: !ctx.flags.str("selector").is_empty(), ..Select::of(ctx) })?;
     if let Some(error) = aggregate(errors) {
         return Err(error.into());
     }

@@ -15,8 +15,17 @@ use crate::error::Error;
 use crate::merge;
 
 const FILES: [&str; 3] = ["kustomization.yaml", "kustomization.yml", "Kustomization"];
-const UNSUPPORTED: [&str; 9] =
-    ["components", "replacements", "vars", "helmCharts", "helmChartInflationGenerator", "generators", "transformers", "validators", "crds"];
+const UNSUPPORTED: [&str; 9] = [
+    "components",
+    "replacements",
+    "vars",
+    "helmCharts",
+    "helmChartInflationGenerator",
+    "generators",
+    "transformers",
+    "validators",
+    "crds",
+];
 
 /// An object on its way through the layers.
 #[derive(Clone)]
@@ -60,9 +69,28 @@ pub(crate) fn build(ctx: &mut Ctx, dir: &str) -> Res<String> {
 /// The legacy order: what others need comes first.
 fn order(kind: &str) -> usize {
     const FIRST: [&str; 22] = [
-        "Namespace", "ResourceQuota", "StorageClass", "CustomResourceDefinition", "ServiceAccount", "PodSecurityPolicy", "Role",
-        "ClusterRole", "RoleBinding", "ClusterRoleBinding", "ConfigMap", "Secret", "Endpoints", "Service", "LimitRange",
-        "PriorityClass", "PersistentVolume", "PersistentVolumeClaim", "Deployment", "StatefulSet", "CronJob", "PodDisruptionBudget",
+        "Namespace",
+        "ResourceQuota",
+        "StorageClass",
+        "CustomResourceDefinition",
+        "ServiceAccount",
+        "PodSecurityPolicy",
+        "Role",
+        "ClusterRole",
+        "RoleBinding",
+        "ClusterRoleBinding",
+        "ConfigMap",
+        "Secret",
+        "Endpoints",
+        "Service",
+        "LimitRange",
+        "PriorityClass",
+        "PersistentVolume",
+        "PersistentVolumeClaim",
+        "Deployment",
+        "StatefulSet",
+        "CronJob",
+        "PodDisruptionBudget",
     ];
     let last = ["MutatingWebhookConfiguration", "ValidatingWebhookConfiguration"].contains(&kind);
     FIRST.iter().position(|k| *k == kind).unwrap_or(if last { 99 } else { 50 })
@@ -92,7 +120,9 @@ fn layer(ctx: &mut Ctx, dir: &str) -> Res<Vec<Item>> {
         }
     }
     let Some(text) = found else {
-        return fail(format!("unable to find one of 'kustomization.yaml', 'kustomization.yml' or 'Kustomization' in directory '{dir}'"));
+        return fail(format!(
+            "unable to find one of 'kustomization.yaml', 'kustomization.yml' or 'Kustomization' in directory '{dir}'"
+        ));
     };
     let k = docs::parse_yaml(&text).map_err(|e| Error::Plain(format!("invalid Kustomization: {e}")))?;
     if let Some(field) = UNSUPPORTED.iter().find(|f| k.get(f).is_some()) {
@@ -226,7 +256,11 @@ fn patches(ctx: &mut Ctx, dir: &str, k: &Value, items: &mut [Item]) -> Res<()> {
             hit = true;
             let kind = if matches!(patch, Value::List(_)) { PatchType::Json } else { PatchType::StrategicMerge };
             let gvk = item.object.gvk();
-            let kind = if kind == PatchType::StrategicMerge && apimachinery::schema::of(gvk).is_none() { PatchType::Merge } else { kind };
+            let kind = if kind == PatchType::StrategicMerge && apimachinery::schema::of(gvk).is_none() {
+                PatchType::Merge
+            } else {
+                kind
+            };
             let name = item.object.name().to_string();
             let patched = merge::apply(kind, item.object.value(), &patch, gvk).map_err(Error::Plain)?;
             item.object = Object::from_value(patched).unwrap_or_default();
@@ -234,7 +268,10 @@ fn patches(ctx: &mut Ctx, dir: &str, k: &Value, items: &mut [Item]) -> Res<()> {
         }
         if !hit && target.is_null() {
             let name = patch.str_at(&["metadata", "name"]).unwrap_or("").to_string();
-            return fail(format!("no resource matches strategic merge patch {:?}", format!("{}.{name}.[noNs]", patch.str_at(&["kind"]).unwrap_or(""))));
+            return fail(format!(
+                "no resource matches strategic merge patch {:?}",
+                format!("{}.{name}.[noNs]", patch.str_at(&["kind"]).unwrap_or(""))
+            ));
         }
     }
     Ok(())
@@ -243,12 +280,15 @@ fn patches(ctx: &mut Ctx, dir: &str, k: &Value, items: &mut [Item]) -> Res<()> {
 fn targeted(item: &Item, target: &Value, patch: &Value) -> bool {
     let gvk = item.object.gvk();
     if target.is_null() {
-        return patch.str_at(&["kind"]) == Some(item.object.kind()) && patch.str_at(&["metadata", "name"]) == Some(&item.original);
+        return patch.str_at(&["kind"]) == Some(item.object.kind())
+            && patch.str_at(&["metadata", "name"]) == Some(&item.original);
     }
-    let fits = |field: &str, have: &str| target.str_at(&[field]).is_none_or(|want| want.is_empty() || super::set::fits(&want.replace(".*", "*"), have));
-    let selected = target.str_at(&["labelSelector"]).is_none_or(|text| {
-        apimachinery::labels::Selector::parse(text).is_ok_and(|s| s.matches(item.object.labels()))
-    });
+    let fits = |field: &str, have: &str| {
+        target.str_at(&[field]).is_none_or(|want| want.is_empty() || super::set::fits(&want.replace(".*", "*"), have))
+    };
+    let selected = target
+        .str_at(&["labelSelector"])
+        .is_none_or(|text| apimachinery::labels::Selector::parse(text).is_ok_and(|s| s.matches(item.object.labels())));
     fits("kind", item.object.kind())
         && fits("group", &gvk.group.text())
         && fits("version", &gvk.version.text())
@@ -264,7 +304,14 @@ fn transform(k: &Value, items: &mut [Item]) {
         let object = &mut item.object;
         let cluster_wide = matches!(
             object.kind(),
-            "Namespace" | "Node" | "ClusterRole" | "ClusterRoleBinding" | "PersistentVolume" | "StorageClass" | "CustomResourceDefinition" | "PriorityClass"
+            "Namespace"
+                | "Node"
+                | "ClusterRole"
+                | "ClusterRoleBinding"
+                | "PersistentVolume"
+                | "StorageClass"
+                | "CustomResourceDefinition"
+                | "PriorityClass"
         );
         if !text("namespace").is_empty() && !cluster_wide {
             object.set_at(&["metadata", "namespace"], text("namespace"));
@@ -284,7 +331,9 @@ fn transform(k: &Value, items: &mut [Item]) {
         }
         for entry in k.list_at(&["replicas"]) {
             let name = entry.str_at(&["name"]).unwrap_or("");
-            if (*item.original == *name || object.name() == name) && matches!(object.kind(), "Deployment" | "ReplicaSet" | "StatefulSet" | "ReplicationController") {
+            if (*item.original == *name || object.name() == name)
+                && matches!(object.kind(), "Deployment" | "ReplicaSet" | "StatefulSet" | "ReplicationController")
+            {
                 object.set_at(&["spec", "replicas"], entry.int_at(&["count"]).unwrap_or(0));
             }
         }
@@ -300,7 +349,8 @@ fn put(object: &mut Object, pairs: Option<&Value>, path: &[&str]) {
 
 fn label(object: &mut Object, pairs: Option<&Value>, selectors: bool, templates: bool) {
     put(object, pairs, &["metadata", "labels"]);
-    let workload = matches!(object.kind(), "Deployment" | "ReplicaSet" | "StatefulSet" | "DaemonSet" | "Job" | "ReplicationController");
+    let workload =
+        matches!(object.kind(), "Deployment" | "ReplicaSet" | "StatefulSet" | "DaemonSet" | "Job" | "ReplicationController");
     if templates && workload {
         put(object, pairs, &["spec", "template", "metadata", "labels"]);
     }
@@ -355,7 +405,8 @@ fn new_image(image: &str, change: &Value) -> Option<String> {
 
 /// References to ConfigMaps, Secrets, service accounts and services follow their new names.
 fn refer(value: &mut Value, renamed: &[(String, Rc<str>, String)]) {
-    let new = |kind: &str, old: &str| renamed.iter().find(|(k, o, n)| k == kind && **o == *old && n != old).map(|(_, _, n)| n.clone());
+    let new =
+        |kind: &str, old: &str| renamed.iter().find(|(k, o, n)| k == kind && **o == *old && n != old).map(|(_, _, n)| n.clone());
     match value {
         Value::List(_) => value.list_mut().iter_mut().for_each(|v| refer(v, renamed)),
         Value::Map(_) => {

@@ -31,7 +31,7 @@ pub(super) fn view(ctx: &mut Ctx) -> Res<Next> {
     for info in ctx.infos(&select)? {
         let Some(text) = info.object.annotation(LAST_APPLIED) else { return Err(missing(&info.name).into()) };
         let value = json::parse(text.as_bytes()).map_err(|e| Error::Plain(e.to_string()))?;
-        let text = if format == "yaml" { docs::to_yaml(&value) } else { go::json_pretty(&value) + "\n" };
+        let text = if format == "yaml" { docs::to_yaml(&value) } else { go::json_indent(&value, 2) + "\n" };
         ctx.print(text);
     }
     done()

@@ -6,9 +6,9 @@ use apimachinery::{Object, Request, ResponseBody};
 
 use super::exec::choose_container;
 use super::util::object_key;
+use crate::StreamFrame;
 use crate::ctx::{Ctx, Event, Next, Res, Stop, done, fail, then};
 use crate::error::Error;
-use crate::StreamFrame;
 
 /// One container's log.
 #[derive(Clone)]
@@ -58,10 +58,18 @@ fn check(ctx: &mut Ctx) -> Res<()> {
     let flags = ctx.flags.clone();
     let usage = |text: &str| Err(Error::Usage(text.into(), "kubectl logs".into()).into());
     match (flags.args.len(), flags.str("selector").is_empty()) {
-        (0, true) => return usage("expected 'logs [-f] [-p] (POD | TYPE/NAME) [-c CONTAINER]'.\nPOD or TYPE/NAME is a required argument for the logs command"),
+        (0, true) => {
+            return usage(
+                "expected 'logs [-f] [-p] (POD | TYPE/NAME) [-c CONTAINER]'.\nPOD or TYPE/NAME is a required argument for the logs command",
+            );
+        }
         (1 | 2, true) | (0, false) => {}
         (_, false) => return usage("only a selector (-l) or a POD name is allowed"),
-        _ => return usage("expected 'logs [-f] [-p] (POD | TYPE/NAME) [-c CONTAINER]'.\nPOD or TYPE/NAME is a required argument for the logs command"),
+        _ => {
+            return usage(
+                "expected 'logs [-f] [-p] (POD | TYPE/NAME) [-c CONTAINER]'.\nPOD or TYPE/NAME is a required argument for the logs command",
+            );
+        }
     }
     if flags.changed("since") && !flags.str("since-time").is_empty() {
         return fail("at most one of `sinceTime` or `sinceSeconds` may be specified");
@@ -215,7 +223,9 @@ fn follow(streams: Streams) -> Res<Next> {
                 false => ctx.print(prefixed(&String::from_utf8_lossy(&bytes), &prefix)),
             },
             (Some(_), Event::Frame(StreamFrame::Error(text))) => return fail(text.to_string()),
-            (Some(_), Event::End | Event::Frame(StreamFrame::ExitStatus(_))) => Rc::make_mut(&mut streams).retain(|(s, _)| *s != id),
+            (Some(_), Event::End | Event::Frame(StreamFrame::ExitStatus(_))) => {
+                Rc::make_mut(&mut streams).retain(|(s, _)| *s != id)
+            }
             _ => {}
         }
         follow(streams)

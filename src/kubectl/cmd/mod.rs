@@ -136,9 +136,10 @@ pub(crate) fn start(argv: Vec<String>) -> Rc<dyn Stage> {
             ));
         }
         let top = command.split(' ').next().unwrap_or("");
-        let verb = VERBS.iter().find(|(path, _)| *path == command).or_else(|| {
-            VERBS.iter().find(|(path, _)| matches!(top, "config" | "create") && *path == top)
-        });
+        let verb = VERBS
+            .iter()
+            .find(|(path, _)| *path == command)
+            .or_else(|| VERBS.iter().find(|(path, _)| matches!(top, "config" | "create") && *path == top));
         match verb {
             Some((_, run)) => Ok(Next::Then(Rc::new(*run))),
             None => fail(format!("kubectl {command} is not in this bottle")),

@@ -5,8 +5,8 @@ use apimachinery::{Object, PatchType, Value};
 use crate::builder::{Info, Select};
 use crate::ctx::{Ctx, Next, Res, Stop, done, fail};
 use crate::docs;
-use crate::merge as patch;
 use crate::error::Error;
+use crate::merge as patch;
 use crate::printers::DryRun;
 
 pub(super) fn run(ctx: &mut Ctx) -> Res<Next> {
@@ -28,11 +28,7 @@ pub(super) fn run(ctx: &mut Ctx) -> Res<Next> {
         },
     };
     let body = docs::parse_yaml(&text).map_err(|e| Error::Plain(format!("unable to parse {text:?}: {e}")))?;
-    let select = Select {
-        latest: !flags.bool("local"),
-        subresource: flags.str("subresource").into(),
-        ..Select::of(ctx)
-    };
+    let select = Select { latest: !flags.bool("local"), subresource: flags.str("subresource").into(), ..Select::of(ctx) };
     let (infos, errors) = ctx.infos_and_errors(&select)?;
     if let Some(error) = crate::error::aggregate(errors) {
         return Err(error.into());

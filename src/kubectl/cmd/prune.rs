@@ -26,13 +26,32 @@ pub(super) enum Prune {
     /// Types to look through: `group/version/Kind`.
     Allowed(Vec<String>),
     /// The parent's type and name, then (after `prepare`) its id and the members' types before.
-    Set { parent: Rc<Mapping>, name: Rc<str>, namespace: Rc<str>, id: Rc<str>, before: Vec<String> },
+    Set {
+        parent: Rc<Mapping>,
+        name: Rc<str>,
+        namespace: Rc<str>,
+        id: Rc<str>,
+        before: Vec<String>,
+    },
 }
 
 const DEFAULT_ALLOWED: &[&str] = &[
-    "core/v1/ConfigMap", "core/v1/Endpoints", "core/v1/Namespace", "core/v1/PersistentVolumeClaim", "core/v1/PersistentVolume",
-    "core/v1/Pod", "core/v1/ReplicationController", "core/v1/Secret", "core/v1/Service", "batch/v1/Job", "batch/v1/CronJob",
-    "networking.k8s.io/v1/Ingress", "apps/v1/DaemonSet", "apps/v1/Deployment", "apps/v1/ReplicaSet", "apps/v1/StatefulSet",
+    "core/v1/ConfigMap",
+    "core/v1/Endpoints",
+    "core/v1/Namespace",
+    "core/v1/PersistentVolumeClaim",
+    "core/v1/PersistentVolume",
+    "core/v1/Pod",
+    "core/v1/ReplicationController",
+    "core/v1/Secret",
+    "core/v1/Service",
+    "batch/v1/Job",
+    "batch/v1/CronJob",
+    "networking.k8s.io/v1/Ingress",
+    "apps/v1/DaemonSet",
+    "apps/v1/Deployment",
+    "apps/v1/ReplicaSet",
+    "apps/v1/StatefulSet",
 ];
 
 pub(super) fn options(ctx: &mut Ctx) -> Res<Prune> {
@@ -81,7 +100,8 @@ impl Prune {
             .unwrap_or_default();
         let mut kinds = before.clone();
         kinds.extend(infos.iter().map(|i| group_kind(&i.mapping)));
-        let prune = Prune::Set { parent: parent.clone(), name: name.clone(), namespace: namespace.clone(), id: id.clone(), before };
+        let prune =
+            Prune::Set { parent: parent.clone(), name: name.clone(), namespace: namespace.clone(), id: id.clone(), before };
         prune.write_parent(ctx, kinds, infos)?;
         Ok(prune)
     }
@@ -186,7 +206,9 @@ impl Prune {
             Prune::No => return Ok(found),
         };
         for text in types {
-            let Some(mapping) = self.mapping(ctx, &text)? else { return fail(format!("invalid GroupVersionKind format: {text}, please follow <group/version/kind>")) };
+            let Some(mapping) = self.mapping(ctx, &text)? else {
+                return fail(format!("invalid GroupVersionKind format: {text}, please follow <group/version/kind>"));
+            };
             let places = if mapping.namespaced { namespaces.clone() } else { vec!["".into()] };
             for namespace in places {
                 let select = Select { selector: selector.clone(), ..Select::default() };

@@ -193,7 +193,11 @@ fn remove_label(template: &mut Value, name: &str) {
 }
 
 fn no_history(info: &Info, deployment: bool) -> String {
-    if deployment { format!("no rollout history found for deployment {:?}", &*info.name) } else { "no last revision to roll back to".into() }
+    if deployment {
+        format!("no rollout history found for deployment {:?}", &*info.name)
+    } else {
+        "no last revision to roll back to".into()
+    }
 }
 
 fn announce(ctx: &mut Ctx, info: &Info, text: &str) -> Res<()> {
@@ -293,7 +297,8 @@ fn deployment(object: &Object, revision: i64) -> Result<(String, bool), String> 
         return Err(format!("deployment {name:?} exceeded its progress deadline"));
     }
     let want = object.int_at(&["spec", "replicas"]).unwrap_or(1);
-    let (updated, all, available) = (counts(object, "updatedReplicas"), counts(object, "replicas"), counts(object, "availableReplicas"));
+    let (updated, all, available) =
+        (counts(object, "updatedReplicas"), counts(object, "replicas"), counts(object, "availableReplicas"));
     let waiting = |text: String| Ok((format!("Waiting for deployment {name:?} rollout to finish: {text}...\n"), false));
     if updated < want {
         return waiting(format!("{updated} out of {want} new replicas have been updated"));
@@ -347,15 +352,20 @@ fn statefulset(object: &Object) -> Result<(String, bool), String> {
     let partition = object.int_at(&["spec", "updateStrategy", "rollingUpdate", "partition"]).unwrap_or(0);
     if partition > 0 {
         if updated < want - partition {
-            let text =
-                format!("Waiting for partitioned roll out to finish: {updated} out of {} new pods have been updated...\n", want - partition);
+            let text = format!(
+                "Waiting for partitioned roll out to finish: {updated} out of {} new pods have been updated...\n",
+                want - partition
+            );
             return Ok((text, false));
         }
         return Ok((format!("partitioned roll out complete: {updated} new pods have been updated...\n"), true));
     }
     let revision = |field| object.str_at(&["status", field]).unwrap_or("").to_string();
     if revision("updateRevision") != revision("currentRevision") {
-        let text = format!("waiting for statefulset rolling update to complete {updated} pods at revision {}...\n", revision("updateRevision"));
+        let text = format!(
+            "waiting for statefulset rolling update to complete {updated} pods at revision {}...\n",
+            revision("updateRevision")
+        );
         return Ok((text, false));
     }
     let current = counts(object, "currentReplicas");

@@ -206,7 +206,9 @@ pub(super) fn serviceaccount(ctx: &mut Ctx) -> Res<Next> {
 
 pub(super) fn selector(ctx: &mut Ctx) -> Res<Next> {
     let mut args = ctx.flags.args.clone();
-    let Some(text) = args.pop() else { return fail("one or more resources must be specified as <resource> <name> or <resource>/<name>") };
+    let Some(text) = args.pop() else {
+        return fail("one or more resources must be specified as <resource> <name> or <resource>/<name>");
+    };
     let selector = label_selector(&text)?;
     let select = select(ctx, args);
     change_all(ctx, select, "selector updated", "failed to patch selector", move |ctx, info| {
@@ -219,7 +221,12 @@ pub(super) fn selector(ctx: &mut Ctx) -> Res<Next> {
                 .iter()
                 .map(|e| {
                     let values: Vec<&str> = e.list_at(&["values"]).iter().filter_map(Value::as_str).collect();
-                    format!("{{{} {} [{}]}}", e.str_at(&["key"]).unwrap_or(""), e.str_at(&["operator"]).unwrap_or(""), values.join(" "))
+                    format!(
+                        "{{{} {} [{}]}}",
+                        e.str_at(&["key"]).unwrap_or(""),
+                        e.str_at(&["operator"]).unwrap_or(""),
+                        values.join(" ")
+                    )
                 })
                 .collect();
             return fail(format!("match expression [{}] not supported on this object", texts.join(" ")));

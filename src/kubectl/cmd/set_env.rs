@@ -41,7 +41,9 @@ pub(super) fn run(ctx: &mut Ctx) -> Res<Next> {
         return fail("at least one environment variable must be provided");
     }
     let select = select(ctx, objects);
-    change_all(ctx, select, "env updated", "failed to patch env update to pod template:", move |ctx, info| one(ctx, info, &changes))
+    change_all(ctx, select, "env updated", "failed to patch env update to pod template:", move |ctx, info| {
+        one(ctx, info, &changes)
+    })
 }
 
 /// `--from=configmap/x`: every key as a reference.
@@ -103,7 +105,11 @@ fn one(ctx: &mut Ctx, info: &Info, changes: &[Change]) -> Res<Option<Object>> {
         }
     }
     if !found {
-        return fail(format!("{} {:?} does not have any containers matching {pattern:?}", info.mapping.kind_group(), &*info.name));
+        return fail(format!(
+            "{} {:?} does not have any containers matching {pattern:?}",
+            info.mapping.kind_group(),
+            &*info.name
+        ));
     }
     Ok(if list && changes.is_empty() { None } else { Some(object) })
 }

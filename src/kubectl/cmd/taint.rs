@@ -75,13 +75,17 @@ pub(super) fn run(ctx: &mut Ctx) -> Res<Next> {
     }
 }
 
-fn taints(node: &apimachinery::Object, add: &[Taint], remove: &[Taint], overwrite: bool) -> Result<(Vec<Value>, &'static str), String> {
+fn taints(
+    node: &apimachinery::Object,
+    add: &[Taint],
+    remove: &[Taint],
+    overwrite: bool,
+) -> Result<(Vec<Value>, &'static str), String> {
     let mut old: Vec<Value> = node.list_at(&["spec", "taints"]).to_vec();
     let is = |t: &Value, (key, _, effect): &Taint| {
         t.str_at(&["key"]) == Some(key) && (effect.is_empty() || t.str_at(&["effect"]) == Some(effect))
     };
-    let taken: Vec<&str> =
-        add.iter().filter(|t| !overwrite && old.iter().any(|o| is(o, t))).map(|t| t.0.as_str()).collect();
+    let taken: Vec<&str> = add.iter().filter(|t| !overwrite && old.iter().any(|o| is(o, t))).map(|t| t.0.as_str()).collect();
     if !taken.is_empty() {
         return Err(format!(
             "node {} already has {} taint(s) with same effect(s) and --overwrite is false",

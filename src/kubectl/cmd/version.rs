@@ -8,6 +8,26 @@ use crate::printers::go;
 
 const KUSTOMIZE: &str = "v5.8.1";
 
+/// As Go's struct declares its fields.
+const ORDER: &[&str] = &[
+    "clientVersion",
+    "kustomizeVersion",
+    "serverVersion",
+    "major",
+    "minor",
+    "emulationMajor",
+    "emulationMinor",
+    "minCompatibilityMajor",
+    "minCompatibilityMinor",
+    "gitVersion",
+    "gitCommit",
+    "gitTreeState",
+    "buildDate",
+    "goVersion",
+    "compiler",
+    "platform",
+];
+
 fn client() -> Value {
     value!({
         "major": "1", "minor": "37", "gitVersion": "v1.37.2", "gitTreeState": "clean", "goVersion": "none", "compiler": "rustc",
@@ -42,7 +62,7 @@ pub(super) fn run(ctx: &mut Ctx) -> Res<Next> {
         }
         match format {
             "yaml" => ctx.print(docs::to_yaml(&all)),
-            _ => ctx.print(go::json_pretty(&all) + "\n"),
+            _ => ctx.print(go::ordered_json(&all, ORDER) + "\n"),
         }
     }
     match failure {

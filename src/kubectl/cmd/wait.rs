@@ -8,8 +8,8 @@ use base::{Duration, Time};
 use crate::builder::{Info, NOTHING_GIVEN, Named, Select};
 use crate::ctx::{Ctx, Event, Next, Res, Stop, done, each, fail};
 use crate::error::{Error, aggregate};
-use crate::printers::jsonpath::{Template, relaxed};
 use crate::printers::go;
+use crate::printers::jsonpath::{Template, relaxed};
 
 /// What is waited for.
 #[derive(Clone)]
@@ -212,7 +212,8 @@ fn holds(condition: &For, object: &Object) -> Res<bool> {
             Ok(!old && found.str_at(&["status"]).is_some_and(|s| s.eq_ignore_ascii_case(wanted)))
         }
         For::JsonPath(template, wanted) => {
-            let found: Vec<_> = template.find(object.value()).map_err(|e| Stop::from(Error::Plain(e)))?.into_iter().flatten().collect();
+            let found: Vec<_> =
+                template.find(object.value()).map_err(|e| Stop::from(Error::Plain(e)))?.into_iter().flatten().collect();
             match (found.as_slice(), wanted) {
                 ([], _) => Ok(false),
                 ([_], None) => Ok(true),

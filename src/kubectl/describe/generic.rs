@@ -10,7 +10,12 @@ pub(super) fn generic(object: &Object, w: &mut Writer) {
     w.field(0, "Namespace", object.namespace());
     w.labels(object);
     w.annotations(object);
-    let skip = |path: &str| matches!(path, ".metadata.name" | ".metadata.namespace" | ".metadata.labels" | ".metadata.annotations" | ".metadata.managedFields");
+    let skip = |path: &str| {
+        matches!(
+            path,
+            ".metadata.name" | ".metadata.namespace" | ".metadata.labels" | ".metadata.annotations" | ".metadata.managedFields"
+        )
+    };
     fields(object.value(), 0, "", &skip, w);
 }
 
@@ -25,7 +30,8 @@ fn words(name: &str) -> String {
     let mut out = String::new();
     for (i, c) in chars.iter().enumerate() {
         let after_lower = i > 0 && c.is_uppercase() && chars[i - 1].is_lowercase();
-        let before_lower = i > 0 && c.is_uppercase() && chars[i - 1].is_uppercase() && chars.get(i + 1).is_some_and(|n| n.is_lowercase());
+        let before_lower =
+            i > 0 && c.is_uppercase() && chars[i - 1].is_uppercase() && chars.get(i + 1).is_some_and(|n| n.is_lowercase());
         if after_lower || before_lower {
             out.push(' ');
         }

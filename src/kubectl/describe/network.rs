@@ -56,7 +56,9 @@ pub(super) fn service(ctx: &mut Ctx, info: &Info, w: &mut Writer) -> Res<()> {
     w.field(0, "IP", spec("clusterIP"));
     w.field(0, "IPs", or_none(join(s.list_at(&["spec", "clusterIPs"]), ",")));
     let external = join(s.list_at(&["spec", "externalIPs"]), ",");
-    for (name, text) in [("External IPs", external), ("Desired LoadBalancer IP", spec("loadBalancerIP")), ("External Name", spec("externalName"))] {
+    for (name, text) in
+        [("External IPs", external), ("Desired LoadBalancer IP", spec("loadBalancerIP")), ("External Name", spec("externalName"))]
+    {
         if !text.is_empty() {
             w.field(0, name, text);
         }
@@ -64,7 +66,11 @@ pub(super) fn service(ctx: &mut Ctx, info: &Info, w: &mut Writer) -> Res<()> {
     let ingress: Vec<String> = s
         .list_at(&["status", "loadBalancer", "ingress"])
         .iter()
-        .filter_map(|i| i.str_at(&["ip"]).map(|ip| format!("{ip} ({})", i.str_at(&["ipMode"]).unwrap_or("VIP"))).or_else(|| i.str_at(&["hostname"]).map(String::from)))
+        .filter_map(|i| {
+            i.str_at(&["ip"])
+                .map(|ip| format!("{ip} ({})", i.str_at(&["ipMode"]).unwrap_or("VIP")))
+                .or_else(|| i.str_at(&["hostname"]).map(String::from))
+        })
         .collect();
     if !ingress.is_empty() {
         w.field(0, "LoadBalancer Ingress", ingress.join(", "));
@@ -84,7 +90,9 @@ pub(super) fn service(ctx: &mut Ctx, info: &Info, w: &mut Writer) -> Res<()> {
         w.field(0, "Endpoints", endpoints(&slices, text("name")));
     }
     w.field(0, "Session Affinity", spec("sessionAffinity"));
-    for (name, field) in [("External Traffic Policy", "externalTrafficPolicy"), ("Internal Traffic Policy", "internalTrafficPolicy")] {
+    for (name, field) in
+        [("External Traffic Policy", "externalTrafficPolicy"), ("Internal Traffic Policy", "internalTrafficPolicy")]
+    {
         if !spec(field).is_empty() {
             w.field(0, name, spec(field));
         }
@@ -104,7 +112,12 @@ pub(super) fn service(ctx: &mut Ctx, info: &Info, w: &mut Writer) -> Res<()> {
 
 fn backend(ctx: &mut Ctx, namespace: &str, backend: &Value) -> Res<String> {
     if let Some(resource) = backend.get("resource") {
-        return Ok(format!("APIGroup: {}, Kind: {}, Name: {}", show(resource.get("apiGroup")), show(resource.get("kind")), show(resource.get("name"))));
+        return Ok(format!(
+            "APIGroup: {}, Kind: {}, Name: {}",
+            show(resource.get("apiGroup")),
+            show(resource.get("kind")),
+            show(resource.get("name"))
+        ));
     }
     let Some(service) = backend.get("service") else { return Ok(String::new()) };
     let name = service.str_at(&["name"]).unwrap_or("");
@@ -211,10 +224,14 @@ pub(super) fn endpointslice(slice: &Object, w: &mut Writer) {
 
 pub(super) fn policy(policy: &Object, w: &mut Writer) {
     w.head(policy);
-    w.field(0, "Created on", policy.creation_timestamp().map_or(String::new(), |t| {
-        let (y, mo, d, h, mi, s) = t.civil();
-        format!("{y:04}-{mo:02}-{d:02} {h:02}:{mi:02}:{s:02} +0000 UTC")
-    }));
+    w.field(
+        0,
+        "Created on",
+        policy.creation_timestamp().map_or(String::new(), |t| {
+            let (y, mo, d, h, mi, s) = t.civil();
+            format!("{y:04}-{mo:02}-{d:02} {h:02}:{mi:02}:{s:02} +0000 UTC")
+        }),
+    );
     w.labels(policy);
     w.annotations(policy);
     w.line(0, "Spec:");
@@ -225,7 +242,9 @@ pub(super) fn policy(policy: &Object, w: &mut Writer) {
     };
     w.line(1, format!("PodSelector:     {text}"));
     let types: Vec<&str> = policy.list_at(&["spec", "policyTypes"]).iter().filter_map(Value::as_str).collect();
-    for (kind, word, list, peers, peer) in [("Ingress", "ingress", "ingress", "from", "From"), ("Egress", "egress", "egress", "to", "To")] {
+    for (kind, word, list, peers, peer) in
+        [("Ingress", "ingress", "ingress", "from", "From"), ("Egress", "egress", "egress", "to", "To")]
+    {
         if !types.contains(&kind) {
             w.line(1, format!("Not affecting {word} traffic"));
             continue;

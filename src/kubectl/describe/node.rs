@@ -181,7 +181,9 @@ fn percent(part: Quantity, whole: Quantity) -> i64 {
 
 fn pod_tables(node: &Object, pods: &[Object], w: &mut Writer) {
     let allocatable = |name: &str| {
-        quantity(node.at(&["status", "allocatable", name])).or_else(|| quantity(node.at(&["status", "capacity", name]))).unwrap_or_else(zero)
+        quantity(node.at(&["status", "allocatable", name]))
+            .or_else(|| quantity(node.at(&["status", "capacity", name])))
+            .unwrap_or_else(zero)
     };
     let share = |q: Quantity, name: &str| format!("{q} ({}%)", percent(q, allocatable(name)));
     w.field(0, "Non-terminated Pods", format!("({} in total)", pods.len()));

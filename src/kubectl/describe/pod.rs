@@ -10,7 +10,11 @@ pub(super) fn pod(pod: &Object, w: &mut Writer) {
     if let Some(priority) = pod.int_at(&["spec", "priority"]) {
         w.field(0, "Priority", priority.to_string());
     }
-    for (name, field) in [("Priority Class Name", "priorityClassName"), ("Runtime Class Name", "runtimeClassName"), ("Service Account", "serviceAccountName")] {
+    for (name, field) in [
+        ("Priority Class Name", "priorityClassName"),
+        ("Runtime Class Name", "runtimeClassName"),
+        ("Service Account", "serviceAccountName"),
+    ] {
         if let Some(text) = pod.str_at(&["spec", field]).filter(|t| !t.is_empty()) {
             w.field(0, name, text);
         }

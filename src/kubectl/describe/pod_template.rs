@@ -72,7 +72,8 @@ fn basics(container: &Value, status: Option<&Value>, w: &mut Writer) {
     if let Some(status) = status {
         w.field(2, "Image ID", status.str_at(&["imageID"]).unwrap_or(""));
     }
-    let port = |p: &Value, field: &str| format!("{}/{}", p.int_at(&[field]).unwrap_or(0), p.str_at(&["protocol"]).unwrap_or("TCP"));
+    let port =
+        |p: &Value, field: &str| format!("{}/{}", p.int_at(&[field]).unwrap_or(0), p.str_at(&["protocol"]).unwrap_or("TCP"));
     let named = |p: &Value, text: String| match p.str_at(&["name"]).filter(|n| !n.is_empty()) {
         Some(name) => format!("{text} ({name})"),
         None => text,
@@ -254,7 +255,10 @@ fn mounts(container: &Value, w: &mut Writer) {
     if !devices.is_empty() {
         w.line(2, "Devices:");
         for device in devices {
-            w.line(3, format!("{} from {}", device.str_at(&["devicePath"]).unwrap_or(""), device.str_at(&["name"]).unwrap_or("")));
+            w.line(
+                3,
+                format!("{} from {}", device.str_at(&["devicePath"]).unwrap_or(""), device.str_at(&["name"]).unwrap_or("")),
+            );
         }
     }
 }

@@ -67,10 +67,18 @@ pub(super) fn quota(quota: &Object, w: &mut Writer) {
         w.field(0, "Scopes", scopes.join(", "));
         for scope in scopes {
             let help = match scope {
-                "Terminating" => "Matches all pods that have an active deadline. These pods have a limited lifespan on a node before being actively terminated by the system.",
-                "NotTerminating" => "Matches all pods that do not have an active deadline. These pods usually include long running pods whose container command is not expected to terminate.",
-                "BestEffort" => "Matches all pods that do not have resource requirements set. These pods have a best effort quality of service.",
-                "NotBestEffort" => "Matches all pods that have at least one resource requirement set. These pods have a burstable or guaranteed quality of service.",
+                "Terminating" => {
+                    "Matches all pods that have an active deadline. These pods have a limited lifespan on a node before being actively terminated by the system."
+                }
+                "NotTerminating" => {
+                    "Matches all pods that do not have an active deadline. These pods usually include long running pods whose container command is not expected to terminate."
+                }
+                "BestEffort" => {
+                    "Matches all pods that do not have resource requirements set. These pods have a best effort quality of service."
+                }
+                "NotBestEffort" => {
+                    "Matches all pods that have at least one resource requirement set. These pods have a burstable or guaranteed quality of service."
+                }
                 _ => continue,
             };
             w.line(0, format!(" * {help}"));
@@ -112,7 +120,12 @@ pub(super) fn pdb(pdb: &Object, w: &mut Writer) {
     let selector = pdb.at(&["spec", "selector"]);
     w.field(0, "Selector", if selector.is_some() { labels::format_label_selector(selector) } else { "<unset>".into() });
     w.line(0, "Status:");
-    for (name, field) in [("Allowed disruptions", "disruptionsAllowed"), ("Current", "currentHealthy"), ("Desired", "desiredHealthy"), ("Total", "expectedPods")] {
+    for (name, field) in [
+        ("Allowed disruptions", "disruptionsAllowed"),
+        ("Current", "currentHealthy"),
+        ("Desired", "desiredHealthy"),
+        ("Total", "expectedPods"),
+    ] {
         w.field(2, name, pdb.int_at(&["status", field]).unwrap_or(0).to_string());
     }
 }
@@ -133,7 +146,15 @@ fn metric(spec: &Value, current: Option<&Value>) -> (String, String) {
         ),
         "Pods" => ("pods", format!("{:?} on pods", show(spec.at(&["pods", "metric", "name"])))),
         "External" => ("external", format!("{:?} (target value)", show(spec.at(&["external", "metric", "name"])))),
-        "Object" => ("object", format!("{:?} on {}/{} (target value)", show(spec.at(&["object", "metric", "name"])), show(spec.at(&["object", "describedObject", "kind"])), show(spec.at(&["object", "describedObject", "name"])))),
+        "Object" => (
+            "object",
+            format!(
+                "{:?} on {}/{} (target value)",
+                show(spec.at(&["object", "metric", "name"])),
+                show(spec.at(&["object", "describedObject", "kind"])),
+                show(spec.at(&["object", "describedObject", "name"]))
+            ),
+        ),
         other => return (format!("<unknown metric type {other:?}>"), String::new()),
     };
     let target = |f: &str| spec.at(&[source, "target", f]).map(go::sprint);
@@ -171,7 +192,11 @@ pub(super) fn hpa(hpa: &Object, w: &mut Writer) {
         }
     }
     let status = |f: &str| hpa.int_at(&["status", f]).unwrap_or(0);
-    w.field(0, &format!("{} pods", target("kind")), format!("{} current / {} desired", status("currentReplicas"), status("desiredReplicas")));
+    w.field(
+        0,
+        &format!("{} pods", target("kind")),
+        format!("{} current / {} desired", status("currentReplicas"), status("desiredReplicas")),
+    );
     let conditions = hpa.list_at(&["status", "conditions"]);
     if !conditions.is_empty() {
         w.line(0, "Conditions:");
@@ -199,7 +224,12 @@ fn direction(name: &str, rules: Option<&Value>, w: &mut Writer) {
     for p in policies {
         w.line(
             3,
-            format!("- Type: {}\tValue: {}\tPeriod: {} seconds", show(p.get("type")), show(p.get("value")), show(p.get("periodSeconds"))),
+            format!(
+                "- Type: {}\tValue: {}\tPeriod: {} seconds",
+                show(p.get("type")),
+                show(p.get("value")),
+                show(p.get("periodSeconds"))
+            ),
         );
     }
 }

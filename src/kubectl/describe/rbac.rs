@@ -52,7 +52,12 @@ fn rows(rules: &[Value]) -> Vec<(String, String, String, String)> {
     rows.into_iter()
         .map(|(what, urls, names, mut verbs)| {
             let mut seen: Vec<String> = Vec::new();
-            verbs.retain(|v| !seen.contains(v) && { seen.push(v.clone()); true });
+            verbs.retain(|v| {
+                !seen.contains(v) && {
+                    seen.push(v.clone());
+                    true
+                }
+            });
             (what, urls, names, verbs.join(" "))
         })
         .collect()

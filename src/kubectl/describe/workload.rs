@@ -88,7 +88,8 @@ pub(super) fn deployment(ctx: &mut Ctx, info: &Info, w: &mut Writer) -> Res<()> 
     w.field(0, "StrategyType", d.str_at(&["spec", "strategy", "type"]).unwrap_or(""));
     w.field(0, "MinReadySeconds", d.int_at(&["spec", "minReadySeconds"]).unwrap_or(0).to_string());
     if let Some(rolling) = d.at(&["spec", "strategy", "rollingUpdate"]) {
-        let text = format!("{} max unavailable, {} max surge", show(rolling.get("maxUnavailable")), show(rolling.get("maxSurge")));
+        let text =
+            format!("{} max unavailable, {} max surge", show(rolling.get("maxUnavailable")), show(rolling.get("maxSurge")));
         w.field(0, "RollingUpdateStrategy", text);
     }
     template(d, w);
@@ -131,7 +132,11 @@ pub(super) fn replicaset(ctx: &mut Ctx, info: &Info, w: &mut Writer) -> Res<()> 
     if let Some(controller) = controlled_by(rs) {
         w.field(0, "Controlled By", controller);
     }
-    w.field(0, "Replicas", format!("{} current / {} desired", count(rs, "replicas"), rs.int_at(&["spec", "replicas"]).unwrap_or(1)));
+    w.field(
+        0,
+        "Replicas",
+        format!("{} current / {} desired", count(rs, "replicas"), rs.int_at(&["spec", "replicas"]).unwrap_or(1)),
+    );
     w.field(0, "Pods Status", pods);
     template(rs, w);
     conditions(rs, w);
@@ -222,7 +227,12 @@ pub(super) fn job(job: &Object, w: &mut Writer) {
         w.field(0, "Parallelism", show(spec("parallelism")));
     }
     w.field(0, "Completions", if spec("completions").is_some() { show(spec("completions")) } else { "<unset>".into() });
-    for (name, field) in [("Completion Mode", "completionMode"), ("Suspend", "suspend"), ("Backoff Limit", "backoffLimit"), ("TTL Seconds After Finished", "ttlSecondsAfterFinished")] {
+    for (name, field) in [
+        ("Completion Mode", "completionMode"),
+        ("Suspend", "suspend"),
+        ("Backoff Limit", "backoffLimit"),
+        ("TTL Seconds After Finished", "ttlSecondsAfterFinished"),
+    ] {
         if spec(field).is_some() {
             w.field(0, name, show(spec(field)));
         }
@@ -265,7 +275,11 @@ pub(super) fn cronjob(cron: &Object, w: &mut Writer) {
     w.field(0, "Failed Job History Limit", unset("failedJobsHistoryLimit", ""));
     w.field(0, "Starting Deadline Seconds", unset("startingDeadlineSeconds", "s"));
     let job = |f: &str| cron.at(&["spec", "jobTemplate", "spec", f]);
-    w.field(0, "Selector", if job("selector").is_some() { labels::format_label_selector(job("selector")) } else { "<unset>".into() });
+    w.field(
+        0,
+        "Selector",
+        if job("selector").is_some() { labels::format_label_selector(job("selector")) } else { "<unset>".into() },
+    );
     for (name, field) in [("Parallelism", "parallelism"), ("Completions", "completions")] {
         w.field(0, name, if job(field).is_some() { show(job(field)) } else { "<unset>".into() });
     }

@@ -12,6 +12,11 @@ pub(crate) fn json_pretty(value: &Value) -> String {
     escape(json::to_string_pretty(value, 4))
 }
 
+/// JSON indented by `indent`.
+pub(crate) fn json_indent(value: &Value, indent: usize) -> String {
+    escape(json::to_string_pretty(value, indent))
+}
+
 /// `<`, `>`, `&` only occur inside of strings in JSON.
 fn escape(text: String) -> String {
     if !text.contains(['<', '>', '&', '\u{2028}', '\u{2029}']) {
@@ -62,22 +67,69 @@ pub(crate) fn syntax(value: &Value) -> String {
 /// JSON with the members of well-known types in the order of the Go structs (what kubectl prints for objects that it made itself).
 pub(crate) fn typed_json(value: &Value) -> String {
     let mut out = String::new();
-    write_typed(value, 0, &mut out);
+    write_typed(value, 0, ORDER, "    ", &mut out);
+    escape(out)
+}
+
+/// JSON indented by two, members in a given order (others after them).
+pub(crate) fn ordered_json(value: &Value, order: &[&str]) -> String {
+    let mut out = String::new();
+    write_typed(value, 0, order, "  ", &mut out);
     escape(out)
 }
 
 /// The order in which the Go structs of pods, services and their parents declare their fields.
 const ORDER: &[&str] = &[
-    "kind", "apiVersion", "metadata", "name", "generateName", "namespace", "labels", "annotations", "immutable", "spec", "replicas",
-    "selector", "matchLabels", "template", "strategy", "ports", "protocol", "port", "targetPort", "nodePort", "volumes", "containers",
-    "image", "command", "args", "workingDir", "containerPort", "env", "value", "resources", "limits", "requests", "imagePullPolicy",
-    "stdin", "stdinOnce", "tty", "restartPolicy", "dnsPolicy", "type", "clusterIP", "sessionAffinity", "data", "status", "loadBalancer",
+    "kind",
+    "apiVersion",
+    "metadata",
+    "name",
+    "generateName",
+    "namespace",
+    "labels",
+    "annotations",
+    "immutable",
+    "spec",
+    "replicas",
+    "image",
+    "command",
+    "args",
+    "workingDir",
+    "ports",
+    "selector",
+    "matchLabels",
+    "template",
+    "strategy",
+    "protocol",
+    "port",
+    "targetPort",
+    "nodePort",
+    "volumes",
+    "containers",
+    "containerPort",
+    "env",
+    "value",
+    "resources",
+    "limits",
+    "requests",
+    "imagePullPolicy",
+    "stdin",
+    "stdinOnce",
+    "tty",
+    "restartPolicy",
+    "dnsPolicy",
+    "type",
+    "clusterIP",
+    "sessionAffinity",
+    "data",
+    "status",
+    "loadBalancer",
 ];
 
-fn write_typed(value: &Value, depth: usize, out: &mut String) {
+fn write_typed(value: &Value, depth: usize, order: &[&str], step: &str, out: &mut String) {
     let indent = |out: &mut String, depth: usize| {
         out.push('\n');
-        out.extend(std::iter::repeat_n("    ", depth));
+        out.extend(std::iter::repeat_n(step, depth));
     };
     match value {
         Value::List(items) if !items.is_empty() => {
@@ -85,21 +137,21 @@ fn write_typed(value: &Value, depth: usize, out: &mut String) {
             for (i, item) in items.iter().enumerate() {
                 out.push_str(if i > 0 { "," } else { "" });
                 indent(out, depth + 1);
-                write_typed(item, depth + 1, out);
+                write_typed(item, depth + 1, order, step, out);
             }
             indent(out, depth);
             out.push(']');
         }
         Value::Map(fields) if !fields.is_empty() => {
             let mut entries: Vec<_> = fields.iter().collect();
-            entries.sort_by_key(|(k, _)| ORDER.iter().position(|name| *name == &**k).unwrap_or(ORDER.len()));
+            entries.sort_by_key(|(k, _)| order.iter().position(|name| *name == &**k).unwrap_or(order.len()));
             out.push('{');
             for (i, (k, v)) in entries.into_iter().enumerate() {
                 out.push_str(if i > 0 { "," } else { "" });
                 indent(out, depth + 1);
                 json::write_str(k, out);
                 out.push_str(": ");
-                write_typed(v, depth + 1, out);
+                write_typed(v, depth + 1, order, step, out);
             }
             indent(out, depth);
             out.push('}');

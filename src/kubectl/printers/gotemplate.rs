@@ -89,7 +89,11 @@ fn pieces(text: &str) -> Result<Vec<Piece>, String> {
             let end = comment.find("*/").ok_or(format!("{line}: unclosed comment"))?;
             let after = comment[end + 2..].trim_start();
             trim = after.starts_with('-');
-            rest = after.trim_start_matches('-').trim_start().strip_prefix("}}").ok_or(format!("{line}: comment ends before closing delimiter"))?;
+            rest = after
+                .trim_start_matches('-')
+                .trim_start()
+                .strip_prefix("}}")
+                .ok_or(format!("{line}: comment ends before closing delimiter"))?;
             continue;
         }
         let (tokens, after, trims) = tokens(inside).map_err(|e| format!("{line}: {e}"))?;
@@ -215,7 +219,11 @@ impl Parser<'_> {
                     if end.is_none() {
                         return Err(format!("{line}: unexpected EOF"));
                     }
-                    nodes.push(if word == "range" { Node::Range(over, body, otherwise) } else { Node::With(over, body, otherwise) });
+                    nodes.push(if word == "range" {
+                        Node::Range(over, body, otherwise)
+                    } else {
+                        Node::With(over, body, otherwise)
+                    });
                 }
                 "break" => nodes.push(Node::Break),
                 "continue" => nodes.push(Node::Continue),

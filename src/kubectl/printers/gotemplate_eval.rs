@@ -218,7 +218,9 @@ fn compare(a: &Option<Value>, b: &Option<Value>) -> Result<Ordering, String> {
 }
 
 fn call(name: &str, a: &[Option<Value>]) -> Result<Option<Value>, String> {
-    let need = |n: usize| if a.len() < n { Err(format!("wrong number of args for {name}: want at least {n} got {}", a.len())) } else { Ok(()) };
+    let need = |n: usize| {
+        if a.len() < n { Err(format!("wrong number of args for {name}: want at least {n} got {}", a.len())) } else { Ok(()) }
+    };
     let text = |i: usize| a.get(i).map(print).unwrap_or_default();
     let some = |v: Value| Ok(Some(v));
     match name {
@@ -236,14 +238,16 @@ fn call(name: &str, a: &[Option<Value>]) -> Result<Option<Value>, String> {
         "ne" | "lt" | "le" | "gt" | "ge" => {
             need(2)?;
             let order = compare(&a[0], &a[1])?;
-            some(match name {
-                "ne" => order != Ordering::Equal,
-                "lt" => order == Ordering::Less,
-                "le" => order != Ordering::Greater,
-                "gt" => order == Ordering::Greater,
-                _ => order != Ordering::Less,
-            }
-            .into())
+            some(
+                match name {
+                    "ne" => order != Ordering::Equal,
+                    "lt" => order == Ordering::Less,
+                    "le" => order != Ordering::Greater,
+                    "gt" => order == Ordering::Greater,
+                    _ => order != Ordering::Less,
+                }
+                .into(),
+            )
         }
         "len" => match a.first() {
             Some(Some(Value::Str(s))) => some((s.len() as i64).into()),
@@ -285,7 +289,15 @@ fn call(name: &str, a: &[Option<Value>]) -> Result<Option<Value>, String> {
         "print" => some((0..a.len()).map(text).collect::<String>().into()),
         "println" => some(((0..a.len()).map(text).collect::<Vec<_>>().join(" ") + "\n").into()),
         "printf" => need(1).and_then(|()| some(printf(&text(0), &a[1..]).into())),
-        "html" => some(text(0).replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;").replace('"', "&#34;").replace('\'', "&#39;").into()),
+        "html" => some(
+            text(0)
+                .replace('&', "&amp;")
+                .replace('<', "&lt;")
+                .replace('>', "&gt;")
+                .replace('"', "&#34;")
+                .replace('\'', "&#39;")
+                .into(),
+        ),
         "js" => some(text(0).replace('\\', "\\\\").replace('\'', "\\'").replace('"', "\\\"").replace('\n', "\\u000A").into()),
         "base64decode" => match base64::decode(&text(0)) {
             Some(bytes) => some(Value::Str(Rc::from(String::from_utf8_lossy(&bytes)))),

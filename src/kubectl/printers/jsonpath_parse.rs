@@ -15,8 +15,17 @@ pub(crate) enum Node {
 pub(crate) enum Step {
     Field(String),
     /// `[a:b:c]`; `[n]` is from `n`, one item.
-    Slice { from: Option<i64>, to: Option<i64>, step: Option<i64>, single: bool },
-    Filter { left: Vec<Step>, op: String, right: Vec<Step> },
+    Slice {
+        from: Option<i64>,
+        to: Option<i64>,
+        step: Option<i64>,
+        single: bool,
+    },
+    Filter {
+        left: Vec<Step>,
+        op: String,
+        right: Vec<Step>,
+    },
     Wildcard,
     Recursive,
     Union(Vec<Vec<Step>>),

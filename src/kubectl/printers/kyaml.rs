@@ -18,7 +18,8 @@ fn write(value: &Value, depth: usize, out: &mut String) {
                 indent(out, depth + 1);
                 let plain = k.starts_with(|c: char| c.is_ascii_alphabetic())
                     && k.chars().all(|c| c.is_ascii_alphanumeric() || c == '_' || c == '-');
-                let word = matches!(k.to_lowercase().as_str(), "y" | "n" | "yes" | "no" | "on" | "off" | "true" | "false" | "null");
+                let word =
+                    matches!(k.to_lowercase().as_str(), "y" | "n" | "yes" | "no" | "on" | "off" | "true" | "false" | "null");
                 if plain && !word {
                     out.push_str(k);
                 } else {

@@ -41,8 +41,19 @@ pub(crate) enum Output {
     Objects(Printer),
 }
 
-const FORMATS: &[&str] =
-    &["go-template", "go-template-file", "json", "jsonpath", "jsonpath-as-json", "jsonpath-file", "kyaml", "name", "template", "templatefile", "yaml"];
+const FORMATS: &[&str] = &[
+    "go-template",
+    "go-template-file",
+    "json",
+    "jsonpath",
+    "jsonpath-as-json",
+    "jsonpath-file",
+    "kyaml",
+    "name",
+    "template",
+    "templatefile",
+    "yaml",
+];
 const GET_FORMATS: &[&str] = &["custom-columns", "custom-columns-file", "wide"];
 
 impl Ctx<'_> {
@@ -67,8 +78,8 @@ impl Ctx<'_> {
                     return fail("template format specified but no template given");
                 }
                 let text = if name == "jsonpath-file" { self.template_file(&argument)? } else { argument };
-                let template = jsonpath::Template::parse(&text)
-                    .map_err(|e| Error::Plain(format!("error parsing jsonpath {text}, {e}")))?;
+                let template =
+                    jsonpath::Template::parse(&text).map_err(|e| Error::Plain(format!("error parsing jsonpath {text}, {e}")))?;
                 let template = Rc::new(template.allow_missing(flags.bool("allow-missing-template-keys")));
                 if name == "jsonpath-as-json" { Printer::JsonPathAsJson(template) } else { Printer::JsonPath(template) }
             }

@@ -49,7 +49,9 @@ fn row(row: &Value, columns: &[Value], shown: &[usize], options: &Options) -> St
     for (n, i) in shown.iter().enumerate() {
         let Some(value) = values.get(*i) else { continue };
         let mut text = cell(value);
-        if n == 0 && options.with_kind && columns.first().and_then(|c| c.str_at(&["format"])) == Some("name") || n == 0 && options.with_kind {
+        if n == 0 && options.with_kind && columns.first().and_then(|c| c.str_at(&["format"])) == Some("name")
+            || n == 0 && options.with_kind
+        {
             let name = resource_name(&object);
             let prefix = name.split_once('/').map_or("", |(kind, _)| kind);
             text = format!("{prefix}/{text}");
@@ -82,9 +84,7 @@ fn cell(value: &Value) -> String {
 pub(crate) fn labels(object: &Object) -> String {
     match object.labels().filter(|l| !l.is_empty()) {
         None => "<none>".into(),
-        Some(labels) => {
-            labels.iter().map(|(k, v)| format!("{k}={}", v.as_str().unwrap_or(""))).collect::<Vec<_>>().join(",")
-        }
+        Some(labels) => labels.iter().map(|(k, v)| format!("{k}={}", v.as_str().unwrap_or(""))).collect::<Vec<_>>().join(","),
     }
 }
 

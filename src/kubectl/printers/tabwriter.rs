@@ -2,7 +2,7 @@
 
 /// Aligns `text`. `min_width` and `padding` in characters.
 pub(crate) fn align(text: &str, min_width: usize, padding: usize) -> String {
-    align_remembering(text, min_width, padding, &mut Vec::new())
+    run(text, min_width, padding, None)
 }
 
 /// Tables of `get`.
@@ -17,11 +17,15 @@ pub(crate) fn description(text: &str) -> String {
 
 /// As [`align`], with columns at least as wide as `widths` (and remembered there): for rows that come later.
 pub(crate) fn align_remembering(text: &str, min_width: usize, padding: usize, widths: &mut Vec<usize>) -> String {
+    run(text, min_width, padding, Some(widths))
+}
+
+fn run(text: &str, min_width: usize, padding: usize, remembered: Option<&mut Vec<usize>>) -> String {
     let body = text.strip_suffix('\n').unwrap_or(text);
     let lines: Vec<Vec<(&str, usize)>> =
         body.split('\n').map(|line| line.split('\t').map(|cell| (cell, cell.chars().count())).collect()).collect();
     let mut writer =
-        Writer { lines: &lines, min_width, padding, widths: Vec::new(), remembered: widths, out: String::with_capacity(text.len() * 2) };
+        Writer { lines: &lines, min_width, padding, widths: Vec::new(), remembered, out: String::with_capacity(text.len() * 2) };
     writer.format(0, lines.len());
     let mut out = writer.out;
     if !text.ends_with('\n') {
@@ -35,7 +39,7 @@ struct Writer<'a> {
     min_width: usize,
     padding: usize,
     widths: Vec<usize>,
-    remembered: &'a mut Vec<usize>,
+    remembered: Option<&'a mut Vec<usize>>,
     out: String,
 }
 
@@ -51,14 +55,17 @@ impl Writer<'_> {
             }
             self.write(from, at);
             from = at;
-            let mut width = self.min_width.max(self.remembered.get(column).copied().unwrap_or(0));
+            let old = self.remembered.as_ref().and_then(|r| r.get(column).copied());
+            let mut width = self.min_width.max(old.unwrap_or(0));
             while at < to && has_cell(&self.lines[at]) {
                 width = width.max(self.lines[at][column].1 + self.padding);
                 at += 1;
             }
-            match self.remembered.get_mut(column) {
-                Some(old) => *old = width,
-                None => self.remembered.push(width),
+            if let Some(remembered) = &mut self.remembered {
+                match remembered.get_mut(column) {
+                    Some(old) => *old = width,
+                    None => remembered.push(width),
+                }
             }
             self.widths.push(width);
             self.format(from, at);
