@@ -249,10 +249,10 @@ fn warnings(obj: &Object) -> Vec<String> {
     let mut out = Vec::new();
     let kind = text(spec, "type");
     if !spec.list_at(&["externalIPs"]).is_empty() {
-        out.push("spec.externalIPs is deprecated and may no longer be implemented in some clusters".into());
-        if kind == "ExternalName" {
-            out.push("spec.externalIPs is ignored when spec.type is \"ExternalName\"".into());
-        }
+        out.push(match kind {
+            "ExternalName" => "spec.externalIPs is ignored when spec.type is \"ExternalName\"".into(),
+            _ => "spec.externalIPs is deprecated and may no longer be implemented in some clusters".into(),
+        });
     }
     if kind != "ExternalName" && !text(spec, "externalName").is_empty() {
         out.push("spec.externalName is ignored when spec.type is not \"ExternalName\"".into());

@@ -11,7 +11,7 @@ pub static INGRESS: Rules = Rules {
     new_status: Some(|| value!({"loadBalancer": {}})),
     validate: ingress,
     warnings: |new, _, out| {
-        if new.annotation("kubernetes.io/ingress.class").is_some() {
+        if new.annotation("kubernetes.io/ingress.class").is_some() && new.at(&["spec", "ingressClassName"]).is_none() {
             out.push(
                 "annotation \"kubernetes.io/ingress.class\" is deprecated, please use 'spec.ingressClassName' instead".into(),
             );

@@ -48,7 +48,7 @@ fn spec_warnings(spec: &Value, path: &str, out: &mut Vec<String>) {
         }
     }
     for v in spec.list_at(&["volumes"]) {
-        if some(v, "projected").is_some_and(|p| p.list_at(&["sources"]).is_empty()) {
+        if some(v, "projected").is_some_and(|p| p.list_at(&["sources"]).iter().any(Value::is_empty)) {
             out.push(format!("volume \"{}\" (Projected) has no sources provided", text(v, "name")));
         }
     }
