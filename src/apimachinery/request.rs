@@ -316,7 +316,7 @@ impl Response {
         Response { code, body: ResponseBody::Object(object), ..Response::default() }
     }
     pub fn is_success(&self) -> bool {
-        self.code < 300
+        (200..300).contains(&self.code)
     }
     /// The object of a successful answer.
     pub fn ok(&self) -> Option<&Object> {
