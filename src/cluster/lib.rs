@@ -5,6 +5,7 @@
 
 mod boot;
 mod bottle;
+mod client;
 mod cluster;
 pub mod config;
 mod images;
@@ -19,6 +20,7 @@ pub use bottle::{Bottle, Branch, Input, LoggedInput};
 pub use cluster::{Cluster, Node, Observer};
 pub use config::{Config, NodeConfig};
 pub use kube_controller_manager::ControllerView;
+pub use laptop::administrator;
 pub use process::{Proc, Process};
 pub use trace::{Record, Trace, is_heartbeat};
 

@@ -5,6 +5,7 @@ use std::rc::Rc;
 use base::Time;
 use sim::{Message, Outbox};
 
+use crate::client::Client;
 use crate::kubeadm::Kubeadm;
 
 /// A component instance. Clones share what they hold.
@@ -21,6 +22,8 @@ pub enum Process {
     Cni(cni::Agent),
     CoreDns(coredns::CoreDns),
     Kubeadm(Kubeadm),
+    /// Somebody outside of the bottle.
+    Client(Client),
     /// Not running: messages to it find nobody.
     Stopped,
 }
@@ -60,6 +63,7 @@ impl Process {
             Process::Cni(p) => p.handle(now, message, out),
             Process::CoreDns(p) => p.handle(now, message, out),
             Process::Kubeadm(p) => p.handle(now, message, out),
+            Process::Client(p) => p.handle(message),
             Process::Stopped => {}
         }
     }
