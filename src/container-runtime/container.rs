@@ -279,7 +279,9 @@ impl Runtime {
         let Some(sandbox) = self.sandboxes.get(&container.sandbox) else { return };
         let token = container.config.mounts.iter().find(|m| m.container_path.ends_with("/serviceaccount")).and_then(|m| {
             let volume = self.volumes.get(*self.volume_ids.get(&m.volume)?)?;
-            let data = volume.tree.read_file("..data/token").or_else(|| volume.tree.read_file("token"))?;
+            // Through the dated directory that `..data` leads to: a tree by itself follows no links.
+            let entries = volume.tree.entries(cri_api::Tree::ROOT).ok()?;
+            let data = entries.keys().find_map(|dir| volume.tree.read_file(&format!("{dir}/token")))?;
             Some(String::from_utf8_lossy(&data).into_owned().into())
         });
         let spec = ComponentSpec {
