@@ -331,10 +331,10 @@ pub struct Flight {
     pub kind: MessageKind,
     /// The edge to fly along; empty: straight from box to box.
     pub edge: String,
-    /// Boxes. A flight whose boxes are both absent from the scene is not drawn.
+    /// Boxes of the sender and of the receiver. A flight without an edge and without both its boxes is not drawn.
     pub from: String,
     pub to: String,
-    /// Against the edge's direction (responses, watch events).
+    /// Against the edge's direction (responses, watch events): the sender is the edge's `to`.
     pub reverse: bool,
     /// How many messages this dot stands for; shown when > 1.
     pub count: u32,

@@ -49,17 +49,6 @@ pub fn number(n: u64) -> String {
     out
 }
 
-/// `48 MB`.
-pub fn bytes(n: u64) -> String {
-    match n {
-        0..1_000 => format!("{n} B"),
-        1_000..1_000_000 => format!("{} kB", n / 1000),
-        1_000_000..10_000_000 => format!("{:.1} MB", n as f64 / 1e6),
-        1_000_000_000.. => format!("{:.2} GB", n as f64 / 1e9),
-        _ => format!("{} MB", n / 1_000_000),
-    }
-}
-
 thread_local! {
     static RULER: RefCell<Ruler> = RefCell::new(Ruler::new());
 }

@@ -90,6 +90,7 @@ pub fn Nav(props: &NavProps) -> Html {
             { entry("picture", "Picture", bare && !props.list, Do::ShowList(false)) }
             { entry("terminal", "Terminal", dock(Pane::Terminal), Do::Pane(Pane::Terminal)) }
             { entry("edit", "Manifests", dock(Pane::Manifests), Do::Pane(Pane::Manifests)) }
+            { entry("objects", "Objects", dock(Pane::Objects), Do::Pane(Pane::Objects)) }
             { entry("events", "Events", dock(Pane::Events), Do::Pane(Pane::Events)) }
         </nav>
     }

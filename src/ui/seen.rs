@@ -79,6 +79,7 @@ pub struct Seen {
     pub picture: Shared<Picture>,
     pub inspector: Option<Shared<Inspector>>,
     pub events: Shared<(Vec<EventRow>, u32)>,
+    pub table: Option<Shared<Table>>,
     pub applied: Option<Shared<Applied>>,
     pub stats: Shared<Stats>,
     /// The newest saved log, for a worker that dies.
@@ -144,8 +145,7 @@ impl Seen {
             ToPage::Timeline(timeline) => self.timeline = Shared::new(timeline),
             ToPage::Inspector(inspector) => self.inspector = inspector.thing.is_some().then(|| Shared::new(*inspector)),
             ToPage::Events { rows, total } => self.events = Shared::new((rows, total)),
-            // No panel shows tables yet; the worker only sends them on request.
-            ToPage::Table(_) => {}
+            ToPage::Table(table) => self.table = Some(Shared::new(table)),
             ToPage::TerminalOutput { tab, bytes } => return Effect::Terminal(tab, bytes),
             ToPage::TerminalMode { tab, mode } => return Effect::TerminalMode(tab, mode),
             ToPage::TerminalClosed { tab, code } => return Effect::TerminalClosed(tab, code),

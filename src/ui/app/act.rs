@@ -74,6 +74,7 @@ impl App {
             self.send(&ToWorker::OpenTerminal { tab, cols, rows });
         }
         self.inspect_again();
+        self.watch_table();
     }
 
     /// Tells the worker which lens is on screen and how large.
@@ -83,6 +84,12 @@ impl App {
         // The legend (while booting or in the past: the bar that says so) has a line of its own under the picture.
         let height = (height - if compact { 36.0 } else { 44.0 }).max(160.0);
         self.send(&ToWorker::Show(View { lens: self.lens, width, height, compact, options: self.options.clone() }));
+    }
+
+    /// The worker prints a table only while it is on screen.
+    fn watch_table(&self) {
+        let query = (self.pane == Pane::Objects).then(|| self.query.clone());
+        self.send(&ToWorker::WatchTable { query });
     }
 
     fn inspect_again(&self) {
@@ -155,6 +162,7 @@ impl App {
 
     pub(super) fn open_pane(&mut self, pane: Pane) {
         self.pane = pane;
+        self.watch_table();
         self.sheet = Sheet::Dock;
     }
 
@@ -257,6 +265,11 @@ impl App {
                 let same = self.pane == pane && self.sheet == Sheet::Dock;
                 self.pane = pane;
                 self.sheet = if same { Sheet::None } else { Sheet::Dock };
+                self.watch_table();
+            }
+            Do::Table(query) => {
+                self.query = query;
+                self.watch_table();
             }
             Do::ShowList(list) => {
                 self.list = list;

@@ -67,6 +67,7 @@ impl App {
         add("New terminal".into(), "", Do::NewTerminal);
         add("Terminal".into(), "", Do::Pane(Pane::Terminal));
         add("Manifests".into(), "", Do::Pane(Pane::Manifests));
+        add("Objects".into(), "", Do::Pane(Pane::Objects));
         add("Events".into(), "", Do::Pane(Pane::Events));
         add("Show or hide the inspector".into(), "", Do::ToggleAside);
     }

@@ -43,6 +43,8 @@ pub enum Do {
         dry_run: bool,
     },
     Pane(Pane),
+    /// Another resource in the objects pane.
+    Table(TableQuery),
     ShowList(bool),
     ToggleAside,
     NextTheme,
@@ -119,6 +121,8 @@ pub struct App {
     ask_fork: Option<(u32, String)>,
     edit: Option<Shared<EditRequest>>,
     insert: Option<Shared<&'static str>>,
+    /// What the objects pane shows.
+    query: TableQuery,
     /// Events handled when a saved log was last asked for.
     saved_events: u64,
     _listeners: Vec<Listener>,
@@ -167,6 +171,7 @@ impl Component for App {
             ask_fork: None,
             edit: None,
             insert: None,
+            query: crate::dock::objects::first_query(),
             saved_events: 0,
             _listeners: listeners(ctx),
         };

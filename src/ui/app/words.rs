@@ -7,6 +7,7 @@ use crate::js;
 pub enum Pane {
     Terminal,
     Manifests,
+    Objects,
     Events,
 }
 
@@ -15,6 +16,7 @@ impl Pane {
         match self {
             Pane::Terminal => "Terminal",
             Pane::Manifests => "Manifests",
+            Pane::Objects => "Objects",
             Pane::Events => "Events",
         }
     }

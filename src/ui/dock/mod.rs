@@ -2,10 +2,11 @@
 
 mod events;
 mod manifests;
+pub mod objects;
 mod tabs;
 pub mod terminal;
 
-use protocol::{Applied, EventRow};
+use protocol::{Applied, EventRow, Table, TableQuery};
 use yew::prelude::*;
 
 use crate::app::{Do, Pane};
@@ -71,6 +72,8 @@ pub struct DockProps {
     pub edit: Option<Shared<EditRequest>>,
     pub insert: Option<Shared<&'static str>>,
     pub events: Shared<(Vec<EventRow>, u32)>,
+    pub query: TableQuery,
+    pub table: Option<Shared<Table>>,
     pub run: Callback<Do>,
 }
 
@@ -78,18 +81,19 @@ pub struct DockProps {
 #[function_component]
 pub fn Dock(props: &DockProps) -> Html {
     let pane = props.pane;
-    let right = if pane == Pane::Events { Pane::Events } else { Pane::Manifests };
+    let right = if pane == Pane::Terminal { Pane::Manifests } else { pane };
     html! {
         <section class={classes!("dock", (pane == Pane::Terminal).then_some("show-terminal"))} aria-label="Dock">
             <Grip run={props.run.clone()} />
             <div class="bar left">
-                <div class="tabs panes only-narrow" role="tablist">{ for [Pane::Terminal, Pane::Manifests, Pane::Events].map(|p| pane_tab(props, p, p == pane)) }</div>
+                <div class="tabs panes only-narrow" role="tablist">{ for [Pane::Terminal, Pane::Manifests, Pane::Objects, Pane::Events].map(|p| pane_tab(props, p, p == pane)) }</div>
                 <TerminalTabs tabs={props.tabs.clone()} active={props.active} run={props.run.clone()} />
             </div>
             <div class="bar right">
                 <div class="tabs panes" role="tablist">
                     <span class="only-narrow">{ pane_tab(props, Pane::Terminal, false) }</span>
                     { pane_tab(props, Pane::Manifests, right == Pane::Manifests) }
+                    { pane_tab(props, Pane::Objects, right == Pane::Objects) }
                     { pane_tab(props, Pane::Events, right == Pane::Events) }
                 </div>
                 if right == Pane::Manifests {
@@ -105,6 +109,9 @@ pub fn Dock(props: &DockProps) -> Html {
             <div class="pane right">
                 <Manifests hidden={right != Pane::Manifests} ready={props.ready && props.shown && (pane != Pane::Terminal || wide())}
                     applied={props.applied.clone()} edit={props.edit.clone()} insert={props.insert.clone()} run={props.run.clone()} />
+                if right == Pane::Objects {
+                    <objects::Objects asked={props.query.clone()} table={props.table.clone()} run={props.run.clone()} />
+                }
                 if right == Pane::Events {
                     <events::Events events={props.events.clone()} run={props.run.clone()} />
                 }

@@ -194,7 +194,8 @@ impl Dots {
                 inner.mark(edge, None);
             }
         }
-        let arrived = if flight.reverse { &flight.from } else { &flight.to };
+        // Wherever it came from, it has arrived at `to`.
+        let arrived = &flight.to;
         let Some(target) = js::document().get_element_by_id(&dom_id(arrived)) else { return };
         drop(inner);
         flash(target);
@@ -250,7 +251,7 @@ fn way(picture: &Picture, flight: &Flight) -> Option<Vec<Point>> {
     }
     let centre = |id: &str| picture.boxes.get(id).map(|b| b.rect.centre());
     let (from, to) = (centre(&flight.from)?, centre(&flight.to)?);
-    Some(evenly(&if flight.reverse { [to, from] } else { [from, to] }))
+    Some(evenly(&[from, to]))
 }
 
 /// The same way in steps of at most a tenth of it: a dot fades in on the first and out on the last.
