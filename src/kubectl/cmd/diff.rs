@@ -82,9 +82,7 @@ fn merged(ctx: &mut Ctx, info: &Info, live: Option<&Object>) -> Res<Object> {
     }
     // The annotation of the last apply is not part of what is compared.
     let mut modified = info.object.clone();
-    if modified.annotations().is_some() {
-        modified.value_mut().entry(&["metadata", "annotations"]).map_mut().remove(LAST_APPLIED);
-    }
+    modified.value_mut().entry(&["metadata", "annotations"]).map_mut().remove(LAST_APPLIED);
     let Some(live) = live else {
         let mut created = ctx.call(finish(Request::create(info.mapping.gvr, info.object.clone())))?;
         created.remove_at(&["metadata", "managedFields"]);
