@@ -1,0 +1,185 @@
+//! What the performance promises are measured with, natively: `make bench`. Prints a table and writes `target/bench.json`.
+//!
+//! `cargo bench --bench bottle -- boot rollout` runs only those whose name begins so; `limit` (150,000 pods) runs only if named.
+
+use std::rc::Rc;
+use std::time::Instant;
+
+use apimachinery::{Credential, Object, ObjectKey, Request, UserInfo, resources, value};
+use base::Duration;
+use cluster::{Bottle, Cluster, Config};
+use sim::Payload;
+
+struct Row {
+    id: &'static str,
+    value: f64,
+    unit: &'static str,
+    must: Option<f64>,
+    aim: Option<f64>,
+}
+
+fn credential() -> Credential {
+    Credential::Certificate(Rc::new(UserInfo::new("kubernetes-admin", &["system:masters"])))
+}
+
+fn create(cluster: &mut Cluster, gvr: apimachinery::Gvr, object: apimachinery::Value) {
+    let mut request = Request::create(gvr, Object::from_value(object).expect("a map"));
+    request.credential = credential();
+    let to = cluster.apiserver;
+    cluster.inject(to, Payload::ApiRequest { id: 1, request: Rc::new(request) }, &mut ());
+}
+
+fn get(cluster: &Cluster, gvr: apimachinery::Gvr, name: &str) -> Option<Object> {
+    let mut request = Request::get(gvr, &ObjectKey::new("default", name));
+    request.credential = credential();
+    cluster.api()?.read(&request, cluster.now()).ok().cloned()
+}
+
+fn deployment(name: &str, replicas: i64) -> apimachinery::Value {
+    value!({
+        "apiVersion": "apps/v1", "kind": "Deployment", "metadata": {"name": name, "namespace": "default"},
+        "spec": {
+            "replicas": replicas, "selector": {"matchLabels": {"app": name}},
+            "template": {
+                "metadata": {"labels": {"app": name}},
+                "spec": {"containers": [{"name": "srv", "image": "nginx:1.27", "ports": [{"containerPort": 80}]}]}
+            }
+        }
+    })
+}
+
+/// Boots a cluster of hollow nodes.
+fn hollow(nodes: u32) -> Cluster {
+    let mut cluster = Cluster::new(Config::hollow(nodes));
+    for _ in 0..2_000 {
+        let next = cluster.now() + Duration::from_millis(100);
+        cluster.run_until(next, &mut ());
+        if cluster.is_ready() {
+            break;
+        }
+    }
+    assert!(cluster.is_ready(), "{nodes} hollow nodes did not become Ready");
+    cluster
+}
+
+/// Wall seconds from apply to all Ready, and virtual ones.
+fn rollout(cluster: &mut Cluster, deployments: i64, replicas: i64, services: bool) -> (f64, f64) {
+    let (begin, virtual_begin) = (Instant::now(), cluster.now());
+    for n in 0..deployments {
+        let name = format!("d-{n}");
+        create(cluster, resources::deployments(), deployment(&name, replicas));
+        if services {
+            let service = value!({
+                "apiVersion": "v1", "kind": "Service", "metadata": {"name": (&name), "namespace": "default"},
+                "spec": {"selector": {"app": (&name)}, "ports": [{"port": 80}]}
+            });
+            create(cluster, resources::services(), service);
+        }
+    }
+    let ready = |c: &Cluster, n: i64| {
+        get(c, resources::deployments(), &format!("d-{n}")).and_then(|d| d.int_at(&["status", "readyReplicas"])).unwrap_or(0) >= replicas
+    };
+    let mut done = 0;
+    while done < deployments {
+        let next = cluster.now() + Duration::from_millis(100);
+        cluster.run_until(next, &mut ());
+        while done < deployments && ready(cluster, done) {
+            done += 1;
+        }
+        assert!(cluster.now().since(virtual_begin) < Duration::from_secs(7200), "not Ready after two virtual hours: {done} of {deployments}");
+    }
+    (begin.elapsed().as_secs_f64(), cluster.now().since(virtual_begin).as_secs_f64())
+}
+
+fn main() {
+    let wanted: Vec<String> = std::env::args().skip(1).filter(|a| !a.starts_with('-')).collect();
+    let runs = |name: &str| if wanted.is_empty() { name != "limit" } else { wanted.iter().any(|w| name.starts_with(w.as_str())) };
+    let mut rows = Vec::new();
+    if runs("boot") {
+        let begin = Instant::now();
+        let mut cluster = Cluster::new(Config::named("demo").expect("built in"));
+        while !cluster.is_ready() {
+            let next = cluster.now() + Duration::from_millis(250);
+            cluster.run_until(next, &mut ());
+        }
+        rows.push(Row { id: "boot-native-ms", value: begin.elapsed().as_secs_f64() * 1e3, unit: "ms", must: None, aim: None });
+    }
+    if runs("rollout") {
+        let mut cluster = hollow(10);
+        let (wall, seconds) = rollout(&mut cluster, 1, 1000, false);
+        println!("rollout of 1,000: {seconds:.1} virtual seconds, {} messages", cluster.events);
+        rows.push(Row { id: "rollout-1000-native-ms", value: wall * 1e3, unit: "ms", must: None, aim: None });
+        let mut cluster = hollow(100);
+        let (wall, _) = rollout(&mut cluster, 1, 5000, false);
+        rows.push(Row { id: "rollout-5000-native-ms", value: wall * 1e3, unit: "ms", must: None, aim: None });
+        let begin = Instant::now();
+        let clones: Vec<Cluster> = (0..100).map(|_| cluster.clone()).collect();
+        rows.push(Row { id: "clone-ms", value: begin.elapsed().as_secs_f64() * 1e3 / clones.len() as f64, unit: "ms", must: Some(5.0), aim: Some(1.0) });
+    }
+    if runs("rewind") {
+        let mut bottle = Bottle::new(Config::named("demo").expect("built in"));
+        while bottle.head().events < 20_000 {
+            let next = bottle.head().now() + Duration::from_secs(1);
+            bottle.run_until(next, u64::MAX);
+        }
+        let start = bottle.start();
+        let half = start + Duration(bottle.head().now().since(start).0 / 2);
+        let begin = Instant::now();
+        bottle.seek(half);
+        rows.push(Row { id: "rewind-ms", value: begin.elapsed().as_secs_f64() * 1e3, unit: "ms", must: Some(200.0), aim: Some(50.0) });
+    }
+    if runs("idle-day") {
+        let mut cluster = hollow(3);
+        rollout(&mut cluster, 1, 30, false);
+        let (begin, before) = (Instant::now(), cluster.events);
+        let until = cluster.now() + Duration::from_secs(86_400);
+        cluster.run_until(until, &mut ());
+        println!("idle day: {} messages", cluster.events - before);
+        rows.push(Row { id: "idle-day-s", value: begin.elapsed().as_secs_f64(), unit: "s", must: Some(10.0), aim: Some(3.0) });
+    }
+    if runs("growth") {
+        let mut cluster = hollow(340);
+        let (small, _) = rollout(&mut cluster, 20, 500, true);
+        println!("10,000 pods on 340 nodes: {small:.1} s");
+        rows.push(Row { id: "pods-10000-native-s", value: small, unit: "s", must: None, aim: None });
+    }
+    if wanted.iter().any(|w| w == "limit") {
+        let begin = Instant::now();
+        let mut cluster = hollow(5000);
+        println!("5,000 nodes Ready after {:.1} s", begin.elapsed().as_secs_f64());
+        let (wall, seconds) = rollout(&mut cluster, 300, 500, true);
+        println!("150,000 pods: {seconds:.0} virtual seconds, {} messages", cluster.events);
+        rows.push(Row { id: "limit-native-s", value: wall, unit: "s", must: Some(90.0), aim: Some(30.0) });
+        rows.push(Row { id: "limit-native-gb", value: peak_gb(), unit: "GB", must: Some(4.0), aim: Some(2.0) });
+    }
+    report(&rows);
+}
+
+/// The process' greatest resident size so far (Linux).
+fn peak_gb() -> f64 {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let line = status.lines().find(|l| l.starts_with("VmHWM")).and_then(|l| l.split_whitespace().nth(1)?.parse::<f64>().ok());
+    line.unwrap_or(0.0) / 1e6
+}
+
+fn report(rows: &[Row]) {
+    let show = |n: Option<f64>| n.map_or_else(|| "–".to_string(), |n| n.to_string());
+    println!("| id | value | unit | must | aim |\n| --- | --- | --- | --- | --- |");
+    for r in rows {
+        println!("| {} | {:.2} | {} | {} | {} |", r.id, r.value, r.unit, show(r.must), show(r.aim));
+    }
+    let json: Vec<String> = rows
+        .iter()
+        .map(|r| {
+            let number = |n: Option<f64>| n.map_or_else(|| "null".to_string(), |n| n.to_string());
+            format!(
+                "{{\"id\": \"{}\", \"value\": {:.3}, \"unit\": \"{}\", \"must\": {}, \"aim\": {}}}",
+                r.id, r.value, r.unit, number(r.must), number(r.aim)
+            )
+        })
+        .collect();
+    let _ = std::fs::create_dir_all("target");
+    if let Err(e) = std::fs::write("target/bench.json", format!("[\n{}\n]\n", json.join(",\n"))) {
+        eprintln!("target/bench.json: {e}");
+    }
+}

@@ -1,0 +1,6 @@
+#!/usr/bin/env bash
+# The page in headless Chromium, from the built site in dist/. Screenshots go to target/browser.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+[ -d tests/browser/node_modules ] || (cd tests/browser && npm install --silent --no-audit --no-fund)
+node tests/browser/run.mjs dist --shots "${SHOTS:-target/browser}"
