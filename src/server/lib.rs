@@ -2,7 +2,7 @@
 //!
 //! The cluster lives on one thread of its own ([`machine`]) and knows nothing of sockets or wall time; connections are tasks
 //! that hand it requests and get back answers, watch events and frames through channels. A [`pacer`] turns wall time into
-//! virtual time. Left out, by name: protobuf (406), HTTP/2, SPDY and port-forward over websockets (501).
+//! virtual time. Left out, by name: answers in protobuf (406), HTTP/2, SPDY and port-forward over websockets (501).
 #![cfg(not(target_arch = "wasm32"))]
 
 mod der;
@@ -10,6 +10,7 @@ mod encode;
 mod http;
 mod machine;
 mod pacer;
+mod protobuf;
 mod serve;
 mod tls;
 mod websocket;

@@ -27,6 +27,18 @@ pub struct HttpRequest {
     pub certificate: Option<(String, Vec<String>)>,
 }
 
+impl HttpRequest {
+    /// A body in protobuf becomes the JSON that says the same.
+    fn read_protobuf(&mut self) {
+        let media = self.headers.iter_mut().find(|(k, _)| k.eq_ignore_ascii_case("Content-Type"));
+        let Some((_, media)) = media.filter(|(_, v)| v.starts_with("application/vnd.kubernetes.protobuf")) else { return };
+        if let Some(json) = crate::protobuf::to_json(&self.body) {
+            *media = "application/json".into();
+            self.body = json;
+        }
+    }
+}
+
 /// From a connection. `id` names the call for as long as it lasts.
 pub enum ToCluster {
     Request { id: u64, request: HttpRequest, reply: UnboundedSender<FromCluster> },
@@ -77,7 +89,7 @@ pub fn run(config: Config, speed: Speed, inbox: &Receiver<ToCluster>, ready: imp
     }
     let mut machine =
         Machine { cluster, client, calls: BTreeMap::new(), hurried: BTreeMap::new(), flow: encode::FlowControl::default() };
-    machine.cluster.take_page_messages();
+    machine.catch_up();
     ready();
     let mut pacer = Pacer::new(speed, machine.cluster.now());
     loop {
@@ -96,6 +108,16 @@ pub fn run(config: Config, speed: Speed, inbox: &Receiver<ToCluster>, ready: imp
 }
 
 impl Machine {
+    /// The boot went faster than the wall clock. Where the cluster was set to begin a moment ago, it is now brought to the present.
+    fn catch_up(&mut self) {
+        let wall = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).map_or(0, |d| d.as_micros() as i64);
+        let behind = Time(wall).since(self.cluster.now());
+        if behind > Duration::ZERO && behind < MAX_LAG {
+            self.cluster.run_until(Time(wall), &mut ());
+        }
+        self.cluster.take_page_messages();
+    }
+
     /// How long nothing needs to be done.
     fn wait(&self, pacer: &Pacer) -> Wall {
         match self.cluster.queue.peek() {
@@ -154,7 +176,8 @@ impl Machine {
         self.cluster.queue.inject(self.client, to, payload, |_, _| ());
     }
 
-    fn request(&mut self, id: u64, request: HttpRequest, reply: UnboundedSender<FromCluster>) {
+    fn request(&mut self, id: u64, mut request: HttpRequest, reply: UnboundedSender<FromCluster>) {
+        request.read_protobuf();
         let asked = Asked::new(&request, id);
         let headers: Vec<(&str, &str)> = request.headers.iter().map(|(k, v)| (&**k, &**v)).collect();
         let certificate = request.certificate.as_ref().map(|(name, groups)| {
