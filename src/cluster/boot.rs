@@ -6,6 +6,7 @@ use apimachinery::{Credential, UserInfo};
 use base::{Map, Set, Vector};
 use client_go::ClientConfig;
 use cri_api::host::{ComponentSpec, HostMessage};
+use cri_api::packet::KernelUpdate;
 use sim::{Addr, MsgId, Outbox, Payload, Queue};
 
 use crate::cluster::{Cluster, Node, Observer};
@@ -162,8 +163,24 @@ impl Cluster {
                 }
             });
             self.start_at(runtime, observer);
+            if !self.config.addons {
+                // No add-on brings a network: a bridge plugin with a range of its own was configured by hand.
+                let range = self.bridge_range(name);
+                let update = Payload::Kernel(Rc::new(KernelUpdate::PodCidrs(vec![range])));
+                self.queue.inject(Addr::OUTSIDE, runtime, update, |m, at| observer.sent(m, at));
+            }
         }
         self.start_kubelet(name, observer);
+    }
+
+    /// The range of a node whose CNI plugin is host-local: that of its place among the nodes.
+    fn bridge_range(&self, name: &str) -> Rc<str> {
+        let n = self.config.nodes.iter().position(|n| &*n.name == name).unwrap_or(self.config.nodes.len()) as u32;
+        let (base, _) = self.config.pod_cidr.split_once('/').unwrap_or(("10.244.0.0", ""));
+        let base: std::net::Ipv4Addr = base.parse().unwrap_or(std::net::Ipv4Addr::new(10, 244, 0, 0));
+        let mask = self.config.node_cidr_mask;
+        let first = std::net::Ipv4Addr::from(u32::from(base) + (n << (32 - mask)));
+        format!("{first}/{mask}").into()
     }
 
     /// (Re)starts a node's kubelet, as systemd does.

@@ -29,7 +29,7 @@ pub fn document(request: &Request, address: &str) -> Option<Object> {
         ["api"] if wants_aggregated(request) => Some(aggregated(true)),
         ["apis"] if wants_aggregated(request) => Some(aggregated(false)),
         ["api"] => Some(object(value!({
-            "kind": "APIVersions", "apiVersion": "v1", "versions": ["v1"],
+            "kind": "APIVersions", "versions": ["v1"],
             "serverAddressByClientCIDRs": [{"clientCIDR": "0.0.0.0/0", "serverAddress": address}]
         }))),
         ["apis"] => Some(object(value!({

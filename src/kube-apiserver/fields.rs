@@ -2,9 +2,10 @@
 
 use std::rc::Rc;
 
+use apimachinery::field::{ErrorList, Path};
 use apimachinery::managed_fields::{self, Writer};
 use apimachinery::status::Status;
-use apimachinery::{Object, Value, Verb};
+use apimachinery::{Body, Gvk, Object, PatchType, Value, Verb};
 use base::Time;
 
 use crate::call::Call;
@@ -47,7 +48,54 @@ fn reset_fields(call: &Call) -> &'static [&'static [&'static str]] {
     }
 }
 
-/// Server-side apply is not built yet.
-pub fn apply(_call: &Call, _old: &Object, _patch: &Value, _now: Time) -> Result<Object, Status> {
-    Err(Status::not_implemented("server-side apply (application/apply-patch+yaml)"))
+/// Whether the call is a server-side apply.
+pub fn is_apply(call: &Call) -> bool {
+    matches!(call.request.body, Body::Patch(PatchType::Apply, _))
+}
+
+/// The object that an apply makes of `live` (`None`: creates it), in the version of the request; it is still to be decoded.
+/// Models `applyPatcher.applyPatchToCurrentObject`.
+pub fn apply(call: &Call, live: Option<&Object>, config: &Value, now: Time) -> Result<Object, Status> {
+    check_options(call)?;
+    let config = check_config(call, config)?;
+    let resource = &call.resource;
+    let Some(schema) = resource.schema.as_deref() else {
+        return Err(Status::not_implemented(format!("server-side apply of {}", resource.gvr.resource)));
+    };
+    let manager = call.manager();
+    let writer = Writer {
+        manager: &manager,
+        api_version: &resource.api_version,
+        subresource: &call.request.subresource.text(),
+        time: now,
+        reset: reset_fields(call),
+    };
+    managed_fields::apply(schema, live, &config, &writer, call.request.options.force)
+}
+
+/// Models `ValidatePatchOptions`.
+fn check_options(call: &Call) -> Result<(), Status> {
+    if call.request.options.field_manager.as_ref().is_some_and(|m| !m.is_empty()) {
+        return Ok(());
+    }
+    let mut errors = ErrorList::new();
+    errors.required(&Path::new("fieldManager"), "is required for apply patch");
+    Err(Status::invalid(Gvk::new("meta.k8s.io", "", "PatchOptions"), "", &errors))
+}
+
+/// What is applied must say what it is, and be what the URL names.
+fn check_config(call: &Call, config: &Value) -> Result<Object, Status> {
+    let mut config = Object::from_value(config.clone()).unwrap_or_default();
+    let (given, wanted) = (Gvk::from_api_version(config.api_version(), config.kind()), call.resource.gvk);
+    if given != wanted {
+        let text = format!("invalid object type: {}/{}, Kind={}", given.group, given.version, given.kind);
+        return Err(Status::bad_request(text));
+    }
+    if config.at(&["metadata", "managedFields"]).is_some() {
+        return Err(Status::bad_request("metadata.managedFields must be nil"));
+    }
+    if config.name().is_empty() {
+        config.set_at(&["metadata", "name"], &call.request.name);
+    }
+    Ok(config)
 }

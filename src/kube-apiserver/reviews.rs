@@ -12,7 +12,7 @@ use crate::call::Call;
 use crate::server::ApiServer;
 
 /// A user as reviews show it.
-fn show_user(user: &UserInfo) -> Value {
+pub(crate) fn show_user(user: &UserInfo) -> Value {
     let mut v = value!({"username": (&user.name)});
     if !user.uid.is_empty() {
         v.set_at(&["uid"], &user.uid);

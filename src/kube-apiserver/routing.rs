@@ -42,6 +42,33 @@ pub fn parse(
     Ok(request)
 }
 
+/// A request for a path that is a resource's (`kubectl get --raw`): what it means. `None`: it is none.
+pub(crate) fn resolve(request: &Request) -> Option<Result<Request, Status>> {
+    if !request.gvr.resource.is_empty() || !request.path.starts_with("/api") {
+        return None;
+    }
+    let (path, query) = request.path.split_once('?').unwrap_or((&request.path, ""));
+    let method = match request.verb {
+        Verb::GetPath => "GET".to_string(),
+        _ => request.options.query("\u{0}method").map_or_else(|| "POST".into(), str::to_ascii_uppercase),
+    };
+    let mut resolved = request.clone();
+    if !query.is_empty() {
+        resolved.options = match parse_query(query) {
+            Ok(options) => options,
+            Err(status) => return Some(Err(status)),
+        };
+    }
+    match route(&method, path, &mut resolved) {
+        Err(status) => Some(Err(status)),
+        Ok(()) if resolved.gvr.resource.is_empty() => None,
+        Ok(()) => {
+            resolved.path = key("");
+            Some(Ok(resolved))
+        }
+    }
+}
+
 fn impersonation(headers: &[Header]) -> Result<Option<Rc<UserInfo>>, Status> {
     let mut user = UserInfo { name: find(headers, "Impersonate-User").unwrap_or("").into(), ..UserInfo::default() };
     user.uid = find(headers, "Impersonate-Uid").unwrap_or("").into();

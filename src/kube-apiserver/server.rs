@@ -3,7 +3,7 @@
 use std::rc::Rc;
 
 use apimachinery::status::Status;
-use apimachinery::{Gvr, Object, Request, Response, UserInfo, Verb, WatchEventType, resources};
+use apimachinery::{Gvr, Object, Request, Response, UserInfo, Verb, WatchEventType, key, resources};
 use base::{Duration, Map, Time, Vector};
 use sim::{Addr, Message, MsgId, Outbox, Payload, StreamId};
 
@@ -192,6 +192,11 @@ impl ApiServer {
             Ok(user) => user,
             Err(status) => return self.refuse(client, stream, request, status, out),
         };
+        let resolved = match crate::routing::resolve(request).transpose() {
+            Ok(resolved) => resolved.map(Rc::new),
+            Err(status) => return self.refuse(client, stream, request, status, out),
+        };
+        let request = resolved.as_ref().unwrap_or(request);
         if request.gvr.resource.is_empty() {
             let response = match self.authorize_path(&user, request) {
                 Ok(()) => self.serve_path(request, &user, now),
@@ -247,7 +252,7 @@ impl ApiServer {
             resource,
             stored,
             user,
-            warnings: Vec::new(),
+            warnings: deprecation(request.gvr).into_iter().collect(),
             origin: Origin::Client,
             attempts: 0,
             body: None,
@@ -398,6 +403,15 @@ impl ApiServer {
         }
         self.relay_peer_gone(peer, out);
     }
+}
+
+/// The warning that every use of a deprecated version carries. Models `APILifecycleDeprecated` and its kin.
+fn deprecation(gvr: Gvr) -> Option<Rc<str>> {
+    let core = gvr.group.is_empty();
+    if core && gvr.resource == "endpoints" {
+        return Some(key("v1 Endpoints is deprecated in v1.33+; use discovery.k8s.io/v1 EndpointSlice"));
+    }
+    (core && gvr.resource == "componentstatuses").then(|| key("v1 ComponentStatus is deprecated in v1.19+"))
 }
 
 /// Reading from the cache, for the server's own needs.

@@ -23,7 +23,9 @@ impl ApiServer {
         }
         self.begin_metadata(call, &mut object, now)?;
         let mut old = None;
-        fields::track(call, &mut object, None, now);
+        if !fields::is_apply(call) {
+            fields::track(call, &mut object, None, now);
+        }
         let mut attributes = Attributes::new(call, Verb::Create, object, None);
         admission::mutate(self, &mut attributes)?;
         admission::refine(call, &mut attributes);
@@ -31,6 +33,15 @@ impl ApiServer {
         let strategy = call.stored.strategy;
         strategy.default(&mut object);
         strategy.prepare_for_create(&mut object);
+        if call.resource.gvr.resource == "certificatesigningrequests" {
+            // Who asks is what the server knows, whatever the body claims. Models `csrStrategy.PrepareForCreate`.
+            for name in ["username", "uid", "groups", "extra"] {
+                object.remove_at(&["spec", name]);
+            }
+            for (name, value) in crate::reviews::show_user(&call.user).as_map().into_iter().flatten() {
+                object.set_at(&["spec", name], value.clone());
+            }
+        }
         self.check_new(call, &object)?;
         strategy.canonicalize(&mut object);
         for text in strategy.warnings(&object, old.as_ref()) {

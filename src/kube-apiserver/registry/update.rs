@@ -18,6 +18,9 @@ impl ApiServer {
     pub(super) fn plan_update(&mut self, call: &mut Call, current: Option<Object>, now: Time) -> Planned {
         let patching = call.request.verb == Verb::Patch;
         let Some(old) = current else {
+            if fields::is_apply(call) && call.request.subresource.is_empty() {
+                return self.create_by_apply(call, now);
+            }
             if patching || !call.resource.kind().allow_create_on_update || !call.request.subresource.is_empty() {
                 return Err(self.missing(call));
             }
@@ -26,7 +29,9 @@ impl ApiServer {
         let mut new = if patching { self.patched(call, &old, now)? } else { self.replacement(call)? };
         check_base(call, &mut new, &old)?;
         keep_system_fields(&mut new, &old);
-        fields::track(call, &mut new, Some(&old), now);
+        if !fields::is_apply(call) {
+            fields::track(call, &mut new, Some(&old), now);
+        }
         let mut attributes = Attributes::new(call, Verb::Update, new, Some(old.clone()));
         admission::mutate(self, &mut attributes)?;
         admission::refine(call, &mut attributes);
@@ -89,6 +94,27 @@ impl ApiServer {
         self.plan_create(call, now)
     }
 
+    fn create_by_apply(&mut self, call: &mut Call, now: Time) -> Planned {
+        let request = call.request.clone();
+        let Body::Patch(_, config) = &request.body else { return Err(self.missing(call)) };
+        let resource = call.resource.clone();
+        let applied = fields::apply(call, None, config, now)?;
+        if !applied.uid().is_empty() {
+            let text =
+                format!("uid mismatch: the provided object specified uid {}, and no existing object was found", applied.uid());
+            return Err(Status::conflict(resource.gvr, &call.name, &text));
+        }
+        check_name(call, &applied)?;
+        let mut new = codec::prune(call, &resource, applied.into_value())?;
+        new.remove_at(&["metadata", "resourceVersion"]);
+        resource.strategy.default(&mut new);
+        if convert::differs(&resource) {
+            new = convert::to_storage(&resource, new);
+        }
+        call.body = Some(new);
+        self.plan_create(call, now)
+    }
+
     /// The object that a PUT wants.
     fn replacement(&self, call: &mut Call) -> Result<Object, Status> {
         let mut new = call.body.clone().ok_or_else(|| Status::bad_request("an empty body is no object"))?;
@@ -101,12 +127,12 @@ impl ApiServer {
     fn patched(&self, call: &mut Call, old: &Object, now: Time) -> Result<Object, Status> {
         let request = call.request.clone();
         let Body::Patch(kind, patch) = &request.body else { return Err(Status::bad_request("a patch needs a body")) };
-        if *kind == PatchType::Apply {
-            return fields::apply(call, old, patch, now);
-        }
         let resource = call.resource.clone();
         let base = convert::from_storage(&resource, old.clone());
-        let patched = patch::apply(*kind, base.value(), patch, resource.schema.as_deref())?;
+        let patched = match kind {
+            PatchType::Apply => fields::apply(call, Some(&base), patch, now)?.into_value(),
+            _ => patch::apply(*kind, base.value(), patch, resource.schema.as_deref())?,
+        };
         let mut new = codec::prune(call, &resource, patched).map_err(|s| patch_error(&s, patch))?;
         resource.strategy.default(&mut new);
         if convert::differs(&resource) {

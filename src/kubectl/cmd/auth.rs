@@ -12,10 +12,13 @@ fn review(ctx: &mut Ctx, group: &str, resource: &str, kind: &str, spec: Value) -
     let request = Request {
         verb: Verb::Create,
         gvr: Gvr::new(group, "v1", resource),
-        body: body(value!({"apiVersion": (format!("{group}/v1")), "kind": kind, "metadata": {}, "spec": spec, "status": {}})),
         ..Request::default()
     };
-    ctx.call(request)
+    let mut object = value!({"apiVersion": (format!("{group}/v1")), "kind": kind, "metadata": {}, "status": {}});
+    if !spec.is_null() {
+        object.set_at(&["spec"], spec);
+    }
+    ctx.call(Request { body: body(object), ..request })
 }
 
 pub(super) fn can_i(ctx: &mut Ctx) -> Res<Next> {
@@ -141,7 +144,7 @@ fn list_rules(ctx: &mut Ctx, namespace: &str) -> Res<Next> {
 }
 
 pub(super) fn whoami(ctx: &mut Ctx) -> Res<Next> {
-    let answer = review(ctx, "authentication.k8s.io", "selfsubjectreviews", "SelfSubjectReview", Value::map())?;
+    let answer = review(ctx, "authentication.k8s.io", "selfsubjectreviews", "SelfSubjectReview", Value::Null)?;
     if let Output::Objects(printer) = ctx.output(false)? {
         let text = printer.print(&answer, ctx)?;
         ctx.print(text);

@@ -179,6 +179,7 @@ fn options(ctx: &Ctx, mapping: &Mapping, wide: bool, several: bool) -> table::Op
         no_headers: flags.bool("no-headers"),
         with_namespace: flags.bool("all-namespaces") && mapping.namespaced,
         with_kind: flags.bool("show-kind") || several,
+        kind: Some(mapping.gvk()),
         show_labels: flags.bool("show-labels"),
         label_columns: flags.list("label-columns"),
         event: None,

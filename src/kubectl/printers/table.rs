@@ -1,8 +1,8 @@
 //! Server-side tables as text. Models `cli-runtime/pkg/printers/tableprinter.go`.
 
-use apimachinery::{Object, Value};
+use apimachinery::{Gvk, Object, Value};
 
-use super::{go, resource_name, tabwriter};
+use super::{go, name_of, resource_name, tabwriter};
 
 /// How rows are shown.
 #[derive(Clone, Debug, Default)]
@@ -11,6 +11,8 @@ pub(crate) struct Options {
     pub no_headers: bool,
     pub with_namespace: bool,
     pub with_kind: bool,
+    /// What the rows are, where their objects do not say.
+    pub kind: Option<Gvk>,
     pub show_labels: bool,
     pub label_columns: Vec<String>,
     /// A column before all others with the type of watch event.
@@ -35,12 +37,12 @@ pub(crate) fn lines(table: &Object, order: Option<&[usize]>, headers: bool, opti
     let rows = table.list_at(&["rows"]);
     let all: Vec<usize> = (0..rows.len()).collect();
     for i in order.unwrap_or(&all) {
-        out.push_str(&row(&rows[*i], columns, &shown, options));
+        out.push_str(&row(&rows[*i], &shown, options));
     }
     out
 }
 
-fn row(row: &Value, columns: &[Value], shown: &[usize], options: &Options) -> String {
+fn row(row: &Value, shown: &[usize], options: &Options) -> String {
     let object = Object::from_value(row.get("object").cloned().unwrap_or_default()).unwrap_or_default();
     let mut cells: Vec<String> = Vec::new();
     cells.extend(options.event.map(String::from));
@@ -49,10 +51,12 @@ fn row(row: &Value, columns: &[Value], shown: &[usize], options: &Options) -> St
     for (n, i) in shown.iter().enumerate() {
         let Some(value) = values.get(*i) else { continue };
         let mut text = cell(value);
-        if n == 0 && options.with_kind && columns.first().and_then(|c| c.str_at(&["format"])) == Some("name")
-            || n == 0 && options.with_kind
-        {
-            let name = resource_name(&object);
+        if n == 0 && options.with_kind {
+            // The row's object may be metadata only: then the type that was asked for names it.
+            let name = match &options.kind {
+                Some(kind) => name_of(*kind, ""),
+                None => resource_name(&object),
+            };
             let prefix = name.split_once('/').map_or("", |(kind, _)| kind);
             text = format!("{prefix}/{text}");
         }
@@ -156,6 +160,7 @@ mod tests {
         let all = Options {
             wide: true,
             with_kind: true,
+            kind: None,
             with_namespace: true,
             show_labels: true,
             label_columns: vec!["x/tier".into()],
