@@ -114,6 +114,9 @@ pub fn boot(config: Config) -> Cluster {
         let next = cluster.now() + Duration::from_millis(200);
         cluster.run_until(next, &mut ());
     }
+    // The recorded clusters had been up for a while: default service accounts and the like exist, no node is tainted.
+    let settled = cluster.now() + Duration::from_secs(20);
+    cluster.run_until(settled, &mut ());
     cluster.take_page_messages();
     cluster
 }
