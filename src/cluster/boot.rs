@@ -97,10 +97,12 @@ impl Cluster {
     }
 
     fn tell_machine_of_apiserver(&mut self, machine: Addr) {
-        let apiserver = self.apiserver;
+        let (apiserver, etcd, cp) = (self.apiserver, self.etcd, self.control_plane());
+        let etcd_ip = self.config.nodes.iter().find(|n| n.name == cp).map_or(laptop::CONTROL_PLANE_IP.into(), |n| n.ip);
         self.with_proc(machine, |p| {
             if let Process::Machine(m) = &mut p.process {
                 m.set_apiserver(apiserver);
+                m.set_etcd(etcd, etcd_ip);
             }
         });
     }

@@ -134,7 +134,7 @@ impl Cluster {
             if request.verb == Verb::Watch {
                 self.links.insert((to, from));
             }
-            if !request.path.is_empty() && self.answers_health(to) {
+            if !request.path.is_empty() && !request.path.starts_with("/v3/") && self.answers_health(to) {
                 return self.answer_health(&message, *id, observer);
             }
         }

@@ -74,7 +74,16 @@ fn tree(extra: &[(&str, &str)], shell: bool) -> Result<Tree, Errno> {
 /// A node's own disk.
 pub fn node_root(name: &str) -> Tree {
     let build = || -> Result<Tree, Errno> {
-        let mut root = tree(&[("usr/bin/kubectl", "kubectl"), ("usr/bin/curl", "curl"), ("usr/bin/ssh", "ssh")], true)?;
+        let mut root = tree(
+            &[
+                ("usr/bin/kubectl", "kubectl"),
+                ("usr/bin/curl", "curl"),
+                ("usr/bin/ssh", "ssh"),
+                ("usr/bin/etcdctl", "etcdctl"),
+                ("usr/bin/crictl", "crictl"),
+            ],
+            true,
+        )?;
         root.mkdir_p("etc/kubernetes/manifests", 0o755, Time::EPOCH)?;
         root.put_file("etc/hostname", format!("{name}\n").into_bytes(), 0o644, Time::EPOCH)?;
         root.put_file("etc/hosts", b"127.0.0.1\tlocalhost\n".to_vec(), 0o644, Time::EPOCH)?;
@@ -87,7 +96,7 @@ pub fn node_root(name: &str) -> Tree {
 pub fn laptop_root(hosts: &str) -> Tree {
     let build = || -> Result<Tree, Errno> {
         let mut root = tree(
-            &[("usr/bin/kubectl", "kubectl"), ("usr/bin/curl", "curl"), ("usr/bin/ssh", "ssh"), ("bin/bash", "bash")],
+            &[("usr/bin/kubectl", "kubectl"), ("usr/bin/curl", "curl"), ("usr/bin/ssh", "ssh"), ("usr/bin/etcdctl", "etcdctl"), ("bin/bash", "bash")],
             true,
         )?;
         root.put_file("etc/hosts", hosts.as_bytes().to_vec(), 0o644, Time::EPOCH)?;

@@ -11,6 +11,9 @@ use crate::images;
 /// Its address: the gateway of the nodes' network.
 pub const IP: Ipv4Addr = Ipv4Addr::new(172, 18, 0, 1);
 
+/// The first control-plane node, in the built-in configurations.
+pub const CONTROL_PLANE_IP: Ipv4Addr = Ipv4Addr::new(172, 18, 0, 2);
+
 /// The cluster's CA as texts show it. TLS is not modelled, so it signs nothing.
 pub const CA_PEM: &str =
     "-----BEGIN CERTIFICATE-----\nS3Vib3R0bGU6IFRMUyBpcyBub3QgbW9kZWxsZWQgaW4gdGhlIGJvdHRsZS4=\n-----END CERTIFICATE-----\n";

@@ -1,5 +1,6 @@
 //! The node's own shell (`ssh node-1`), the world's messages about components, and API calls of programs in containers.
 
+use std::net::{IpAddr, SocketAddr};
 use std::rc::Rc;
 
 use apimachinery::{Response, ResponseBody, WatchEvent};
@@ -31,12 +32,19 @@ pub(crate) struct HostCalls {
     ssh: Map<u32, (Endpoint, Endpoint)>,
     /// kube-apiserver's address, as the world told.
     apiserver: Addr,
+    /// etcd and the address of the machine that it runs on.
+    etcd: Option<(Addr, IpAddr)>,
 }
 
 impl Runtime {
     /// Where programs' API calls go.
     pub fn set_apiserver(&mut self, addr: Addr) {
         self.host_calls.apiserver = addr;
+    }
+
+    /// Where calls to port 2379 of `ip` (or of the loopback address on that machine) go.
+    pub fn set_etcd(&mut self, addr: Addr, ip: IpAddr) {
+        self.host_calls.etcd = Some((addr, ip));
     }
 
     pub(crate) fn host_message(&mut self, now: Time, message: &HostMessage, out: &mut Outbox) {
@@ -215,11 +223,27 @@ impl Runtime {
         self.notice_directories(now, out);
     }
 
-    /// A program calls kube-apiserver.
+    /// A program calls kube-apiserver, etcd (port 2379) or, on the node itself, the runtime's socket.
     pub(crate) fn api_call(&mut self, whose: Option<Id>, call: CallId, request: &ApiCall, out: &mut Outbox) {
         let id = self.next();
-        self.host_calls.calls.insert(id, (whose, call));
-        out.send(self.host_calls.apiserver, Payload::ApiRequest { id, request: request.request.clone() });
+        self.host_calls.calls.insert(id, (whose.clone(), call));
+        if whose.is_none() && request.server.starts_with("unix://") {
+            return out.respond(out.me, id, self.crictl(out.now, &request.request));
+        }
+        match self.server(&request.server) {
+            Ok(addr) => out.send(addr, Payload::ApiRequest { id, request: request.request.clone() }),
+            Err(text) => out.respond(out.me, id, sim::transport_error(&text)),
+        }
+    }
+
+    /// Who listens at a URL: etcd on port 2379 of its machine, else kube-apiserver (which has several names).
+    fn server(&self, url: &str) -> Result<Addr, String> {
+        let Some(host) = url.strip_prefix("https://").filter(|h| h.ends_with(":2379")) else { return Ok(self.host_calls.apiserver) };
+        let ip = host.parse::<SocketAddr>().ok().map(|a| a.ip());
+        match self.host_calls.etcd {
+            Some((addr, at)) if ip == Some(at) || (ip.is_some_and(|ip| ip.is_loopback()) && self.config.node_ip == at) => Ok(addr),
+            _ => Err(format!("dial tcp {host}: connect: connection refused")),
+        }
     }
 
     fn find_call(&self, whose: Option<&Id>, call: CallId) -> Option<u64> {

@@ -9,6 +9,7 @@
 
 mod bridge;
 mod container;
+mod crictl;
 mod dial;
 mod exec;
 mod host;

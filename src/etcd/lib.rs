@@ -7,6 +7,7 @@
 //! Read next: [`store`](mod@store) for the keys and the log, `member` for who is told what and when.
 
 mod content;
+mod gateway;
 mod lease;
 mod member;
 pub mod store;

@@ -63,6 +63,10 @@ impl Member {
             Payload::Start => self.start(now, out),
             Payload::Timer(token) => self.lease_due(token as i64, now, out),
             Payload::PeerGone { peer } => self.watchers.remove_client(peer),
+            Payload::ApiRequest { id, request } => {
+                let response = Rc::new(crate::gateway::answer(self, &request));
+                out.send_after(RESPONSE_DELAY, message.from, Payload::ApiResponse { id, response });
+            }
             Payload::Etcd(Message::Request { id, request }) => {
                 let response = self.serve(now, message.from, cause, &request, id, out);
                 if let Some(response) = response {
@@ -304,7 +308,7 @@ impl Member {
         }
     }
 
-    fn describe(&self) -> etcd_api::Member {
+    pub(crate) fn describe(&self) -> etcd_api::Member {
         etcd_api::Member {
             id: self.id,
             name: self.name.clone(),
@@ -318,6 +322,9 @@ impl Member {
 impl Member {
     pub fn store(&self) -> &Store {
         &self.store
+    }
+    pub fn id(&self) -> u64 {
+        self.id
     }
     pub fn name(&self) -> &str {
         &self.name

@@ -1,6 +1,9 @@
 //! Programs of images and of the laptop beyond the shell and busybox: kubectl, ssh, curl, web servers, stand-ins.
 
+mod crictl;
 mod curl;
+mod etcdctl;
+mod etcdctl_print;
 mod http_server;
 mod kubectl;
 mod resolve;
@@ -12,6 +15,8 @@ use cri_api::ProgramTable;
 /// Adds them to a table.
 pub fn register(table: &mut ProgramTable) {
     table.add_completing("kubectl", kubectl::start);
+    table.add("etcdctl", etcdctl::start);
+    table.add("crictl", crictl::start);
     table.add("ssh", ssh::start);
     table.add("curl", curl::start);
     for server in ["nginx", "httpd", "agnhost"] {
