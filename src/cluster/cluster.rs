@@ -255,7 +255,11 @@ impl Cluster {
     }
 
     fn refuse_connection(&mut self, message: &Message, id: u64, observer: &mut impl Observer) {
-        let port = if message.to == self.apiserver { 6443 } else { 10250 };
+        let port = match message.to {
+            to if to == self.apiserver => 6443,
+            to if to == self.etcd => 2379,
+            _ => 10250,
+        };
         let ip = self.ip_of(message.to).map_or_else(|| "127.0.0.1".to_string(), |ip| ip.to_string());
         let response = transport_error(&format!("dial tcp {ip}:{port}: connect: connection refused"));
         let mut out = Outbox::new(message.to, message.id, self.queue.now());
