@@ -315,8 +315,9 @@ impl Response {
     pub fn object(code: u16, object: Object) -> Response {
         Response { code, body: ResponseBody::Object(object), ..Response::default() }
     }
+    /// Also 101: a stream was opened. Not 0: there was no connection.
     pub fn is_success(&self) -> bool {
-        (200..300).contains(&self.code)
+        (100..300).contains(&self.code)
     }
     /// The object of a successful answer.
     pub fn ok(&self) -> Option<&Object> {

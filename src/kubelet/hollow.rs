@@ -38,6 +38,11 @@ impl Hollow {
         self.ips.insert(uid.clone(), self.last);
         self.last
     }
+    /// An address that a pod has from before this process started.
+    fn keep(&mut self, uid: &Rc<str>, n: u32) {
+        self.used.insert(n);
+        self.ips.insert(uid.clone(), n);
+    }
     fn release(&mut self, uid: &str) {
         if let Some(n) = self.ips.remove(uid) {
             self.used.remove(&n);
@@ -81,8 +86,23 @@ impl Kubelet {
             return Some(self.config.node_ip.to_string().into());
         }
         let (first, size) = self.node.object.as_ref()?.str_at(&["spec", "podCIDR"]).and_then(range)?;
+        if self.hollow.last == 0 {
+            self.keep_addresses(first, size);
+        }
         let n = self.hollow.take(&pod.uid().into(), size);
         Some(Ipv4Addr::from(u32::from(first) + n).to_string().into())
+    }
+
+    /// After a restart: what the pods on the node have already.
+    fn keep_addresses(&mut self, first: Ipv4Addr, size: u32) {
+        let store = self.informers.store(self.pods_informer());
+        let ip = |pod: &Object| pod.str_at(&["status", "podIP"]).and_then(|ip| ip.parse::<Ipv4Addr>().ok());
+        let place = |ip: Ipv4Addr| u32::from(ip).checked_sub(u32::from(first)).filter(|n| *n < size);
+        let kept: Vec<(Rc<str>, u32)> =
+            store.iter().filter_map(|(_, pod)| Some((pod.uid().into(), ip(pod).and_then(place)?))).collect();
+        for (uid, n) in kept {
+            self.hollow.keep(&uid, n);
+        }
     }
 
     /// Writes the status of a pod that runs and is ready.
