@@ -12,7 +12,7 @@ use client_go::{Delta, Expectations, pods};
 
 use crate::affinity::{matches_node, tolerates_all};
 use crate::framework::{Controller, Ctx, Enqueue, Info, Outcome, Plan, failure, failure_but_not_found};
-use crate::resources::{CONTROLLERREVISIONS, DAEMONSETS, NODES, PODS, Res, gvr};
+use crate::resources::{CONTROLLERREVISIONS, Caches, DAEMONSETS, NODES, PODS, PODS_BY_NODE, Res, gvr};
 use crate::template_hash::compute_hash;
 use crate::{history, refs};
 
@@ -81,6 +81,14 @@ fn fits(ds: &Object, tolerations: &[Value], node: &Object) -> (bool, bool) {
     }
     let stays = tolerates_all(tolerations, node, &["NoExecute"]);
     (stays && tolerates_all(tolerations, node, &["NoSchedule"]), stays)
+}
+
+/// Whether a node's change calls for a look: a pod is missing, one must go, or one was there by mistake.
+fn node_concerns(ds: &Object, node: &Object, caches: Caches) -> bool {
+    let (run, stay) = fits(ds, &tolerations(ds), node);
+    let mut here = caches.store(PODS).by_index(PODS_BY_NODE, node.name());
+    let scheduled = here.any(|pod| pod.controller_ref().and_then(|r| r.str_at(&["uid"])) == Some(ds.uid()));
+    (run && !scheduled) || (scheduled && (!stay || refs::status_int(ds, "numberMisscheduled") > 0))
 }
 
 /// The pod for a node: the template pinned to it by its name.
@@ -331,7 +339,11 @@ impl Controller for DaemonSetController {
                 {
                     return;
                 }
-                let keys: Vec<ObjectKey> = queue.caches.store(DAEMONSETS).iter().map(|(key, _)| key.clone()).collect();
+                let caches = queue.caches;
+                let node = delta.new.as_ref();
+                let concerned = |ds: &Object| node.is_none_or(|node| node_concerns(ds, node, caches));
+                let keys: Vec<ObjectKey> =
+                    caches.store(DAEMONSETS).objects().filter(|ds| concerned(ds)).map(Object::key).collect();
                 keys.into_iter().for_each(|key| queue.add(key));
             }
             PODS => {

@@ -4,7 +4,7 @@
 //! which the events say by name. Left out: recycling and deletion of volumes, expansion, attach and detach.
 
 use apimachinery::labels::Selector;
-use apimachinery::{Object, ObjectKey, PatchType, Quantity, Request, Value, value};
+use apimachinery::{Object, ObjectKey, Quantity, Request, Value, value};
 use base::Duration;
 use client_go::{Delta, pods};
 
@@ -336,9 +336,11 @@ impl Controller for Protection {
             (false, false) => finalizers.push(self.finalizer.into()),
             _ => return Plan::Done,
         }
-        let patch = value!({"metadata": {"resourceVersion": (object.resource_version()), "finalizers": finalizers}});
+        // An update, not a patch: its role allows no more.
+        let mut object = object.clone();
+        object.set_at(&["metadata", "finalizers"], finalizers);
         let why = if has { "may go" } else { "is protected" };
-        Plan::call(format!("{key} {why}"), Request::patch(gvr(self.res), key, PatchType::Merge, patch), ())
+        Plan::call(format!("{key} {why}"), Request::update(gvr(self.res), object), ())
     }
     fn resume(&mut self, _: &ObjectKey, (): (), outcomes: &[Outcome], _: &mut Ctx) -> Plan<()> {
         failure_but_not_found(outcomes).map_or(Plan::Done, Plan::Retry)
