@@ -22,6 +22,7 @@ pub use config::{Config, NodeConfig};
 pub use kube_controller_manager::ControllerView;
 pub use laptop::administrator;
 pub use process::{Proc, Process};
+pub use save::saved_origin;
 pub use trace::{Record, Trace, is_heartbeat};
 
 /// The cells of an object's row as kube-apiserver prints it.

@@ -11,12 +11,19 @@ use crate::bottle::{Bottle, Input, LoggedInput};
 /// Guards against logs of another form.
 const FORMAT: i64 = 1;
 
+/// Seed and epoch of the cluster that was saved: the replay must begin with the same.
+pub fn saved_origin(saved: &[u8]) -> Option<(u64, Time)> {
+    let saved = json::parse(saved).ok()?;
+    Some((saved.int_at(&["seed"])? as u64, Time(saved.int_at(&["epoch"])?)))
+}
+
 impl Bottle {
     /// The inputs so far, as JSON.
     pub fn save(&self) -> Vec<u8> {
         let inputs: Vec<Value> = self.log().iter().filter_map(to_value).collect();
         let head = self.head();
-        let saved = value!({"format": FORMAT, "events": (head.events as i64), "at": (head.now().0), "inputs": inputs});
+        let (seed, epoch) = (head.config.seed as i64, head.config.epoch.0);
+        let saved = value!({"format": FORMAT, "seed": seed, "epoch": epoch, "events": (head.events as i64), "at": (head.now().0), "inputs": inputs});
         json::to_string(&saved).into_bytes()
     }
 

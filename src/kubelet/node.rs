@@ -33,6 +33,8 @@ pub struct NodeState {
     lease: Option<Object>,
     /// A heartbeat is under way.
     patching: bool,
+    /// Something changed while a heartbeat was under way.
+    changed: bool,
     noted_schedulable: bool,
 }
 
@@ -132,7 +134,9 @@ impl Kubelet {
                 if let Some(node) = response.ok() {
                     self.on_node(node.clone(), out);
                     // What changed meanwhile goes out at once.
-                    self.sync_node_status(out);
+                    if std::mem::take(&mut self.node.changed) {
+                        self.sync_node_status(out);
+                    }
                 } else if response.is_not_found() {
                     self.node.object = None;
                 }
@@ -204,7 +208,11 @@ impl Kubelet {
     }
 
     pub(crate) fn sync_node_status(&mut self, out: &mut Outbox) {
-        let Some(node) = self.node.object.clone().filter(|_| !self.node.patching) else { return };
+        if self.node.patching {
+            self.node.changed = true;
+            return;
+        }
+        let Some(node) = self.node.object.clone() else { return };
         let next = status(&self.config, self.not_ready(), &self.node.images, Some(&node), out.now);
         let due = out.now.since(self.node.reported) >= REPORT_INTERVAL;
         if !due && !differs(&node, &next) {
@@ -300,6 +308,9 @@ fn differs(node: &Object, next: &Value) -> bool {
         }),
         // Quantities may be written differently; they don't change here.
         "capacity" | "allocatable" => node.at(&["status", key]).is_none(),
-        _ => node.at(&["status", key]) != Some(v),
+        // What is empty isn't stored, and members that are false are left out.
+        "images" => node.list_at(&["status", "images"]).len() != v.items().len(),
+        "runtimeHandlers" | "features" | "declaredFeatures" => node.at(&["status", key]).is_none() != v.is_empty(),
+        _ => node.at(&["status", key]).map_or(!v.is_empty(), |old| old != v),
     })
 }

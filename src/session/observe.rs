@@ -38,11 +38,26 @@ pub(crate) fn observe(bottle: &Bottle, options: &ViewOptions) -> Observed {
         traffic,
         ..Observed::default()
     };
-    if recent.iter().any(|(_, to, kind, _)| to == "kube-apiserver" && *kind == protocol::MessageKind::Write) {
-        seen.stages.iter_mut().for_each(|s| s.1 = true);
-    }
+    light_stages(cluster, &recent, &mut seen);
     pods_and_nodes(cluster, options, &glows, &mut seen);
     seen
+}
+
+/// Lights the stages that the newest request to kube-apiserver has passed, as kube-apiserver recorded them.
+fn light_stages(cluster: &Cluster, recent: &[(String, String, protocol::MessageKind, MsgId)], seen: &mut Observed) {
+    let newest = recent.iter().rev().filter(|(_, to, ..)| to == "kube-apiserver").find_map(|r| cluster.api()?.stages(r.3));
+    let Some(stages) = newest else { return };
+    let refused = stages.refused_by.is_some();
+    let passed = [
+        stages.code != 401,
+        stages.code != 403 || refused,
+        !stages.mutated_by.is_empty() || stages.valid,
+        stages.valid,
+        stages.revision > 0,
+    ];
+    for (stage, passed) in seen.stages.iter_mut().zip(passed) {
+        stage.1 = passed;
+    }
 }
 
 /// Whether a component's process runs; frozen ones are shown as off.

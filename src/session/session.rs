@@ -23,6 +23,9 @@ const CHUNK: u64 = 64;
 /// Pictures are drawn at most so often, in wall ms (dots move by themselves between).
 const SCENE_MS: f64 = 90.0;
 const LISTS_MS: f64 = 250.0;
+/// About how many messages a boot takes (it ends when the cluster is Ready, whatever the count).
+const BOOT_EVENTS: u64 = 3_000;
+const BOOT_EVENTS_A_NODE: u64 = 1_000;
 
 /// What a tick produced, and when to come again.
 pub struct Tick {
@@ -222,7 +225,8 @@ impl Session {
             Ok(config) => config,
             Err(text) => return self.notice(Level::Error, text),
         };
-        (config.seed, config.epoch) = (start.seed, Time(start.epoch_us));
+        let origin = start.resume.as_ref().and_then(|log| cluster::saved_origin(log));
+        (config.seed, config.epoch) = origin.unwrap_or((start.seed, Time(start.epoch_us)));
         let (view, pacer) = (self.view.take(), Pacer::new());
         let (events, table, in_flight, seq) = (self.events.take(), self.table.take(), self.in_flight, self.seq);
         *self = Session { view, pacer, events, table, in_flight, seq, ..Session::new() };
@@ -240,20 +244,11 @@ impl Session {
         self.say(ToPage::Cluster(timeline::info(self.bottle.as_ref().expect("just made"))));
     }
 
-    /// How many messages the boot will be is found out in a clone, which is thrown away.
+    /// The boot is paced by messages, not by time: most of it is waiting.
     fn play_boot(&mut self, bottle: &Bottle) {
         self.booting = true;
-        let mut clone = bottle.head().clone();
-        let limit = clone.now() + base::Duration::from_secs(240);
-        while clone.now() < limit {
-            let next = clone.now() + base::Duration::from_millis(500);
-            clone.run_until(next, &mut ());
-            if clone.is_ready() {
-                break;
-            }
-        }
-        let events_left = clone.events.saturating_sub(bottle.head().events);
-        self.pacer.boot = Some(BootPlay { events_left, started_ms: None });
+        let nodes = bottle.head().nodes.len() as u64;
+        self.pacer.boot = Some(BootPlay { events_left: BOOT_EVENTS + BOOT_EVENTS_A_NODE * nodes, started_ms: None });
     }
 
     fn pace(&mut self, pace: Pace) {
@@ -272,13 +267,13 @@ impl Session {
                 });
             }
             Pace::SkipBoot => {
-                if let Some(boot) = self.pacer.boot.take() {
-                    if let Some(bottle) = &mut self.bottle {
-                        for _ in 0..boot.events_left {
-                            bottle.step();
-                        }
-                        self.next_record = bottle.head().queue.next_id();
+                if let (Some(_), Some(bottle)) = (self.pacer.boot.take(), &mut self.bottle) {
+                    let limit = bottle.head().now() + base::Duration::from_secs(240);
+                    while !bottle.head().is_ready() && bottle.head().now() < limit {
+                        let next = bottle.head().now() + base::Duration::from_millis(500);
+                        bottle.run_until(next, u64::MAX);
                     }
+                    self.next_record = bottle.head().queue.next_id();
                 }
             }
             Pace::Speed(speed) => self.pacer.speed = speed,
@@ -331,9 +326,6 @@ impl Session {
                 }
                 if let Some(boot) = &mut self.pacer.boot {
                     boot.events_left = boot.events_left.saturating_sub(done);
-                    if boot.events_left == 0 {
-                        self.pacer.boot = None;
-                    }
                 }
                 done < n
             }
