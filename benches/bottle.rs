@@ -77,7 +77,8 @@ fn rollout(cluster: &mut Cluster, deployments: i64, replicas: i64, services: boo
         }
     }
     let ready = |c: &Cluster, n: i64| {
-        get(c, resources::deployments(), &format!("d-{n}")).and_then(|d| d.int_at(&["status", "readyReplicas"])).unwrap_or(0) >= replicas
+        get(c, resources::deployments(), &format!("d-{n}")).and_then(|d| d.int_at(&["status", "readyReplicas"])).unwrap_or(0)
+            >= replicas
     };
     let mut done = 0;
     while done < deployments {
@@ -86,7 +87,10 @@ fn rollout(cluster: &mut Cluster, deployments: i64, replicas: i64, services: boo
         while done < deployments && ready(cluster, done) {
             done += 1;
         }
-        assert!(cluster.now().since(virtual_begin) < Duration::from_secs(7200), "not Ready after two virtual hours: {done} of {deployments}");
+        assert!(
+            cluster.now().since(virtual_begin) < Duration::from_secs(7200),
+            "not Ready after two virtual hours: {done} of {deployments}"
+        );
     }
     (begin.elapsed().as_secs_f64(), cluster.now().since(virtual_begin).as_secs_f64())
 }
@@ -114,7 +118,13 @@ fn main() {
         rows.push(Row { id: "rollout-5000-native-ms", value: wall * 1e3, unit: "ms", must: None, aim: None });
         let begin = Instant::now();
         let clones: Vec<Cluster> = (0..100).map(|_| cluster.clone()).collect();
-        rows.push(Row { id: "clone-ms", value: begin.elapsed().as_secs_f64() * 1e3 / clones.len() as f64, unit: "ms", must: Some(5.0), aim: Some(1.0) });
+        rows.push(Row {
+            id: "clone-ms",
+            value: begin.elapsed().as_secs_f64() * 1e3 / clones.len() as f64,
+            unit: "ms",
+            must: Some(5.0),
+            aim: Some(1.0),
+        });
     }
     if runs("rewind") {
         let mut bottle = Bottle::new(Config::named("demo").expect("built in"));
@@ -126,7 +136,13 @@ fn main() {
         let half = start + Duration(bottle.head().now().since(start).0 / 2);
         let begin = Instant::now();
         bottle.seek(half);
-        rows.push(Row { id: "rewind-ms", value: begin.elapsed().as_secs_f64() * 1e3, unit: "ms", must: Some(200.0), aim: Some(50.0) });
+        rows.push(Row {
+            id: "rewind-ms",
+            value: begin.elapsed().as_secs_f64() * 1e3,
+            unit: "ms",
+            must: Some(200.0),
+            aim: Some(50.0),
+        });
     }
     if runs("idle-day") {
         let mut cluster = hollow(3);
@@ -174,7 +190,11 @@ fn report(rows: &[Row]) {
             let number = |n: Option<f64>| n.map_or_else(|| "null".to_string(), |n| n.to_string());
             format!(
                 "{{\"id\": \"{}\", \"value\": {:.3}, \"unit\": \"{}\", \"must\": {}, \"aim\": {}}}",
-                r.id, r.value, r.unit, number(r.must), number(r.aim)
+                r.id,
+                r.value,
+                r.unit,
+                number(r.must),
+                number(r.aim)
             )
         })
         .collect();

@@ -12,7 +12,11 @@ use common::command;
 fn story(config: Config) -> Bottle {
     let mut bottle = common::booted_bottle(config);
     let seconds = Duration::from_secs;
-    command(&mut bottle, "kubectl create deployment web --image=nginx --replicas=5; kubectl expose deployment web --port=80", seconds(8));
+    command(
+        &mut bottle,
+        "kubectl create deployment web --image=nginx --replicas=5; kubectl expose deployment web --port=80",
+        seconds(8),
+    );
     bottle.input(Input::Freeze("kube-scheduler".into()));
     command(&mut bottle, "kubectl scale deployment web --replicas=7", seconds(5));
     bottle.input(Input::PowerOff("node-2".into()));

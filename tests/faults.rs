@@ -147,7 +147,8 @@ fn wish(cluster: &mut Cluster, client: Addr, n: u64, seed: Seed) {
 
 /// Breaks something, by the seed.
 fn break_something(cluster: &mut Cluster, seed: Seed, n: u64, watcher: &mut Watcher) {
-    let processes: Vec<Addr> = cluster.procs().filter(|(_, p)| p.is_running() && !p.name.starts_with("client")).map(|(a, _)| a).collect();
+    let processes: Vec<Addr> =
+        cluster.procs().filter(|(_, p)| p.is_running() && !p.name.starts_with("client")).map(|(a, _)| a).collect();
     let pick = |k: u64| processes[seed.below(n * 10 + k, processes.len() as u64) as usize];
     let (a, b) = (pick(1), pick(2));
     match seed.below(n * 10, 5) {
@@ -182,7 +183,8 @@ fn invariants(cluster: &Cluster, watcher: &Watcher) -> Vec<String> {
         wrong.push("revisions go back in etcd's log".into());
     }
     for ((key, _), states) in history.lives("Pod") {
-        let mut nodes: Vec<&str> = states.iter().filter_map(|p| p.str_at(&["spec", "nodeName"])).filter(|n| !n.is_empty()).collect();
+        let mut nodes: Vec<&str> =
+            states.iter().filter_map(|p| p.str_at(&["spec", "nodeName"])).filter(|n| !n.is_empty()).collect();
         let bound = states.iter().skip_while(|p| p.str_at(&["spec", "nodeName"]).is_none());
         if bound.into_iter().any(|p| p.str_at(&["spec", "nodeName"]).is_none()) {
             wrong.push(format!("{key} lost its binding"));
@@ -209,7 +211,10 @@ fn invariants(cluster: &Cluster, watcher: &Watcher) -> Vec<String> {
     for pod in common::list(cluster, resources::pods(), "") {
         let phase = pod.str_at(&["status", "phase"]).unwrap_or("");
         let Some(ip) = pod.str_at(&["status", "podIP"]).filter(|ip| !ip.is_empty()) else { continue };
-        if matches!(phase, "Succeeded" | "Failed") || pod.is_being_deleted() || pod.bool_at(&["spec", "hostNetwork"]) == Some(true) {
+        if matches!(phase, "Succeeded" | "Failed")
+            || pod.is_being_deleted()
+            || pod.bool_at(&["spec", "hostNetwork"]) == Some(true)
+        {
             continue;
         }
         if let Some(other) = ips.insert(ip.to_string(), pod.name().to_string()) {
@@ -252,9 +257,22 @@ fn at_rest(cluster: &Cluster) -> Vec<String> {
         .iter()
         .filter(off)
         .map(|d| {
-            format!("{}: {:?} wanted, {:?} ready", d.name(), d.int_at(&["spec", "replicas"]), d.int_at(&["status", "readyReplicas"]))
+            let (wanted, ready) = (d.int_at(&["spec", "replicas"]), d.int_at(&["status", "readyReplicas"]));
+            format!("{}: {wanted:?} wanted, {ready:?} ready; {}", d.name(), pods_of(cluster, d.name()))
         })
         .collect()
+}
+
+/// The pods of a deployment, in a few words each.
+fn pods_of(cluster: &Cluster, name: &str) -> String {
+    let pods = common::list(cluster, resources::pods(), "default");
+    let mine = pods.iter().filter(|p| p.label("app") == Some(name));
+    let text = |p: &Object, path: &[&str]| p.str_at(path).unwrap_or("-").to_string();
+    let one = |p: &Object| {
+        let (node, phase) = (text(p, &["spec", "nodeName"]), text(p, &["status", "phase"]));
+        format!("{} on {node}: {phase}, ready {}", p.name(), p.condition_is_true("Ready"))
+    };
+    mine.map(one).collect::<Vec<_>>().join("; ")
 }
 
 #[test]

@@ -79,15 +79,16 @@ mod wasm {
         host.channel.port1().set_onmessage(Some(on_beat.as_ref().unchecked_ref()));
         on_beat.forget();
         let listener = host.clone();
-        let on_message = Closure::<dyn FnMut(MessageEvent)>::new(move |event: MessageEvent| {
-            match serde_wasm_bindgen::from_value::<ToWorker>(event.data()) {
-                Ok(message) => {
-                    listener.session.borrow_mut().receive(message);
-                    listener.at_once();
+        let on_message =
+            Closure::<dyn FnMut(MessageEvent)>::new(move |event: MessageEvent| {
+                match serde_wasm_bindgen::from_value::<ToWorker>(event.data()) {
+                    Ok(message) => {
+                        listener.session.borrow_mut().receive(message);
+                        listener.at_once();
+                    }
+                    Err(error) => web_sys::console::error_2(&"message of the page".into(), &error.to_string().into()),
                 }
-                Err(error) => web_sys::console::error_2(&"message of the page".into(), &error.to_string().into()),
-            }
-        });
+            });
         scope.set_onmessage(Some(on_message.as_ref().unchecked_ref()));
         on_message.forget();
         host.post(&Session::ready());

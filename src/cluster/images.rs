@@ -96,7 +96,13 @@ pub fn node_root(name: &str) -> Tree {
 pub fn laptop_root(hosts: &str) -> Tree {
     let build = || -> Result<Tree, Errno> {
         let mut root = tree(
-            &[("usr/bin/kubectl", "kubectl"), ("usr/bin/curl", "curl"), ("usr/bin/ssh", "ssh"), ("usr/bin/etcdctl", "etcdctl"), ("bin/bash", "bash")],
+            &[
+                ("usr/bin/kubectl", "kubectl"),
+                ("usr/bin/curl", "curl"),
+                ("usr/bin/ssh", "ssh"),
+                ("usr/bin/etcdctl", "etcdctl"),
+                ("bin/bash", "bash"),
+            ],
             true,
         )?;
         root.put_file("etc/hosts", hosts.as_bytes().to_vec(), 0o644, Time::EPOCH)?;

@@ -34,7 +34,9 @@ pub fn machine(config: &Config) -> Runtime {
     });
     let server = config.nodes.iter().find(|n| n.control_plane).map_or("172.18.0.2".to_string(), |n| n.ip.to_string());
     runtime.write_host_file(config.epoch, "/root/.kube/config", kubeconfig(&server).as_bytes(), 0o600);
-    for (path, text) in [("/root/.kube/admin.crt", CA_PEM), ("/root/.kube/admin.key", CA_PEM), ("/etc/kubernetes/pki/ca.crt", CA_PEM)] {
+    for (path, text) in
+        [("/root/.kube/admin.crt", CA_PEM), ("/root/.kube/admin.key", CA_PEM), ("/etc/kubernetes/pki/ca.crt", CA_PEM)]
+    {
         runtime.write_host_file(config.epoch, path, text.as_bytes(), 0o600);
     }
     runtime

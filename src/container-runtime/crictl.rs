@@ -87,11 +87,17 @@ impl Runtime {
     fn print_log(&self, id: &str, tail: Option<usize>) -> (u16, String) {
         let mut matching = self.containers().filter(|(full, _)| !id.is_empty() && full.starts_with(id));
         let Some((_, c)) = matching.next() else {
-            let text = format!("rpc error: code = NotFound desc = an error occurred when try to find container {id:?}: not found");
+            let text =
+                format!("rpc error: code = NotFound desc = an error occurred when try to find container {id:?}: not found");
             return (404, text);
         };
         if matching.next().is_some() {
-            return (404, format!("rpc error: code = NotFound desc = an error occurred when try to find container {id:?}: ID prefix is ambiguous"));
+            return (
+                404,
+                format!(
+                    "rpc error: code = NotFound desc = an error occurred when try to find container {id:?}: ID prefix is ambiguous"
+                ),
+            );
         }
         let skip = tail.map_or(0, |n| c.log.len().saturating_sub(n));
         let mut text = String::new();

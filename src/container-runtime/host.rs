@@ -238,10 +238,14 @@ impl Runtime {
 
     /// Who listens at a URL: etcd on port 2379 of its machine, else kube-apiserver (which has several names).
     fn server(&self, url: &str) -> Result<Addr, String> {
-        let Some(host) = url.strip_prefix("https://").filter(|h| h.ends_with(":2379")) else { return Ok(self.host_calls.apiserver) };
+        let Some(host) = url.strip_prefix("https://").filter(|h| h.ends_with(":2379")) else {
+            return Ok(self.host_calls.apiserver);
+        };
         let ip = host.parse::<SocketAddr>().ok().map(|a| a.ip());
         match self.host_calls.etcd {
-            Some((addr, at)) if ip == Some(at) || (ip.is_some_and(|ip| ip.is_loopback()) && self.config.node_ip == at) => Ok(addr),
+            Some((addr, at)) if ip == Some(at) || (ip.is_some_and(|ip| ip.is_loopback()) && self.config.node_ip == at) => {
+                Ok(addr)
+            }
             _ => Err(format!("dial tcp {host}: connect: connection refused")),
         }
     }

@@ -47,9 +47,14 @@ impl ApiServer {
             "" => Some(Response::object(200, root())),
             "/openapi/v3" => {
                 let text = apimachinery::json::to_string(crate::openapi::index().value());
-                Some(Response { body: ResponseBody::Text(key("text/plain; charset=utf-8"), text.into()), ..Response::object(200, version()) })
+                Some(Response {
+                    body: ResponseBody::Text(key("text/plain; charset=utf-8"), text.into()),
+                    ..Response::object(200, version())
+                })
             }
-            p if p.starts_with("/openapi/v3/") => crate::openapi::document(&p["/openapi/v3/".len()..]).map(|d| Response::object(200, d)),
+            p if p.starts_with("/openapi/v3/") => {
+                crate::openapi::document(&p["/openapi/v3/".len()..]).map(|d| Response::object(200, d))
+            }
             p if p.starts_with("/openapi/") => Some(Status::not_implemented("OpenAPI v2 (/openapi/v3 is there)").into()),
             p if p.starts_with("/api") => {
                 let address = format!("{}:{}", self.config.advertise_address, self.config.secure_port);

@@ -96,7 +96,8 @@ fn text(wire: &Wire) -> Value {
 /// A body as JSON. `None`: the bytes are not Kubernetes' protobuf, or of a kind that is not known.
 pub fn to_json(body: &[u8]) -> Option<Vec<u8>> {
     let envelope = fields(body.strip_prefix(MAGIC)?)?;
-    let part = |n: u64| envelope.iter().find_map(|(m, w)| if let (true, Wire::Bytes(b)) = (*m == n, w) { Some(*b) } else { None });
+    let part =
+        |n: u64| envelope.iter().find_map(|(m, w)| if let (true, Wire::Bytes(b)) = (*m == n, w) { Some(*b) } else { None });
     let type_meta = fields(part(1)?)?;
     let named = |n: u64| type_meta.iter().find(|(m, _)| *m == n).map(|(_, w)| text(w)).unwrap_or_else(|| "".into());
     let (api_version, kind) = (named(1), named(2));
@@ -175,7 +176,8 @@ fn value_of(wire: &Wire, ty: &str, depth: u32) -> Option<Value> {
 
 /// Messages that are a scalar in JSON.
 fn scalar_message(fields: &[(u64, Wire)], name: &str) -> Option<Value> {
-    let number = |n: u64| fields.iter().find_map(|(m, w)| if let (true, Wire::Varint(v)) = (*m == n, w) { Some(*v as i64) } else { None });
+    let number =
+        |n: u64| fields.iter().find_map(|(m, w)| if let (true, Wire::Varint(v)) = (*m == n, w) { Some(*v as i64) } else { None });
     let bytes = |n: u64| fields.iter().find_map(|(m, w)| if let (true, Wire::Bytes(b)) = (*m == n, w) { Some(*b) } else { None });
     let string = |n: u64| Value::from(String::from_utf8_lossy(bytes(n).unwrap_or_default()).as_ref());
     Some(match name {
@@ -184,7 +186,9 @@ fn scalar_message(fields: &[(u64, Wire)], name: &str) -> Option<Value> {
         "m:util.intstr.IntOrString" => Value::Int(number(2).unwrap_or(0)),
         "m:apis.meta.v1.Time" | "m:apis.meta.v1.MicroTime" if fields.is_empty() => Value::Null,
         "m:apis.meta.v1.Time" => Time::from_secs(number(1).unwrap_or(0)).rfc3339().into(),
-        "m:apis.meta.v1.MicroTime" => Time(number(1).unwrap_or(0) * 1_000_000 + number(2).unwrap_or(0) / 1000).rfc3339_micro().into(),
+        "m:apis.meta.v1.MicroTime" => {
+            Time(number(1).unwrap_or(0) * 1_000_000 + number(2).unwrap_or(0) / 1000).rfc3339_micro().into()
+        }
         "m:apis.meta.v1.Duration" => format!("{}s", number(1).unwrap_or(0) / 1_000_000_000).into(),
         "m:apis.meta.v1.FieldsV1" | "m:runtime.RawExtension" | "x:apiextensions.v1.JSON" => {
             json::parse(bytes(1).unwrap_or(b"null")).unwrap_or_default()

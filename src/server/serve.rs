@@ -89,14 +89,11 @@ pub fn serve(options: &Options) -> Result<(), Failure> {
     let (ready, booted) = mpsc::channel();
     // A configuration does not cross threads: the cluster's own makes it again.
     let (own, speed) = (options.clone(), options.speed);
-    let cluster = std::thread::Builder::new()
-        .name("cluster".into())
-        .stack_size(256 << 20)
-        .spawn(move || {
-            if let Ok(config) = own.configuration() {
-                machine::run(config, speed, &inbox, || ready.send(()).unwrap_or_default());
-            }
-        })?;
+    let cluster = std::thread::Builder::new().name("cluster".into()).stack_size(256 << 20).spawn(move || {
+        if let Ok(config) = own.configuration() {
+            machine::run(config, speed, &inbox, || ready.send(()).unwrap_or_default());
+        }
+    })?;
     let gate = Gate { to_cluster, next: Arc::new(AtomicU64::new(1)) };
     let runtime = tokio::runtime::Builder::new_current_thread().enable_io().build()?;
     let acceptor = TlsAcceptor::from(identity.config.clone());

@@ -3,14 +3,17 @@
 use std::rc::Rc;
 
 use apimachinery::{Response, ResponseBody};
-use base::{Digest, Duration, Map, Seed, Time, Vector};
+use base::{Digest, Duration, Map, Seed, Set, Time, Vector};
 
 use crate::faults::Faults;
-use crate::message::{Addr, Message, MsgId, Payload};
+use crate::message::{Addr, Message, MsgId, Payload, StreamId};
 use crate::outbox::{Outbox, Outgoing};
 
 /// How long a client waits before it gives up on a request that was lost. client-go's clients mostly set 10 s or more.
 const LOST_REQUEST_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// How long a client takes to notice that a stream is dead: HTTP/2's health check, 30 s of silence and 15 s for the ping.
+const DEAD_STREAM_TIMEOUT: Duration = Duration::from_secs(45);
 
 /// What comes out of the queue.
 #[derive(Clone, Debug, PartialEq)]
@@ -28,6 +31,8 @@ pub struct Queue {
     pending: Map<(Time, MsgId), Message>,
     /// Messages for frozen processes, in order.
     held: Map<Addr, Vector<Message>>,
+    /// Watches of which something was lost: nothing more comes through them (bytes keep their order) until they are opened anew.
+    dead: Set<(Addr, Addr, StreamId)>,
     pub faults: Faults,
 }
 
@@ -39,6 +44,7 @@ impl Queue {
             seed: seed.derive("sim"),
             pending: Map::default(),
             held: Map::default(),
+            dead: Set::default(),
             faults: Faults::default(),
         }
     }
@@ -151,27 +157,44 @@ impl Queue {
         Duration(250 + self.seed.below(a << 32 | b, 500) as i64)
     }
 
-    /// Applies cuts, losses and delays. A request that is lost comes back to its sender as a timeout.
+    /// Applies cuts, losses and delays.
     fn through_faults(&mut self, at: Time, message: Message) -> Option<(Time, Message)> {
-        if self.faults.is_empty() || message.from == message.to {
+        if self.faults.is_empty() && self.dead.is_empty() || message.from == message.to {
             return Some((at, message));
         }
         let link = (message.from, message.to);
+        if let Payload::WatchEvents { id, .. } = message.payload
+            && self.dead.contains(&(link.0, link.1, id))
+        {
+            return None;
+        }
         let chance = self.faults.drop_per_mille.get(&link).copied().unwrap_or(0) as u64;
         let lost = self.faults.cut.contains(&link) || (chance > 0 && self.seed.below(message.id.0, 1000) < chance);
         if !lost {
             let delay = self.faults.delay.get(&link).copied().unwrap_or_default();
             return Some((at + delay, message));
         }
-        let Payload::ApiRequest { id, .. } = message.payload else { return None };
-        let response = transport_error("context deadline exceeded (Client.Timeout exceeded while awaiting headers)");
-        let answer = Message {
-            from: message.to,
-            to: message.from,
-            payload: Payload::ApiResponse { id, response: Rc::new(response) },
-            ..message
+        self.lose(at, message)
+    }
+
+    /// What comes of a message that is lost: who waits for an answer gives up, a watch is found dead.
+    fn lose(&mut self, at: Time, message: Message) -> Option<(Time, Message)> {
+        let given_up = |id| {
+            let response = transport_error("context deadline exceeded (Client.Timeout exceeded while awaiting headers)");
+            Payload::ApiResponse { id, response: Rc::new(response) }
         };
-        Some((at + LOST_REQUEST_TIMEOUT, answer))
+        match message.payload {
+            Payload::ApiRequest { id, .. } => {
+                let (from, to) = (message.to, message.from);
+                Some((at + LOST_REQUEST_TIMEOUT, Message { from, to, payload: given_up(id), ..message }))
+            }
+            Payload::ApiResponse { id, .. } => Some((at + LOST_REQUEST_TIMEOUT, Message { payload: given_up(id), ..message })),
+            Payload::WatchEvents { id, .. } => {
+                self.dead.insert((message.from, message.to, id));
+                Some((at + DEAD_STREAM_TIMEOUT, Message { payload: Payload::StreamEnd { id }, ..message }))
+            }
+            _ => None,
+        }
     }
 }
 

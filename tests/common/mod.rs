@@ -343,7 +343,13 @@ pub fn judge(outcomes: &[Outcome], folder: &str) {
             let _ = writeln!(list, "{} {}", o.name, o.failures.len());
         }
         if o.failures.len() > allowed(&o.name) {
-            worse.push(format!("{}: {} commands fail, {} known\n{}", o.name, o.failures.len(), allowed(&o.name), o.failures.concat()));
+            worse.push(format!(
+                "{}: {} commands fail, {} known\n{}",
+                o.name,
+                o.failures.len(),
+                allowed(&o.name),
+                o.failures.concat()
+            ));
         } else if o.failures.len() < allowed(&o.name) {
             println!("{}: only {} commands fail: lower the number in {}", o.name, o.failures.len(), path.display());
         }

@@ -7,7 +7,7 @@
 
 use std::rc::Rc;
 
-use apimachinery::{Request, Value, ResponseBody, json};
+use apimachinery::{Request, ResponseBody, Value, json};
 use base::{Duration, Time};
 use cri_api::machine::Sys;
 use cri_api::{ApiCall, ApiEvent, CallId, Errno, Poll, Program};
@@ -168,7 +168,9 @@ impl Etcdctl {
                 ResponseBody::Text(_, text) => (response.code, text.clone()),
                 _ => (500, "unexpected answer".into()),
             },
-            ApiEvent::Failed(text) => (503, format!("connection error: desc = \"transport: Error while dialing: {text}\"").into()),
+            ApiEvent::Failed(text) => {
+                (503, format!("connection error: desc = \"transport: Error while dialing: {text}\"").into())
+            }
             _ => (503, "connection closed".into()),
         };
         if code != 200 {
@@ -223,7 +225,9 @@ fn parse(args: &[String], endpoint: &str) -> Result<Asked, (i32, String)> {
         ["endpoint", "status"] => (Command::EndpointStatus, "/v3/maintenance/status"),
         ["endpoint", "health"] => (Command::EndpointHealth, "/v3/kv/range"),
         ["version"] => return Err((0, "etcdctl version: 3.7.0\nAPI version: 3.7\n".into())),
-        [] | ["help"] => return Err((0, "Usage: etcdctl get | watch | member list | endpoint status | endpoint health | version\n".into())),
+        [] | ["help"] => {
+            return Err((0, "Usage: etcdctl get | watch | member list | endpoint status | endpoint health | version\n".into()));
+        }
         other => return refuse(format!("etcdctl {} is not in this bottle", other[..other.len().min(2)].join(" "))),
     };
     let mut asked = Asked {

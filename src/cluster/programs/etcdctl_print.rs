@@ -170,7 +170,11 @@ pub fn members(asked: &Asked, body: &Value) -> String {
             "false".into(),
         ]
     };
-    rows(asked.format, &["ID", "STATUS", "NAME", "PEER ADDRS", "CLIENT ADDRS", "IS LEARNER"], &list.iter().map(row).collect::<Vec<_>>())
+    rows(
+        asked.format,
+        &["ID", "STATUS", "NAME", "PEER ADDRS", "CLIENT ADDRS", "IS LEARNER"],
+        &list.iter().map(row).collect::<Vec<_>>(),
+    )
 }
 
 /// `etcdctl endpoint status`
@@ -211,8 +215,22 @@ pub fn status(asked: &Asked, body: &Value) -> String {
         "false".into(),
     ];
     let names = [
-        "ENDPOINT", "ID", "VERSION", "STORAGE VERSION", "DB SIZE", "IN USE", "PERCENTAGE NOT IN USE", "QUOTA", "IS LEADER",
-        "IS LEARNER", "RAFT TERM", "RAFT INDEX", "RAFT APPLIED INDEX", "ERRORS", "DOWNGRADE TARGET VERSION", "DOWNGRADE ENABLED",
+        "ENDPOINT",
+        "ID",
+        "VERSION",
+        "STORAGE VERSION",
+        "DB SIZE",
+        "IN USE",
+        "PERCENTAGE NOT IN USE",
+        "QUOTA",
+        "IS LEADER",
+        "IS LEARNER",
+        "RAFT TERM",
+        "RAFT INDEX",
+        "RAFT APPLIED INDEX",
+        "ERRORS",
+        "DOWNGRADE TARGET VERSION",
+        "DOWNGRADE ENABLED",
     ];
     rows(asked.format, &names, &[row])
 }
@@ -220,7 +238,8 @@ pub fn status(asked: &Asked, body: &Value) -> String {
 /// `etcdctl endpoint health`: how long it took, or why not.
 pub fn health(asked: &Asked, result: Result<Duration, &str>) -> String {
     let at = &asked.endpoint;
-    let took = result.map_or_else(|_| "5.000000000s".to_string(), |t| format!("{}.{:03}ms", t.as_micros() / 1000, t.as_micros() % 1000));
+    let took =
+        result.map_or_else(|_| "5.000000000s".to_string(), |t| format!("{}.{:03}ms", t.as_micros() / 1000, t.as_micros() % 1000));
     match (asked.format, result) {
         (Format::Json, Ok(_)) => format!("[{{\"endpoint\":{},\"health\":true,\"took\":{}}}]\n", quoted(at), quoted(&took)),
         (Format::Json, Err(e)) => {

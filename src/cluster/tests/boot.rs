@@ -63,7 +63,11 @@ fn recorded_boots_and_rolls_out() {
 #[test]
 fn demo_boots_for_real() {
     let mut bottle = boot("demo", 240);
-    let out = if bottle.head().api().is_some_and(|a| a.is_ready()) { run(&mut bottle, "kubectl get nodes,pods -A -o wide; kubectl get events -A") } else { String::new() };
+    let out = if bottle.head().api().is_some_and(|a| a.is_ready()) {
+        run(&mut bottle, "kubectl get nodes,pods -A -o wide; kubectl get events -A")
+    } else {
+        String::new()
+    };
     println!("{out}");
     assert!(bottle.head().is_ready(), "{out}");
 }

@@ -9,11 +9,7 @@ use crate::error::aggregate;
 use crate::printers::{DryRun, Output, tabwriter};
 
 fn review(ctx: &mut Ctx, group: &str, resource: &str, kind: &str, spec: Value) -> Res<Object> {
-    let request = Request {
-        verb: Verb::Create,
-        gvr: Gvr::new(group, "v1", resource),
-        ..Request::default()
-    };
+    let request = Request { verb: Verb::Create, gvr: Gvr::new(group, "v1", resource), ..Request::default() };
     let mut object = value!({"apiVersion": (format!("{group}/v1")), "kind": kind, "metadata": {}, "status": {}});
     if !spec.is_null() {
         object.set_at(&["spec"], spec);
