@@ -1,15 +1,12 @@
 #!/usr/bin/env bash
-# Everything that CI needs: formatting, lints, unit and scenario tests, the page in a browser. Stops at the first failure.
+# Everything that CI needs: unit, recording, scenario, fault and determinism tests; the page's crates for wasm32. Stops at the first
+# failure. Formatting and lints are `make lint`, the page in a real browser is `make browser-test`.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 step() { printf '\n== %s (%ss)\n' "$*" "$SECONDS"; }
 
-step "format"
-cargo fmt --all --check
-step "clippy"
-cargo clippy --workspace --all-targets --quiet -- -D warnings
-step "tests"
-cargo test --workspace --quiet
 step "wasm"
-cargo check --quiet --target wasm32-unknown-unknown --workspace --bins --exclude server
+cargo check --quiet --target wasm32-unknown-unknown --bin page --bin worker
+step "tests"
+cargo test --workspace
 step "done"
