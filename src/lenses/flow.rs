@@ -7,7 +7,8 @@ use protocol::{
 
 use crate::observed::{Flow, FlowMessage};
 
-const TOP: f32 = 12.0;
+/// Above the heads there is the page's choice of pods.
+const TOP: f32 = 54.0;
 const HEAD: f32 = 34.0;
 const STEP: f32 = 24.0;
 /// With a strip of stages a message takes more room.

@@ -52,7 +52,7 @@ async function shot(page, name) {
 }
 async function apply(page, yaml) {
   await page.evaluate(() => document.querySelector('[role="tab"][aria-controls="manifests"]')?.click());
-  const area = page.locator(".cm-content, textarea[aria-label]").first();
+  const area = page.locator(".cm-content").first();
   await area.click();
   await page.keyboard.press("Control+A");
   await page.keyboard.insertText(yaml);
