@@ -156,8 +156,9 @@ impl Scheduler {
         match self.elector.handle(payload, out) {
             Leadership::NotMine => {}
             Leadership::Started => return self.on_leading(out),
-            // The process would end and be restarted; here it stops placing until it leads again.
-            Leadership::Lost | Leadership::Unchanged => return,
+            // The process would end and be restarted; here it places nothing until it leads again.
+            Leadership::Lost => return self.elector.start(out),
+            Leadership::Unchanged => return,
         }
         match payload {
             Payload::ApiResponse { id, response } if self.client.owns(*id) => {

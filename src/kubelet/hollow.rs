@@ -74,11 +74,22 @@ impl Kubelet {
         }
     }
 
+    /// Says again what was lost.
+    pub(crate) fn retry_hollow(&mut self, pod: &apimachinery::ObjectKey, out: &mut Outbox) {
+        let Some(pod) = self.informers.store(self.pods_informer()).get(pod).cloned() else { return };
+        match pod.str_at(&["status", "phase"]).unwrap_or("") {
+            _ if pod.is_being_deleted() => self.delete_now(&pod, out),
+            "Pending" | "" => self.run_hollow(&pod, out),
+            "Running" if is_of_job(&pod) => self.finish_hollow(&pod.key(), out),
+            _ => {}
+        }
+    }
+
     fn delete_now(&mut self, pod: &Object, out: &mut Outbox) {
         let options = value!({"gracePeriodSeconds": 0, "preconditions": {"uid": (pod.uid())}});
         let mut request = Request::delete(resources::pods(), &pod.key());
         request.body = apimachinery::Body::Object(Object::from_value(options).expect("a map was built"));
-        self.client.call(request, Call::Other, out);
+        self.client.call(request, Call::Hollow(pod.key()), out);
     }
 
     fn pod_ip(&mut self, pod: &Object) -> Option<Rc<str>> {
@@ -149,7 +160,7 @@ impl Kubelet {
     fn patch_pod(&mut self, pod: &Object, status: Value, out: &mut Outbox) {
         let patch = value!({"metadata": {"uid": (pod.at(&["metadata", "uid"]).cloned().unwrap_or_default())}, "status": status});
         let request = Request::patch_status(resources::pods(), &pod.key(), PatchType::StrategicMerge, patch);
-        self.client.call(request, Call::Other, out);
+        self.client.call(request, Call::Hollow(pod.key()), out);
     }
 }
 

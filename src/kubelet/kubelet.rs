@@ -31,6 +31,9 @@ const RELIST: Duration = Duration::from_secs(1);
 /// How long a runtime that does not answer is given.
 const RUNTIME_RETRY: Duration = Duration::from_secs(5);
 
+/// The status manager's sync period: what was lost is said again then.
+const HOLLOW_RETRY: Duration = Duration::from_secs(10);
+
 /// What a request to kube-apiserver was for.
 #[derive(Clone, PartialEq, Debug)]
 pub enum Call {
@@ -39,6 +42,8 @@ pub enum Call {
     Token(Text, Text, usize),
     Claim(Text, Text),
     Mirror(Text),
+    /// A hollow pod's status or end.
+    Hollow(ObjectKey),
     Event,
     Other,
 }
@@ -68,6 +73,8 @@ pub enum Wake {
     Mirror(Text),
     /// Of a hollow kubelet.
     JobDone(ObjectKey),
+    /// A write about its pod was lost.
+    Hollow(ObjectKey),
 }
 
 /// Informers by number.
@@ -571,7 +578,10 @@ impl Kubelet {
                 };
                 self.with_worker(&uid, out, |w, cx, fx| w.on_claim(&volume, answer, cx, fx));
             }
-            Call::Event | Call::Other => {}
+            Call::Hollow(pod) if response.code == 0 || response.code >= 500 => {
+                self.wheel.after(HOLLOW_RETRY, Wake::Hollow(pod), out.now);
+            }
+            Call::Hollow(_) | Call::Event | Call::Other => {}
         }
     }
 
@@ -608,6 +618,7 @@ impl Kubelet {
                 pod.into_iter().for_each(|pod| self.ensure_mirror(&pod, out));
             }
             Wake::JobDone(pod) => self.finish_hollow(&pod, out),
+            Wake::Hollow(pod) => self.retry_hollow(&pod, out),
         }
     }
 
