@@ -139,7 +139,7 @@ impl Machine {
             pacer.rebase(self.cluster.now());
         }
         while let Some(until) = self.hurried.values().next_back().copied() {
-            if !self.cluster.queue.peek().is_some_and(|at| at <= until) {
+            if self.cluster.queue.peek().is_none_or(|at| at > until) {
                 // It waits for something slow (a timeout, a grace period): the clock decides.
                 self.hurried.clear();
                 break;

@@ -29,8 +29,8 @@ pub struct Queue {
     next: u64,
     seed: Seed,
     pending: Map<(Time, MsgId), Message>,
-    /// Messages for frozen processes, in order.
-    held: Map<Addr, Vector<Message>>,
+    /// Messages for frozen processes with their times of arrival, in order.
+    held: Map<Addr, Vector<(Time, Message)>>,
     /// Watches of which something was lost: nothing more comes through them (bytes keep their order) until they are opened anew.
     dead: Set<(Addr, Addr, StreamId)>,
     pub faults: Faults,
@@ -84,7 +84,7 @@ impl Queue {
             let message = self.pending.remove(&(at, id))?;
             self.now = self.now.max(at);
             if self.faults.frozen.contains(&message.to) {
-                self.held.entry(message.to).or_default().push_back(message);
+                self.held.entry(message.to).or_default().push_back((at, message));
                 continue;
             }
             return Some(Delivery { at, message });
@@ -101,7 +101,12 @@ impl Queue {
             let at = self.now + delay + self.latency(from, to);
             let Some((at, message)) = self.through_faults(at, message) else { continue };
             sent(&message, at);
-            self.pending.insert((at, message.id), message);
+            match self.faults.frozen.contains(&to) {
+                true => self.held.entry(to).or_default().push_back((at, message)),
+                false => {
+                    self.pending.insert((at, message.id), message);
+                }
+            }
         }
     }
 
@@ -126,12 +131,18 @@ impl Queue {
     /// Stops a process from receiving; what comes for it waits.
     pub fn freeze(&mut self, addr: Addr) {
         self.faults.frozen.insert(addr);
+        let under_way: Vec<_> = self.pending.iter().filter(|(_, m)| m.to == addr).map(|(k, _)| *k).collect();
+        for k in under_way {
+            if let Some(message) = self.pending.remove(&k) {
+                self.held.entry(addr).or_default().push_back((k.0, message));
+            }
+        }
     }
-    /// Lets a frozen process go on: what waited arrives now, in order.
+    /// Lets a frozen process go on: what waited arrives now, in order; what is still to come (timers) comes at its time.
     pub fn thaw(&mut self, addr: Addr) {
         self.faults.frozen.remove(&addr);
-        for message in self.held.remove(&addr).unwrap_or_default() {
-            self.pending.insert((self.now, message.id), message);
+        for (at, message) in self.held.remove(&addr).unwrap_or_default() {
+            self.pending.insert((at.max(self.now), message.id), message);
         }
     }
 
