@@ -20,7 +20,7 @@ serve: build
 lint: setup
 	@$(ENV) cargo fmt --all --check && cargo clippy --workspace --all-targets --quiet -- -D warnings
 
-# Rust tests, the native server against the recordings, the page in a browser.
+# All Rust tests, and the page's crates for wasm32. Lints and the browser are commands of their own.
 test: setup
 	@$(ENV) tools/test.sh
 
