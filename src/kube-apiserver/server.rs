@@ -157,7 +157,13 @@ impl ApiServer {
         let mut fresh = ApiServer::new((*self.config).clone());
         fresh.counter = self.counter;
         fresh.kubelets = std::mem::take(&mut self.kubelets);
-        *self = fresh;
+        let early = std::mem::replace(self, fresh).held;
+        for message in early {
+            // Who came before there was a listener.
+            if let Payload::ApiRequest { id, .. } = message.payload {
+                out.respond(message.from, id, sim::transport_error("dial tcp: connect: connection refused"));
+            }
+        }
         self.open_storages(now, out);
         out.timer(BOOKMARK_PERIOD, timer::BOOKMARKS);
         out.timer(COMPACTION_PERIOD, timer::COMPACT);
