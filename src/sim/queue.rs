@@ -174,6 +174,9 @@ impl Queue {
             return Some((at, message));
         }
         let link = (message.from, message.to);
+        if let Payload::ApiRequest { id, .. } = message.payload {
+            self.dead.remove(&(link.1, link.0, id));
+        }
         if let Payload::WatchEvents { id, .. } = message.payload
             && self.dead.contains(&(link.0, link.1, id))
         {
