@@ -4,6 +4,8 @@
 //! values are objects as shared trees or bytes. kube-apiserver knows etcd only through these types, so that a real etcd (with
 //! values serialised) or several members under Raft can stand behind them.
 
+pub mod raftpb;
+
 use std::rc::Rc;
 
 use apimachinery::Object;

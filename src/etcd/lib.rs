@@ -10,6 +10,7 @@ mod content;
 mod gateway;
 mod lease;
 mod member;
+pub mod raft;
 pub mod store;
 mod watch;
 
