@@ -169,7 +169,10 @@ fn print_collected(ctx: &mut Ctx, applied: &Applied) -> Res<()> {
         [] => Ok(()),
         [one] => ctx.print_object(one, ""),
         many => {
-            let shown: Vec<Object> = many.iter().map(|o| ctx.presentable(o)).collect();
+            let shown: Vec<Object> = match ctx.output(false)? {
+                Output::Objects(printer) => many.iter().map(|o| ctx.presentable_by(&printer, o)).collect(),
+                _ => many.to_vec(),
+            };
             ctx.print_object(&super::get::as_list(&shown), "")
         }
     }

@@ -20,10 +20,11 @@ pub(crate) fn raw_text(response: &Response) -> String {
     }
 }
 
-/// JSON with kind and apiVersion first, as the server encodes its types.
+/// JSON with kind and apiVersion first, as the server encodes its types; a Status in the order of its struct.
 fn raw_json(value: &Value) -> String {
     let Some(fields) = value.as_map() else { return json::to_string(value) };
-    const FIRST: &[&str] = &["kind", "apiVersion", "metadata", "name", "versions"];
+    const FIRST: &[&str] =
+        &["kind", "apiVersion", "metadata", "name", "versions", "status", "message", "reason", "details", "code"];
     let mut entries: Vec<_> = fields.iter().collect();
     entries.sort_by_key(|(k, _)| FIRST.iter().position(|f| *f == &**k).unwrap_or(FIRST.len()));
     let members: Vec<String> = entries
