@@ -218,7 +218,7 @@ impl PodWorker {
     }
     pub(crate) fn jitter(&mut self, cx: &Cx, bound: Duration) -> Duration {
         self.jitters += 1;
-        let seed = cx.config.seed.derive(self.pod.uid());
+        let seed = cx.config.seed.derive(&self.key.to_string()).derive("wait");
         Duration(seed.below(self.jitters, bound.as_micros().max(1) as u64) as i64)
     }
     pub(crate) fn event(
@@ -595,7 +595,7 @@ impl PodWorker {
         for spec in all_specs(&self.pod) {
             let Some(c) = self.latest(&spec.name).filter(|c| c.state == ContainerState::Running).cloned() else { continue };
             if self.last_probed.insert(c.id.clone()) {
-                let seed = cx.config.seed.derive(self.pod.uid());
+                let seed = cx.config.seed.derive(&self.key.to_string());
                 self.probes.start(&spec, &c, seed, cx.now, fx);
             }
         }

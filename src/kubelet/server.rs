@@ -199,6 +199,7 @@ impl Kubelet {
     }
     /// The caller went away. True: the stream was one of the server's.
     pub(crate) fn end_in(&mut self, from: Addr, id: StreamId, out: &mut Outbox) -> bool {
+        self.forget_caller(from, id);
         let Some(&call) = self.server.calls.get(&(from, id)) else { return false };
         if let Some(runtime) = self.config.runtime {
             out.send(runtime, Payload::Cri(Rc::new(cri::Message::FrameEnd { id: call })));

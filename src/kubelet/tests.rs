@@ -595,23 +595,23 @@ fn image_missing() {
                     [PodReadyToStartContainers].reason removed
         +0.403s Event Normal Pulling: Pulling image "nosuch:1"
         +0.604s Event Warning Failed: Failed to pull image "nosuch:1": rpc error: code = NotFound desc = nosuch:1: not found
-        +0.604s Event Warning Failed: Error: ErrImagePull
+        +0.605s Event Warning Failed: Error: ErrImagePull
         +0.615s status
                     container[web].state.waiting.message="rpc error: code = NotFound desc = nosuch:1: not found"
                     container[web].state.waiting.reason="ErrImagePull"
         +0.615s Event Normal BackOff: Back-off pulling image "nosuch:1"
-        +0.615s Event Warning Failed: Error: ImagePullBackOff
+        +0.616s Event Warning Failed: Error: ImagePullBackOff
         +11.236s status
                     container[web].state.waiting.message="Back-off pulling image \"nosuch:1\": ErrImagePull: rpc error: code = NotFound desc = nosuch:1: not found"
                     container[web].state.waiting.reason="ImagePullBackOff"
         +11.237s Event x2 Pulling: Pulling image "nosuch:1"
         +11.438s Event x2 Failed: Failed to pull image "nosuch:1": rpc error: code = NotFound desc = nosuch:1: not found
-        +11.438s Event x2 Failed: Error: ErrImagePull
+        +11.439s Event x2 Failed: Error: ErrImagePull
         +22.697s status
                     container[web].state.waiting.message="rpc error: code = NotFound desc = nosuch:1: not found"
                     container[web].state.waiting.reason="ErrImagePull"
         +22.697s Event x2 BackOff: Back-off pulling image "nosuch:1"
-        +22.697s Event x2 Failed: Error: ImagePullBackOff
+        +22.698s Event x2 Failed: Error: ImagePullBackOff
     "#]]);
 }
 
@@ -649,7 +649,7 @@ fn liveness() {
                     container[web].state.waiting.reason removed
         +6.875s Event Warning Unhealthy: Liveness probe failed: no
         +8.875s Event x2 Unhealthy: Liveness probe failed: no
-        +8.875s Event Normal Killing: Container web failed liveness probe, will be restarted
+        +8.876s Event Normal Killing: Container web failed liveness probe, will be restarted
         +8.977s Event x2 Pulled: Container image "nginx:1.27" already present on machine and can be accessed by the pod
         +8.988s Event x2 Created: Container created
         +9.039s Event x2 Started: Container started
