@@ -69,9 +69,17 @@ impl Ctx<'_> {
     pub fn create_object(&mut self, info: &Info, object: &Object) -> Res<Object> {
         let mut request = Request::create(info.mapping.gvr, object.clone());
         request.namespace = info.namespace.clone();
-        request.options.field_validation = Some(self.validation()?.into());
+        // `run` made the object itself and asks for no validation.
+        if self.flags.command != "run" {
+            request.options.field_validation = Some(self.validation()?.into());
+        }
         let request = self.writing(request)?;
         self.call(request)
+    }
+
+    /// Asks whether the server validates, as upstream does before it reads a file. The answer is known.
+    pub fn ask_for_validation(&mut self) -> Res<()> {
+        self.send_request(Request::get_path("/openapi/v3")).map(drop)
     }
 
     /// Sends a patch.
