@@ -173,6 +173,10 @@ impl Cluster {
             }
         }
         self.start_kubelet(name, observer);
+        if self.config.kube_proxy && !self.config.addons && node.runtime.is_some() {
+            let proxy = self.add_proc(&format!("kube-proxy/{name}"), name, Process::Stopped);
+            self.restart_bare(proxy, observer);
+        }
     }
 
     /// The range of a node whose CNI plugin is host-local: that of its place among the nodes.

@@ -37,6 +37,8 @@ pub struct Config {
     pub node_cidr_mask: u32,
     /// kubeadm's add-ons: CoreDNS, kube-proxy, the CNI agent.
     pub addons: bool,
+    /// Without add-ons: kube-proxy runs bare on every machine, as a unit of systemd.
+    pub kube_proxy: bool,
     /// The control plane runs as static pods of a kubelet; else its components simply run (as `wire` and `recorded` have it).
     pub static_pods: bool,
     /// Whether controllers, scheduler and kubelets run.
@@ -64,6 +66,7 @@ impl Config {
             service_cidr: "10.96.0.0/12".into(),
             node_cidr_mask: 24,
             addons: true,
+            kube_proxy: false,
             static_pods: true,
             controllers: true,
             kube_api_qps: 20,
@@ -149,6 +152,7 @@ fn from_value(value: &Value) -> Result<Config, String> {
             "serviceCIDR" => config.service_cidr = text()?,
             "nodeCIDRMaskSize" => config.node_cidr_mask = number()? as u32,
             "addons" => config.addons = flag()?,
+            "kubeProxy" => config.kube_proxy = flag()?,
             "staticPods" => config.static_pods = flag()?,
             "controllers" => config.controllers = flag()?,
             "kubeAPIQPS" => config.kube_api_qps = number()? as u32,
