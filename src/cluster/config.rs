@@ -41,6 +41,8 @@ pub struct Config {
     pub kube_proxy: bool,
     /// The control plane runs as static pods of a kubelet; else its components simply run (as `wire` and `recorded` have it).
     pub static_pods: bool,
+    /// Members of etcd: 1, 3 or 5. As static pods they are on that many control-plane nodes.
+    pub etcd_members: u32,
     /// Whether controllers, scheduler and kubelets run.
     pub controllers: bool,
     /// Client-side rate limits of controllers: requests per second and burst; 0: none.
@@ -53,7 +55,7 @@ pub struct Config {
 const GI: i64 = 1 << 30;
 
 /// The names that [`Config::named`] knows.
-pub const NAMES: [&str; 4] = ["demo", "recorded", "wire", "kubelet"];
+pub const NAMES: [&str; 5] = ["demo", "ha", "recorded", "wire", "kubelet"];
 
 impl Config {
     fn base(name: &str) -> Config {
@@ -68,6 +70,7 @@ impl Config {
             addons: true,
             kube_proxy: false,
             static_pods: true,
+            etcd_members: 1,
             controllers: true,
             kube_api_qps: 20,
             kube_api_burst: 30,
@@ -81,6 +84,20 @@ impl Config {
         Some(match name {
             // The page's: one control-plane node, two workers.
             "demo" => Config { nodes: vec![node(0, "cp-1", true), node(1, "node-1", false), node(2, "node-2", false)], ..base },
+            // Three members of etcd on three control-plane nodes. Not there: more than one kube-apiserver, controller manager
+            // and scheduler (they are on cp-1, and so is the cluster's address; there is no load balancer). kube-apiserver
+            // knows all three members and turns to the next when one is gone.
+            "ha" => Config {
+                nodes: vec![
+                    node(0, "cp-1", true),
+                    node(1, "cp-2", true),
+                    node(2, "cp-3", true),
+                    node(3, "node-1", false),
+                    node(4, "node-2", false),
+                ],
+                etcd_members: 3,
+                ..base
+            },
             // That of the recorded scenarios: hollow nodes, no add-ons.
             "recorded" => Config {
                 nodes: (1..=3)
@@ -158,6 +175,7 @@ fn from_value(value: &Value) -> Result<Config, String> {
             "kubeAPIQPS" => config.kube_api_qps = number()? as u32,
             "kubeAPIBurst" => config.kube_api_burst = number()? as u32,
             "imagesPresent" => config.images_present = flag()?,
+            "etcd" => config.etcd_members = etcd_members(v)?,
             "workers" => {
                 let n = number()?;
                 if n > 5000 {
@@ -170,7 +188,37 @@ fn from_value(value: &Value) -> Result<Config, String> {
             other => return Err(format!("unknown field {other:?}")),
         }
     }
+    place_etcd(&mut config);
     Ok(config)
+}
+
+/// `etcd: {members: 3}`
+fn etcd_members(value: &Value) -> Result<u32, String> {
+    let fields = value.as_map().ok_or("etcd: must be a map")?;
+    if let Some((other, _)) = fields.iter().find(|(name, _)| **name != *"members") {
+        return Err(format!("etcd: unknown field {other:?}"));
+    }
+    match value.int_at(&["members"]) {
+        None => Ok(1),
+        Some(n @ (1 | 3 | 5)) => Ok(n as u32),
+        Some(_) => Err("etcd.members: must be 1, 3 or 5".into()),
+    }
+}
+
+/// Every member that is a static pod has a control-plane node: those that are missing are added.
+fn place_etcd(config: &mut Config) {
+    if !config.static_pods || config.etcd_members <= 1 {
+        return;
+    }
+    let mut n = 1;
+    while config.nodes.iter().filter(|n| n.control_plane).count() < config.etcd_members as usize {
+        n += 1;
+        let name = format!("cp-{n}");
+        if config.nodes.iter().all(|node| *node.name != *name) {
+            let at = config.nodes.iter().filter(|n| n.control_plane).count();
+            config.nodes.insert(at, node(200 + n, &name, true));
+        }
+    }
 }
 
 fn node_from(i: usize, value: &Value) -> Result<NodeConfig, String> {

@@ -124,7 +124,9 @@ impl Runtime {
             return error("Unknown", "container has runAsNonRoot and image will run as root");
         }
         let id = self.new_id();
-        if matches!(image.start, Start::Command) {
+        // A component whose image holds tools (etcd's has etcdctl) has a machine for those who exec.
+        let has_tools = image.root.entries(cri_api::Tree::ROOT).is_ok_and(|e| !e.is_empty());
+        if matches!(image.start, Start::Command) || has_tools {
             match self.build_machine(now, &sandbox, config, &image) {
                 Ok(machine) => {
                     self.machines.insert(id.clone(), Rc::new(machine));
@@ -169,7 +171,7 @@ impl Runtime {
         let machine_config = MachineConfig {
             fqdn: hostname.clone(),
             hostname,
-            container: true,
+            container: !matches!(image.start, Start::Component(_)),
             memory_limit: (config.memory_limit > 0).then_some(config.memory_limit as u64),
             boot: self.config.boot,
             cpus: self.config.cpus,
@@ -284,6 +286,7 @@ impl Runtime {
             let data = entries.keys().find_map(|dir| volume.tree.read_file(&format!("{dir}/token")))?;
             Some(String::from_utf8_lossy(&data).into_owned().into())
         });
+        let mounts = container.config.mounts.iter();
         let spec = ComponentSpec {
             container: id.clone(),
             program: program.clone(),
@@ -294,6 +297,7 @@ impl Runtime {
             pod_uid: sandbox.config.pod_uid.clone(),
             ips: sandbox.ips.clone(),
             token,
+            host_mounts: mounts.filter_map(|m| Some((m.container_path.clone(), self.host_path_of(&m.volume)?))).collect(),
         };
         self.ask_world(HostMessage::StartComponent(spec), out);
     }

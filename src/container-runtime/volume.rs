@@ -195,6 +195,47 @@ impl Runtime {
         }
     }
 
+    /// The path on the node of a volume that is a directory of it.
+    pub(crate) fn host_path_of(&self, volume: &Text) -> Option<Text> {
+        let id = self.volume_ids.get(volume)?;
+        let names = self.volume_ids.iter().filter(|(_, other)| *other == id);
+        names.filter_map(|(name, _)| name.strip_prefix("host:")).next().map(Text::from)
+    }
+
+    /// Where a path of the node's disk lies: in which directory that pods see too (none: the disk itself), and where there.
+    fn host_place<'a>(&self, path: &'a str) -> (Option<VolumeId>, &'a str) {
+        let mut end = path.len();
+        while let Some(slash) = path[..end].rfind('/') {
+            if let Some(id) = self.volume_ids.get(&host_volume(&path[..slash])) {
+                return (Some(*id), &path[slash + 1..]);
+            }
+            end = slash;
+        }
+        (None, path.trim_start_matches('/'))
+    }
+
+    /// A file of the node's disk, wherever it lies.
+    pub fn read_host_file(&self, path: &str) -> Option<Rc<Vec<u8>>> {
+        match self.host_place(path) {
+            (Some(id), within) => self.volumes.get(id)?.tree.read_file(within),
+            (None, within) => self.host.root.read_file(within),
+        }
+    }
+
+    /// Writes a file of the node's disk, wherever it lies, with the directories above it.
+    pub fn put_host_file(&mut self, now: Time, path: &str, data: &[u8], mode: u16) {
+        let (volume, within) = self.host_place(path);
+        let host = Rc::make_mut(&mut self.host);
+        let tree = match volume.and_then(|id| self.volumes.get_mut(id)) {
+            Some(volume) => &mut volume.tree,
+            None => &mut host.root,
+        };
+        if let Some((dir, _)) = within.rsplit_once('/') {
+            let _ = tree.mkdir_p(dir, 0o700, now);
+        }
+        let _ = tree.put_file(within, data.to_vec(), mode, now);
+    }
+
     /// Writes a file of the node's disk, as `kubeadm` does before the kubelet starts.
     pub fn write_host_file(&mut self, now: Time, path: &str, data: &[u8], mode: u16) {
         let (dir, name) = path.rsplit_once('/').unwrap_or(("", path));

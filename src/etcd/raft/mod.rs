@@ -262,6 +262,10 @@ impl<D: Clone, S: Clone> Raft<D, S> {
     pub fn is_leader(&self) -> bool {
         self.role == StateRole::Leader
     }
+    /// It leads, and nobody else has a vote: what it says needs nobody's word.
+    pub fn leads_alone(&self) -> bool {
+        self.is_leader() && self.tracker.voters.len() == 1 && self.log.applied == self.log.committed
+    }
     pub fn is_learner(&self) -> bool {
         self.tracker.learners.contains(&self.config.id)
     }
