@@ -155,7 +155,9 @@ impl Runtime {
     pub(crate) fn watch_directory(&mut self, now: Time, path: &Text) -> cri::Response {
         self.host_directory(now, path);
         self.watched.insert(path.clone());
-        cri::Response::Files(self.files_of(path))
+        let files = self.files_of(path);
+        self.volume_ids.insert(format!("seen:{path}").into(), contents(&files));
+        cri::Response::Files(files)
     }
 
     fn files_of(&self, path: &str) -> Vec<(Text, Rc<[u8]>)> {
@@ -173,11 +175,8 @@ impl Runtime {
         let paths: Vec<Text> = self.watched.iter().cloned().collect();
         for path in paths {
             let files = self.files_of(&path);
-            let digest = files
-                .iter()
-                .fold(files.len() as u64, |d, (name, data)| base::mix64(d ^ base::hash64(name.as_bytes())) ^ base::hash64(data));
             let key: Text = format!("seen:{path}").into();
-            let id = VolumeId(digest);
+            let id = contents(&files);
             match self.volume_ids.insert(key, id) {
                 Some(old) if old != id => self.event(cri::Event::DirectoryChanged { path, files }, out),
                 _ => {}
@@ -283,4 +282,12 @@ fn copy_tree(from: &Tree, path: &str, to: &mut Tree, now: Time) {
     if let Some(ino) = from.lookup(path) {
         walk(from, ino, "", to, now);
     }
+}
+
+/// Stands for what a directory holds: another number, other contents.
+fn contents(files: &[(Text, Rc<[u8]>)]) -> VolumeId {
+    let digest = files
+        .iter()
+        .fold(files.len() as u64, |d, (name, data)| base::mix64(d ^ base::hash64(name.as_bytes())) ^ base::hash64(data));
+    VolumeId(digest)
 }
