@@ -157,6 +157,8 @@ pub enum Request {
     /// Answered on every watch of the client: an empty batch with the present revision.
     WatchProgress,
     MemberList,
+    /// `/members` on a peer URL: what one member knows, asked by one that joins. Needs no quorum, which may need the new one.
+    PeerMembers,
     MemberAdd {
         peer_url: Rc<str>,
         is_learner: bool,

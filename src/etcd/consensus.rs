@@ -326,7 +326,7 @@ impl Member {
             .collect();
         for to in others {
             let id = self.next_id();
-            out.send(to, Payload::Etcd(Message::Request { id, request: Rc::new(Request::MemberList) }));
+            out.send(to, Payload::Etcd(Message::Request { id, request: Rc::new(Request::PeerMembers) }));
         }
         out.timer(JOIN_RETRY, timer::JOIN);
     }

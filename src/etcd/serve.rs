@@ -67,7 +67,7 @@ impl Member {
     pub(crate) fn local(&mut self, request: &Request) -> Response {
         match request {
             Request::Range(range) => self.store().range(range).map_or_else(Response::Error, Response::Range),
-            Request::MemberList => Response::MemberList(self.members().cloned().collect()),
+            Request::MemberList | Request::PeerMembers => Response::MemberList(self.members().cloned().collect()),
             Request::Status => Response::Status(self.status()),
             Request::HashKv { .. } => Response::HashKv { hash: self.digest(), compact_revision: self.store().compacted() },
             Request::Alarm => Response::Alarm(self.alarms().iter().cloned().collect()),

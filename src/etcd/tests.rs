@@ -1,5 +1,8 @@
 //! The member as a client sees it.
 
+mod cluster;
+mod faults;
+
 use std::rc::Rc;
 
 use apimachinery::{Object, value};

@@ -6,7 +6,7 @@
 mod awk;
 mod basic;
 mod compare;
-mod digest;
+pub mod digest;
 mod expr;
 mod files;
 pub mod filter;
