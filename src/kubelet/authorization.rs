@@ -57,8 +57,9 @@ impl Kubelet {
         let Some(review) = response.ok() else {
             let (user, verb, subresource) = &waiting.question;
             let node = &self.config.node_name;
-            let text =
-                format!("Authorization error (user={user}, verb={verb}, resource=nodes, subresource(s)=[{subresource}], name={node})");
+            let text = format!(
+                "Authorization error (user={user}, verb={verb}, resource=nodes, subresource(s)=[{subresource}], name={node})"
+            );
             return out.respond(waiting.from, waiting.id, Status::internal(text).into());
         };
         let allowed = review.bool_at(&["status", "allowed"]) == Some(true);
@@ -80,7 +81,10 @@ impl Kubelet {
 
     /// The caller went away before it was answered.
     pub(crate) fn forget_caller(&mut self, from: Addr, id: StreamId) {
-        self.authorizer.waiting = self.authorizer.waiting.clone().into_iter().filter(|(_, w)| (w.from, w.id) != (from, id)).collect();
+        let gone = self.authorizer.waiting.iter().find(|(_, w)| (w.from, w.id) == (from, id)).map(|(number, _)| *number);
+        if let Some(number) = gone {
+            self.authorizer.waiting.remove(&number);
+        }
     }
 }
 

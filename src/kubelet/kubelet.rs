@@ -341,6 +341,7 @@ impl Kubelet {
             references: &self.references,
             services: self.informers.store(informer::SERVICES),
             network: self.node.network,
+            relist: self.until_relist(out.now),
         };
         f(Rc::make_mut(&mut worker), &cx, &mut effects);
         self.workers.insert(uid.clone(), worker);
