@@ -55,7 +55,7 @@ spec:
     spec:
       restartPolicy: Never
       containers:
-      - {name: once, image: busybox, command: [sh, -c, 'echo done; sleep 0.3']}
+      - {name: once, image: busybox, command: [sh, -c, 'echo done; sleep 0.5']}
 ";
 const INIT: &str = "
 apiVersion: v1
@@ -111,16 +111,19 @@ fn is_aside(asked: &Asked, chatter: Chatter) -> bool {
     let token = asked.who == "kube-controller-manager" && asked.uri.contains("/namespaces/kube-system/serviceaccounts/");
     // Reconnected watches come when they come.
     let again = asked.verb == "watch" && asked.uri.contains("resourceVersion=RV");
-    let loopback = asked.uri.starts_with("/openapi/v3") || asked.uri.ends_with("/endpoints/kubernetes") || asked.uri.ends_with("/endpointslices/kubernetes");
+    let loopback = asked.uri.starts_with("/openapi/v3")
+        || asked.uri.ends_with("/endpoints/kubernetes")
+        || asked.uri.ends_with("/endpointslices/kubernetes");
     let discovery = matches!(&*asked.uri, "/api" | "/apis") && asked.who.contains('(');
     let heartbeat = asked.who == "kube-apiserver" && loopback || asked.uri.contains("/leases");
     token || again || asked.code == 409 || (heartbeat && chatter == Chatter::None) || (discovery && chatter != Chatter::All)
 }
 
-fn tidy(asked: Vec<Asked>, chatter: Chatter) -> Vec<Asked> {
+/// Recorded requests have no message.
+fn tidy(asked: Vec<(MsgId, Asked)>, chatter: Chatter) -> (Vec<MsgId>, Vec<Asked>) {
     let mut normaliser = Normaliser::default();
-    let tidied = asked.into_iter().map(|a| Asked { uri: normaliser.apply(&a.uri), ..a });
-    tidied.filter(|a| !is_aside(a, chatter)).collect()
+    let tidied = asked.into_iter().map(|(id, a)| (id, Asked { uri: normaliser.apply(&a.uri), ..a }));
+    tidied.filter(|(_, a)| !is_aside(a, chatter)).unzip()
 }
 
 /// Everything that is judged at the end.
@@ -132,9 +135,9 @@ struct Verdict {
 }
 
 impl Verdict {
-    fn flow(&mut self, flow: &str, recorded: Vec<Asked>, ours: Vec<(MsgId, Asked)>, chatter: Chatter) {
-        let recorded = tidy(recorded, chatter);
-        let ours = tidy(ours.into_iter().map(|(_, a)| a).collect(), chatter);
+    fn flow(&mut self, flow: &str, recorded: Vec<Asked>, operator: &Operator, mark: MsgId, chatter: Chatter) {
+        let (_, recorded) = tidy(recorded.into_iter().map(|a| (MsgId(0), a)).collect(), chatter);
+        let (ids, ours) = tidy(operator.asked_since(mark), chatter);
         let mut details = String::new();
         let (figures, differences) = judge::compare(&recorded, &ours, &mut details);
         let line = format!("{flow}: {} equal, {} missing, {} extra", figures.equal, figures.missing, figures.extra);
@@ -151,6 +154,13 @@ impl Verdict {
             if constraint.holds(&ours) == Some(false) {
                 self.disorder.push(format!("{flow}: {}", constraint.text));
             }
+            for effect in constraint.without_cause(&ours, |cause, effect| operator.led_to(ids[cause], ids[effect])) {
+                self.disorder.push(format!(
+                    "{flow}: the trace does not show that {} led to it: {}",
+                    constraint.text,
+                    ours[effect].key()
+                ));
+            }
         }
         for a in &ours {
             let _ = writeln!(self.report, "  {:>9.1} {} {}", a.ms, a.key(), a.code);
@@ -166,16 +176,18 @@ fn flows() {
     operator.bottle.input(Input::AddNode);
     operator.run_for(Duration::from_secs(25));
     let first = |flow: &str, seconds: f64| recording(flow).into_iter().filter(|a| a.ms < seconds * 1000.0).collect::<Vec<_>>();
-    verdict.flow("boot-node", first("boot-node", 25.0), operator.asked_since(mark), Chatter::Heartbeats);
+    verdict.flow("boot-node", first("boot-node", 25.0), &operator, mark, Chatter::Heartbeats);
 
     operator.run_for(Duration::from_secs(60));
     let mark = operator.mark();
     operator.run_for(Duration::from_secs(60));
-    verdict.flow("idle-minute", first("idle-minute", 60.0), operator.asked_since(mark), Chatter::All);
+    verdict.flow("idle-minute", first("idle-minute", 60.0), &operator, mark, Chatter::All);
     let watches = operator.open_watches();
 
     let web_2 = WEB.replace("1.25", "1.27");
-    for (name, text) in [("web.yaml", WEB), ("web-2.yaml", &web_2), ("service.yaml", SERVICE), ("job.yaml", JOB), ("app.yaml", INIT)] {
+    for (name, text) in
+        [("web.yaml", WEB), ("web-2.yaml", &web_2), ("service.yaml", SERVICE), ("job.yaml", JOB), ("app.yaml", INIT)]
+    {
         operator.write_file(name, text);
     }
     for (flow, commands, seconds) in OPERATIONS {
@@ -185,7 +197,7 @@ fn flows() {
         let rest = began + Duration::from_secs(*seconds);
         operator.run_for(Duration::from_secs(1).max(rest.since(operator.now())));
         if !flow.is_empty() {
-            verdict.flow(flow, recording(flow), operator.asked_since(mark), Chatter::None);
+            verdict.flow(flow, recording(flow), &operator, mark, Chatter::None);
         }
     }
     verdict.open_watches(watches);
@@ -199,7 +211,10 @@ impl Verdict {
             let again = "resourceVersion=RV";
             let first = "resourceVersionMatch=NotOlderThan&sendInitialEvents=true";
             let mut normaliser = Normaliser::default();
-            asked.into_iter().map(|a| Asked { verb: "watch".into(), uri: normaliser.apply(&a.uri).replace(again, first), ..a }).collect()
+            asked
+                .into_iter()
+                .map(|a| Asked { verb: "watch".into(), uri: normaliser.apply(&a.uri).replace(again, first), ..a })
+                .collect()
         };
         let mut details = String::new();
         let times = |asked: Asked, n: usize| std::iter::repeat_n(asked, n);

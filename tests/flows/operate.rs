@@ -1,6 +1,6 @@
 //! Drives a bottle through the recorded operations and reads its trace.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
 
 use apimachinery::Request;
@@ -20,7 +20,8 @@ pub struct Operator {
 impl Operator {
     /// The control plane is up; there is no node yet.
     pub fn without_node() -> Operator {
-        let config = Config { nodes: Vec::new(), kube_proxy: true, ..Config::named("kubelet").expect("a built-in configuration") };
+        let config =
+            Config { nodes: Vec::new(), kube_proxy: true, ..Config::named("kubelet").expect("a built-in configuration") };
         let mut operator = Operator { bottle: Bottle::new(config), jobs: 0 };
         while !operator.bottle.head().is_ready() {
             operator.run_for(Duration::from_millis(200));
@@ -87,7 +88,8 @@ impl Operator {
                     open.insert((message.from, *id), asked.len());
                     let who = self.who(message.from, request);
                     let ms = record.arrives.since(start).as_micros() as f64 / 1000.0;
-                    asked.push((message.id, Asked { ms, who, verb: request.verb.as_str().into(), uri: request::uri(request), code: 0 }));
+                    let verb = request.verb.as_str().into();
+                    asked.push((message.id, Asked { ms, who, verb, uri: request::uri(request), code: 0 }));
                 }
                 Payload::ApiResponse { id, response } if message.from == cluster.apiserver => {
                     if let Some(i) = open.remove(&(message.to, *id)) {
@@ -108,7 +110,9 @@ impl Operator {
         for record in self.bottle.trace().from(MsgId(0)) {
             let message = &record.message;
             match &message.payload {
-                Payload::ApiRequest { id, request } if message.to == cluster.apiserver && request.verb == apimachinery::Verb::Watch => {
+                Payload::ApiRequest { id, request }
+                    if message.to == cluster.apiserver && request.verb == apimachinery::Verb::Watch =>
+                {
                     let who = self.who(message.from, request);
                     let asked = Asked { ms: 0.0, who, verb: "watch".into(), uri: request::uri(request), code: 0 };
                     open.insert((message.from, *id), asked);
@@ -139,15 +143,19 @@ impl Operator {
         }
     }
 
-    /// Whether one message led to the other, by the trace's causes.
+    /// Whether one message led to the other, by the trace's causes: a message's own, and those of the writes that a watch tells of.
     pub fn led_to(&self, first: MsgId, last: MsgId) -> bool {
-        let mut id = last;
-        while id > first {
-            match self.bottle.trace().get(id) {
-                Some(record) => id = record.message.cause,
-                None => return false,
+        let mut open = BTreeSet::from([last]);
+        while let Some(id) = open.pop_last().filter(|id| *id >= first) {
+            if id == first {
+                return true;
+            }
+            let Some(record) = self.bottle.trace().get(id) else { continue };
+            open.insert(record.message.cause);
+            if let Payload::WatchEvents { events, .. } = &record.message.payload {
+                open.extend(events.iter().map(|e| MsgId(e.cause)).filter(|cause| *cause < id));
             }
         }
-        id == first
+        false
     }
 }

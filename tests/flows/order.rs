@@ -1,7 +1,8 @@
 //! What must come before what: the causes that a flow has, as data.
 //!
 //! A line of `causes.txt` is `CAUSE => EFFECT` (the n-th effect comes after the n-th cause) or `CAUSE -> EFFECT` (the first effect
-//! comes after the first cause). A side is `WHO VERB PATH`; `*` stands for one part of a path. `in FLOW …` and `not in FLOW …` say
+//! comes after the first cause). With `!` at its end the bottle's trace must show of each effect (or of the first) that a message
+//! of a cause led to it, step by step. A side is `WHO VERB PATH`; `*` stands for one part of a path. `in FLOW …` and `not in FLOW …` say
 //! where the lines below hold, if both sides occur.
 
 use crate::request::Asked;
@@ -12,6 +13,7 @@ pub struct Constraint {
     flows: Vec<String>,
     only: bool,
     each: bool,
+    traced: bool,
     cause: Pattern,
     effect: Pattern,
 }
@@ -57,8 +59,8 @@ pub fn parse(text: &str) -> Vec<Constraint> {
             Some(sides) => (true, sides),
             None => (false, line.split_once("->").unwrap_or_else(|| panic!("neither => nor ->: {line}"))),
         };
-        let (cause, effect) = (Pattern::parse(sides.0), Pattern::parse(sides.1));
-        Some(Constraint { text: line.into(), flows: flows.clone(), only, each, cause, effect })
+        let (cause, effect) = (Pattern::parse(sides.0), Pattern::parse(sides.1.trim_end_matches('!')));
+        Some(Constraint { text: line.into(), flows: flows.clone(), only, each, traced: line.ends_with('!'), cause, effect })
     };
     lines.filter_map(constraint).collect()
 }
@@ -72,6 +74,14 @@ impl Constraint {
     pub fn places(&self, asked: &[Asked]) -> (Vec<usize>, Vec<usize>) {
         let places = |pattern: &Pattern| (0..asked.len()).filter(|i| pattern.matches(&asked[*i])).collect::<Vec<usize>>();
         (places(&self.cause), places(&self.effect))
+    }
+
+    /// The places of effects of which the trace does not show that a cause led to them.
+    pub fn without_cause(&self, asked: &[Asked], led_to: impl Fn(usize, usize) -> bool) -> Vec<usize> {
+        let (causes, mut effects) = self.places(asked);
+        effects.truncate(if self.each { usize::MAX } else { 1 });
+        effects.retain(|effect| self.traced && !causes.is_empty() && !causes.iter().any(|cause| led_to(*cause, *effect)));
+        effects
     }
 
     /// `None`: the flow lacks one of the two.
