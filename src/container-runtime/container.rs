@@ -169,7 +169,7 @@ impl Runtime {
         write_etc(&mut root, now, sandbox);
         let hostname = sandbox.config.hostname.clone();
         let machine_config = MachineConfig {
-            fqdn: hostname.clone(),
+            fqdn: full_name(&sandbox.config).into(),
             hostname,
             container: !matches!(image.start, Start::Component(_)),
             memory_limit: (config.memory_limit > 0).then_some(config.memory_limit as u64),
@@ -482,14 +482,32 @@ impl Runtime {
     }
 }
 
+/// The host name without its domain (`setHostnameAsFQDN` makes the whole the host name).
+fn short_name(config: &PodSandboxConfig) -> &str {
+    config.hostname.strip_suffix(&*config.domain).and_then(|n| n.strip_suffix('.')).unwrap_or(&config.hostname)
+}
+
+fn full_name(config: &PodSandboxConfig) -> String {
+    match &*config.domain {
+        "" => config.hostname.to_string(),
+        domain => format!("{}.{domain}", short_name(config)),
+    }
+}
+
 /// The files that the kubelet and the runtime write into every container.
 fn write_etc(root: &mut cri_api::Tree, now: Time, sandbox: &Sandbox) {
     let config = &sandbox.config;
-    let mut hosts = String::from(
-        "# Kubernetes-managed hosts file.\n127.0.0.1\tlocalhost\n::1\tlocalhost ip6-localhost ip6-loopback\nfe00::0\tip6-localnet\nfe00::0\tip6-mcastprefix\nfe00::1\tip6-allnodes\nfe00::2\tip6-allrouters\n",
-    );
+    let mut hosts = String::from(match config.host_network {
+        true => "# Kubernetes-managed hosts file (host network).\n127.0.0.1\tlocalhost\n",
+        false => {
+            "# Kubernetes-managed hosts file.\n127.0.0.1\tlocalhost\n::1\tlocalhost ip6-localhost ip6-loopback\nfe00::0\tip6-localnet\nfe00::0\tip6-mcastprefix\nfe00::1\tip6-allnodes\nfe00::2\tip6-allrouters\n"
+        }
+    });
     if let Some(ip) = sandbox.ips.first() {
-        hosts.push_str(&format!("{ip}\t{}\n", config.hostname));
+        match (full_name(config), short_name(config)) {
+            (full, short) if full == short => hosts.push_str(&format!("{ip}\t{short}\n")),
+            (full, short) => hosts.push_str(&format!("{ip}\t{full}\t{short}\n")),
+        }
     }
     if !config.host_aliases.is_empty() {
         hosts.push_str("\n# Entries added by HostAliases.\n");

@@ -31,7 +31,7 @@ impl Runtime {
                 open_root(&mut tree, 0o777, fs_group);
                 self.add_volume(name, tree, if *memory { "tmpfs" } else { "/dev/vda" });
             }
-            VolumeContent::Files(files) => self.write_files(now, name, files, fs_group),
+            VolumeContent::Files { files, memory } => self.write_files(now, name, files, *memory, fs_group),
             VolumeContent::HostPath { path, kind } => return self.host_path(now, name, path, kind),
             VolumeContent::Persistent { name: storage } => {
                 let id = self.storage(storage);
@@ -60,13 +60,13 @@ impl Runtime {
     }
 
     /// The atomic writer: files in a dated directory, `..data` leads to it, and names lead through `..data`.
-    fn write_files(&mut self, now: Time, name: &Text, files: &Rc<Vec<VolumeFile>>, fs_group: Option<i64>) {
+    fn write_files(&mut self, now: Time, name: &Text, files: &Rc<Vec<VolumeFile>>, memory: bool, fs_group: Option<i64>) {
         let id = match self.volume_ids.get(name) {
             Some(id) => *id,
             None => {
-                let mut tree = Tree::new(FsKind::Tmpfs);
-                open_root(&mut tree, 0o777, fs_group);
-                self.add_volume(name, tree, "tmpfs")
+                let mut tree = Tree::new(if memory { FsKind::Tmpfs } else { FsKind::Ext4 });
+                open_root(&mut tree, if memory { 0o1777 } else { 0o777 }, fs_group);
+                self.add_volume(name, tree, if memory { "tmpfs" } else { "/dev/vda" })
             }
         };
         let Some(volume) = self.volumes.get_mut(id) else { return };
@@ -103,8 +103,17 @@ impl Runtime {
     fn host_path(&mut self, now: Time, name: &Text, path: &Text, kind: &str) -> cri::Response {
         let exists = self.volume_ids.contains_key(&host_volume(path)) || self.host.root.lookup(path).is_some();
         if !exists && matches!(kind, "Directory" | "File" | "Socket" | "CharDevice" | "BlockDevice") {
-            let what = if kind == "Directory" { "a directory" } else { "a file" };
-            return error("Unknown", format!("hostPath type check failed: {path} is not {what}"));
+            let what = match kind {
+                "Directory" => "a directory",
+                "Socket" => "a socket file",
+                "CharDevice" => "a character device",
+                "BlockDevice" => "a block device",
+                _ => "a file",
+            };
+            let text = format!(
+                "hostPath type check failed, {path} is not {what}, unable to determine its type: path \"{path}\" does not exist"
+            );
+            return error("Unknown", text);
         }
         let id = self.host_directory(now, path);
         self.volume_ids.insert(name.clone(), id);
@@ -138,8 +147,8 @@ impl Runtime {
     /// subPath directories are made before they are mounted.
     pub(crate) fn ensure_sub_path(&mut self, now: Time, volume: VolumeId, sub_path: &str) {
         if let Some(volume) = self.volumes.get_mut(volume) {
-            if volume.tree.lookup(sub_path).is_none() {
-                let _ = volume.tree.mkdir_p(sub_path, 0o755, now);
+            if volume.tree.resolve(sub_path).is_none() {
+                let _ = volume.tree.mkdir_p(sub_path, 0o777, now);
             }
         }
     }

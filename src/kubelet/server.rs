@@ -117,7 +117,7 @@ impl Kubelet {
         let worker = self.worker_named(namespace, pod)?;
         let running = worker.latest(container).filter(|_| worker.runs(container));
         let Some(running) = running else {
-            return Err(Status::internal(format!("unable to upgrade connection: container not found (\"{container}\")")));
+            return Err(Status::bad_request(format!("container not found (\"{container}\")")));
         };
         let on = |name: &str| matches!(options.query(name), Some("true" | "1"));
         let id = running.id.clone();
