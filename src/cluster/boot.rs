@@ -349,7 +349,8 @@ impl Cluster {
                 let (qps, burst) = if config.kube_api_qps == 0 { (0, 0) } else { (50, 100) };
                 let client = client("system:kube-scheduler", qps, burst);
                 let c = kube_scheduler::Config { client, hostname: machine.into(), leader_elect: true, seed };
-                Process::Scheduler(kube_scheduler::Scheduler::new(c))
+                let scheduler = kube_scheduler::Scheduler::new(c);
+                Process::Scheduler(if config.core_scheduler_events { scheduler.with_core_events() } else { scheduler })
             }
             "kube-proxy" => {
                 Process::KubeProxy(kube_proxy::KubeProxy::new(machine, runtime, client("system:kube-proxy", 50, 100), seed))

@@ -50,6 +50,8 @@ pub struct Config {
     pub kube_api_burst: u32,
     /// Images are on the nodes already.
     pub images_present: bool,
+    /// The scheduler started before kube-apiserver listed `events.k8s.io`, and so writes events of the core group.
+    pub core_scheduler_events: bool,
 }
 
 const GI: i64 = 1 << 30;
@@ -75,6 +77,7 @@ impl Config {
             kube_api_qps: 20,
             kube_api_burst: 30,
             images_present: false,
+            core_scheduler_events: false,
         }
     }
 
@@ -114,6 +117,8 @@ impl Config {
                 addons: false,
                 static_pods: false,
                 images_present: true,
+                // So it was when the sessions were recorded.
+                core_scheduler_events: true,
                 ..base
             },
             _ => return None,
@@ -175,6 +180,7 @@ fn from_value(value: &Value) -> Result<Config, String> {
             "kubeAPIQPS" => config.kube_api_qps = number()? as u32,
             "kubeAPIBurst" => config.kube_api_burst = number()? as u32,
             "imagesPresent" => config.images_present = flag()?,
+            "coreSchedulerEvents" => config.core_scheduler_events = flag()?,
             "etcd" => config.etcd_members = etcd_members(v)?,
             "workers" => {
                 let n = number()?;
