@@ -117,10 +117,11 @@ impl Trace {
     }
 }
 
-/// Lease renewals: drawn only when asked for.
+/// Lease renewals and the heartbeats between members of etcd: drawn only when asked for.
 pub fn is_heartbeat(message: &Message) -> bool {
     match &message.payload {
         Payload::ApiRequest { request, .. } => request.gvr.resource == "leases",
+        Payload::Etcd(etcd_api::Message::Raft(m)) => m.body.is_heartbeat(),
         _ => false,
     }
 }
