@@ -69,6 +69,11 @@ pub fn verify(key: Seed, token: &str) -> Option<Value> {
     json::parse(&decode64(signed.split_once('.')?.1).ok()?).ok()
 }
 
+/// The bytes of base64 of the standard alphabet.
+pub fn from_standard64(text: &str) -> Option<Vec<u8>> {
+    decode64(&text.trim_end_matches('=').replace('+', "-").replace('/', "_")).ok()
+}
+
 /// base64 of the standard alphabet with padding, as `data` of a Secret has it.
 pub fn standard64(bytes: &[u8]) -> String {
     let mut text = encode64(bytes).replace('-', "+").replace('_', "/");

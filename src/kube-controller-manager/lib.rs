@@ -18,6 +18,7 @@ pub mod template_hash;
 
 mod clusterrole_aggregation;
 mod cronjob;
+mod csr_signing;
 mod daemonset;
 mod deployment;
 mod disruption;

@@ -6,9 +6,9 @@ use crate::config::Config;
 use crate::framework::Controller;
 use crate::runner::{AnyRunner, Runner};
 use crate::{
-    clusterrole_aggregation, cronjob, daemonset, deployment, disruption, endpoints, garbage, hpa, job, namespace, node_ipam,
-    node_lifecycle, pod_gc, quota, replicaset, root_ca, serviceaccount, statefulset, taint_eviction, token_secrets, ttl,
-    ttl_after_finished, volumes,
+    clusterrole_aggregation, cronjob, csr_signing, daemonset, deployment, disruption, endpoints, garbage, hpa, job, namespace,
+    node_ipam, node_lifecycle, pod_gc, quota, replicaset, root_ca, serviceaccount, statefulset, taint_eviction, token_secrets,
+    ttl, ttl_after_finished, volumes,
 };
 
 /// Controllers of v1.37 that are not in the bottle.
@@ -16,7 +16,6 @@ pub const NOT_IN_THE_BOTTLE: &[&str] = &[
     "bootstrap-signer-controller",
     "certificatesigningrequest-approving-controller",
     "certificatesigningrequest-cleaner-controller",
-    "certificatesigningrequest-signing-controller",
     "device-taint-eviction-controller",
     "endpointslice-mirroring-controller",
     "ephemeral-volume-controller",
@@ -66,6 +65,7 @@ pub fn runners(config: &Config, first_scope: u16, seed: Seed) -> Vec<Box<dyn Any
     list.add(volumes::Protection::volumes());
     list.add(hpa::HorizontalPodAutoscalerController::default());
     list.add(clusterrole_aggregation::ClusterRoleAggregation::default());
+    list.add(csr_signing::SigningController { key: config.service_account_key });
     list.add(token_secrets::TokenController { key: config.service_account_key, root_ca: config.root_ca.clone() });
     // Every deletion takes two calls: upstream doubles its rate.
     list.add_faster(garbage::GarbageCollector::default(), 2, 1);
