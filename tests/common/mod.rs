@@ -297,6 +297,10 @@ impl Session {
         for line in got.iter().filter(|g| !want.iter().any(|w| line_matches(w, g))) {
             let _ = writeln!(report, "    + {line}");
         }
+        if !report.contains("\n    ") {
+            report.push_str("    the same lines, but not in this order or number:\n");
+            got.iter().for_each(|line| _ = writeln!(report, "      {line}"));
+        }
         Err(report)
     }
 }
