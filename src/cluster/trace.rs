@@ -74,6 +74,12 @@ impl Trace {
         self.records.range(first..)
     }
 
+    /// Records sent at `time` or later.
+    pub fn since(&self, time: Time) -> impl DoubleEndedIterator<Item = &Record> {
+        let first = self.records.partition_point(|r| r.message.sent < time);
+        self.records.range(first..)
+    }
+
     /// Records from the newest back.
     pub fn newest(&self) -> impl Iterator<Item = &Record> {
         self.records.iter().rev()
