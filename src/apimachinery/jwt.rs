@@ -77,7 +77,7 @@ pub fn from_standard64(text: &str) -> Option<Vec<u8>> {
 /// base64 of the standard alphabet with padding, as `data` of a Secret has it.
 pub fn standard64(bytes: &[u8]) -> String {
     let mut text = encode64(bytes).replace('-', "+").replace('_', "/");
-    while text.len() % 4 != 0 {
+    while !text.len().is_multiple_of(4) {
         text.push('=');
     }
     text

@@ -351,7 +351,8 @@ impl Cluster {
                 c.service_cluster_ip_range = config.service_cidr.clone();
                 (c.kube_api_qps, c.kube_api_burst) = (config.kube_api_qps, config.kube_api_burst);
                 c.root_ca = laptop::CA_PEM.into();
-                c.service_account_key = config.seed();
+                // kubeadm's sa.key, which kube-apiserver has too.
+                c.service_account_key = kube_apiserver::Config::new(self.apiserver, self.etcd, config.seed(), config.epoch).seed;
                 Process::ControllerManager(kube_controller_manager::KubeControllerManager::new(c, seed))
             }
             "kube-scheduler" => {
