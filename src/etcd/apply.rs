@@ -73,11 +73,9 @@ impl Member {
             _ => Response::Error(Error::Timeout),
         };
         let revokes = matches!(response, Response::LeaseRevoke);
-        // The answer goes before the watch events.
-        match client {
-            // A transaction's answer names the revision that it made.
-            Some(client) => self.answer(client, response, out),
-            None => {}
+        // The answer goes before the watch events. A transaction's names the revision that it made.
+        if let Some(client) = client {
+            self.answer(client, response, out);
         }
         match request {
             Request::Txn(_) => self.notify(stamp.revision, out),
