@@ -83,7 +83,7 @@ fn tall(scene: &mut Scene, seen: &ServiceSeen, width: f32) -> f32 {
     low = endpoints(scene, seen, Rect::new(margin + half + 24.0, y + 46.0, half, ROW));
     let rules = rules(scene, seen, Rect::new(margin, y, half, 0.0), y + 46.0);
     edges(scene, seen);
-    hops(scene, seen, Rect::new(margin, low.max(rules) + 14.0, inner, 62.0), if inner >= 520.0 { 2 } else { 1 })
+    hops(scene, seen, Rect::new(margin, low.max(rules) + 14.0, inner, 66.0), if inner >= 520.0 { 2 } else { 1 })
 }
 
 /// The name, and below it the pods that answer. Returns where they end.
@@ -293,7 +293,8 @@ fn edges(scene: &mut Scene, seen: &ServiceSeen) {
 
 fn way(scene: &mut Scene, from: &str, to: &str, strong: bool) {
     let (Some(a), Some(b)) = (scene.boxes.get(from).map(|b| b.rect), scene.boxes.get(to).map(|b| b.rect)) else { return };
-    let (start, path) = if b.y + b.h < a.y {
+    // Up to a DNS server; the rules are reached from the side, wherever they are.
+    let (start, path) = if b.y + b.h < a.y && !to.starts_with("rule/") {
         let (start, end) = (
             Point::new(a.x + a.w * 0.8, a.y),
             Point::new((a.x + a.w * 0.8).max(b.x + 10.0).min(b.x + b.w - 8.0), b.y + b.h + 2.0),
@@ -303,7 +304,7 @@ fn way(scene: &mut Scene, from: &str, to: &str, strong: bool) {
         let (start, end) = (Point::new(a.x + a.w, a.centre().y), Point::new(b.x - 2.0, b.centre().y));
         (start, horizontal(start, end))
     } else {
-        let (start, end) = (Point::new(a.x + a.w / 2.0, a.y + a.h), Point::new(b.x + b.w / 2.0, b.y - 2.0));
+        let (start, end) = (Point::new(a.x + a.w * 0.82, a.y + a.h), Point::new(b.x + b.w * 0.82, b.y - 2.0));
         (start, vertical(start, end))
     };
     let kind = strong.then_some(protocol::MessageKind::Packet);

@@ -201,7 +201,7 @@ for (const theme of ["dark", "light"]) {
   if (theme === "dark") {
     for (const [width, height, size] of [[600, 400, "embed"], [360, 800, "phone"]]) {
       await test(`the lenses at ${width}×${height}`, async () => {
-        await p.getByLabel("Close", { exact: true }).first().click({ timeout: 2_000 }).catch(() => {});
+        await p.locator('aside.inspector button[aria-label="Close"]').click({ timeout: 2_000 }).catch(() => {});
         await p.setViewportSize({ width, height });
         await sleep(500);
         for (const [title, name] of [["Components", "components"], ["Control plane", "control-plane"], ["Service network", "service-network"]]) {
