@@ -273,3 +273,19 @@ impl Config {
         Seed(self.seed)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn members_of_etcd_bring_their_nodes() {
+        let names = |c: &Config| c.nodes.iter().map(|n| n.name.to_string()).collect::<Vec<_>>().join(" ");
+        let config = Config::from_yaml("etcd: {members: 3}").unwrap();
+        assert_eq!((config.etcd_members, names(&config).as_str()), (3, "cp-1 cp-2 cp-3 node-1 node-2"));
+        let bare = Config::from_yaml("base: recorded\netcd: {members: 5}").unwrap();
+        assert_eq!(bare.etcd_machines("control-plane").len(), 5);
+        assert_eq!(Config::from_yaml("etcd: {members: 2}").unwrap_err(), "etcd.members: must be 1, 3 or 5");
+        assert_eq!(Config::from_yaml("etcd: {size: 3}").unwrap_err(), "etcd: unknown field \"size\"");
+    }
+}
