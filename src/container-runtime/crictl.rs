@@ -3,7 +3,9 @@
 //! The real crictl speaks gRPC with containerd's socket and prints itself; here the runtime prints. `crictl exec` is in
 //! `exec.rs`. Left out by name: everything that changes containers, `stats`, `logs -f`, the runtime's own part of `inspect`.
 
+use std::collections::BTreeMap;
 use std::fmt::Write;
+use std::rc::Rc;
 
 use apimachinery::{Request, Response, ResponseBody, Value, json, value};
 use base::Time;
@@ -104,14 +106,22 @@ impl Runtime {
 
     fn print_images(&self, quiet: bool) -> String {
         let mut rows = vec![["IMAGE", "TAG", "IMAGE ID", "SIZE"].map(String::from).to_vec()];
-        if let cri::Response::Images(images) = self.list_images() {
-            if quiet {
-                return images.iter().map(|image| format!("{}\n", image.digest)).collect();
+        // What kubeadm had pulled before the kubelet came is known by the containers that run it.
+        let mut images: BTreeMap<Rc<str>, cri::Image> = BTreeMap::new();
+        if let cri::Response::Images(pulled) = self.list_images() {
+            images.extend(pulled.iter().map(|image| (image.name.clone(), image.clone())));
+        }
+        for (_, c) in self.containers() {
+            if let cri::Response::Image(image) = self.image_status(&c.config.image) {
+                images.insert(image.name.clone(), image);
             }
-            for image in images {
-                let (repository, tag) = image.name.rsplit_once(':').unwrap_or((&image.name, "<none>"));
-                rows.push(vec![repository.into(), tag.into(), image_id(&image.digest), size(image.size_bytes)]);
-            }
+        }
+        if quiet {
+            return images.values().map(|image| format!("{}\n", image.digest)).collect();
+        }
+        for image in images.values() {
+            let (repository, tag) = image.name.rsplit_once(':').unwrap_or((&image.name, "<none>"));
+            rows.push(vec![repository.into(), tag.into(), image_id(&image.digest), size(image.size_bytes)]);
         }
         table(&rows)
     }
