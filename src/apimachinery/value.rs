@@ -31,6 +31,25 @@ pub enum Value {
     Map(Rc<Fields>),
 }
 
+/// Maps up to this size are scanned, larger ones halved.
+const SCANNED: usize = 20;
+
+/// Equality of short texts, eight bytes at a time: a call of `memcmp` costs more than that, in wasm much more.
+#[inline]
+fn same_text(a: &str, b: &str) -> bool {
+    let (mut a, mut b) = (a.as_bytes(), b.as_bytes());
+    if a.len() != b.len() {
+        return false;
+    }
+    while let (Some((x, rest_a)), Some((y, rest_b))) = (a.split_first_chunk::<8>(), b.split_first_chunk::<8>()) {
+        if u64::from_ne_bytes(*x) != u64::from_ne_bytes(*y) {
+            return false;
+        }
+        (a, b) = (rest_a, rest_b);
+    }
+    a.iter().zip(b).all(|(x, y)| x == y)
+}
+
 /// The members of a map, sorted by key, each key once.
 #[derive(Clone, Default, PartialEq)]
 pub struct Fields {
@@ -56,17 +75,28 @@ impl Fields {
         Fields { entries }
     }
 
+    /// Where the key is, or where it would have to be put.
     fn find(&self, key: &str) -> Result<usize, usize> {
-        self.entries.binary_search_by(|(k, _)| (**k).cmp(key))
+        match self.position(key) {
+            Some(i) => Ok(i),
+            None => Err(self.entries.partition_point(|(k, _)| **k < *key)),
+        }
+    }
+    /// Where the key is. Most maps are small and most keys differ in length: then no text is looked at but the right one.
+    fn position(&self, key: &str) -> Option<usize> {
+        if self.entries.len() <= SCANNED {
+            return self.entries.iter().position(|(k, _)| same_text(k, key));
+        }
+        self.entries.binary_search_by(|(k, _)| (**k).cmp(key)).ok()
     }
     pub fn get(&self, key: &str) -> Option<&Value> {
-        self.find(key).ok().map(|i| &self.entries[i].1)
+        self.position(key).map(|i| &self.entries[i].1)
     }
     pub fn get_mut(&mut self, key: &str) -> Option<&mut Value> {
-        self.find(key).ok().map(|i| &mut self.entries[i].1)
+        self.position(key).map(|i| &mut self.entries[i].1)
     }
     pub fn contains_key(&self, key: &str) -> bool {
-        self.find(key).is_ok()
+        self.position(key).is_some()
     }
     pub fn insert(&mut self, key: Key, value: impl Into<Value>) -> Option<Value> {
         match self.find(&key) {
@@ -96,7 +126,7 @@ impl Fields {
         &mut self.entries[i].1
     }
     pub fn remove(&mut self, key: &str) -> Option<Value> {
-        self.find(key).ok().map(|i| self.entries.remove(i).1)
+        self.position(key).map(|i| self.entries.remove(i).1)
     }
     pub fn retain(&mut self, mut keep: impl FnMut(&Key, &mut Value) -> bool) {
         self.entries.retain_mut(|(k, v)| keep(k, v));

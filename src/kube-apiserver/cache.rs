@@ -90,6 +90,16 @@ impl Cache {
         Some(self.window.focus().narrow(low..).into_iter())
     }
 
+    /// The changes that are remembered, newest first.
+    pub fn changes_from_newest(&self) -> impl Iterator<Item = &Change> {
+        self.window.iter().rev()
+    }
+
+    /// The revision of the newest change.
+    pub fn changed_at(&self) -> i64 {
+        self.window.last().map_or(self.forgotten, |c| c.revision)
+    }
+
     /// The oldest revision a watch may begin after.
     pub fn oldest(&self) -> i64 {
         self.forgotten

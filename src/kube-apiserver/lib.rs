@@ -22,6 +22,7 @@ mod discovery;
 mod etcd_client;
 mod fields;
 mod memo;
+mod observe;
 mod openapi;
 mod paths;
 mod proxy;

@@ -35,6 +35,7 @@ mod root_ca;
 mod serviceaccount;
 mod statefulset;
 mod taint_eviction;
+mod tally;
 mod ttl;
 mod ttl_after_finished;
 mod volumes;
