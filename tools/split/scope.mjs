@@ -1,11 +1,10 @@
 // A dedicated worker's global scope in Node, with time of its own: timers and messages come when their moment has come and nothing
 // else is due before, and each look at the clock takes a little. So what a worker does in it depends on no machine's speed.
 
-/** How long the worker works between two looks at its clock, in ms. */
-const WORK_MS = 0.25;
-
 export class Scope {
-  constructor() {
+  /** `workMs`: how long the worker works between two looks at its clock. */
+  constructor(workMs = 0.25) {
+    this.workMs = workMs;
     this.now = 0;
     this.queue = [];
     this.sequence = 0;
@@ -20,7 +19,7 @@ export class Scope {
     set("self", globalThis);
     set("onmessage", null);
     set("postMessage", (message) => scope.onposted(message));
-    set("performance", { now: () => (scope.now += WORK_MS) });
+    set("performance", { now: () => (scope.now += scope.workMs) });
     set("setTimeout", (run, ms = 0) => scope.later(ms, run));
     set("clearTimeout", (id) => scope.cancel(id));
     set("fetch", () => new Promise(() => {}));
