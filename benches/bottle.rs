@@ -96,6 +96,17 @@ fn rollout(cluster: &mut Cluster, deployments: i64, replicas: i64, services: boo
     (begin.elapsed().as_secs_f64(), cluster.now().since(virtual_begin).as_secs_f64())
 }
 
+/// Wall milliseconds of a boot of the demo cluster.
+fn boot() -> f64 {
+    let begin = Instant::now();
+    let mut cluster = Cluster::new(Config::named("demo").expect("built in"));
+    while !cluster.is_ready() {
+        let next = cluster.now() + Duration::from_millis(250);
+        cluster.run_until(next, &mut ());
+    }
+    begin.elapsed().as_secs_f64() * 1e3
+}
+
 /// `deployments` of 500 replicas with a Service each on `nodes`: wall seconds from apply to all Ready, and GB at the end.
 fn limit(nodes: u32, deployments: i64) -> (f64, f64) {
     let begin = Instant::now();
@@ -111,13 +122,10 @@ fn main() {
     let runs = |name: &str| if wanted.is_empty() { name != "limit" } else { wanted.iter().any(|w| name.starts_with(w.as_str())) };
     let mut rows = Vec::new();
     if runs("boot") {
-        let begin = Instant::now();
-        let mut cluster = Cluster::new(Config::named("demo").expect("built in"));
-        while !cluster.is_ready() {
-            let next = cluster.now() + Duration::from_millis(250);
-            cluster.run_until(next, &mut ());
-        }
-        rows.push(Row { id: "boot-native-ms", value: begin.elapsed().as_secs_f64() * 1e3, unit: "ms", must: None, aim: None });
+        let mut times: Vec<f64> = (0..21).map(|_| boot()).collect();
+        println!("the first boot took {:.1} ms", times[0]);
+        times.sort_by(f64::total_cmp);
+        rows.push(Row { id: "boot-native-ms", value: times[10], unit: "ms", must: None, aim: None });
     }
     if runs("rollout") {
         let mut cluster = hollow(10);

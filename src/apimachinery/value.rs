@@ -7,6 +7,7 @@
 use std::fmt;
 use std::rc::Rc;
 
+use base::Sort as _;
 use base::Sym;
 
 /// A key of a map. Interned when it comes from the schema, see [`key`].
@@ -67,7 +68,7 @@ impl Fields {
     /// From entries in any order; of equal keys the last wins.
     pub fn from_entries(mut entries: Vec<(Key, Value)>) -> Fields {
         if !entries.is_sorted_by(|a, b| a.0 < b.0) {
-            entries.sort_by(|a, b| a.0.cmp(&b.0));
+            entries.order_by(|a, b| a.0.cmp(&b.0));
             entries.reverse();
             entries.dedup_by(|a, b| a.0 == b.0);
             entries.reverse();

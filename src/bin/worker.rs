@@ -12,6 +12,9 @@ mod wasm {
     use wasm_bindgen::prelude::*;
     use web_sys::{DedicatedWorkerGlobalScope, MessageChannel, MessageEvent};
 
+    #[global_allocator]
+    static MEMORY: allocator::Slab = allocator::Slab::new();
+
     /// A session with its beat.
     struct Host {
         session: RefCell<Session>,

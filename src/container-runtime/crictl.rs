@@ -6,6 +6,7 @@
 use std::fmt::Write;
 
 use apimachinery::{Request, Response, ResponseBody};
+use base::Sort as _;
 use base::Time;
 use cri_api::cri::{self, ContainerState, Id};
 
@@ -28,7 +29,7 @@ impl Runtime {
 
     fn print_containers(&self, now: Time, all: bool) -> String {
         let mut found: Vec<_> = self.containers().filter(|(_, c)| all || c.is_running()).collect();
-        found.sort_by_key(|(_, c)| std::cmp::Reverse(c.created_at));
+        found.order_by_key(|(_, c)| std::cmp::Reverse(c.created_at));
         let header = ["CONTAINER", "IMAGE", "CREATED", "STATE", "NAME", "ATTEMPT", "POD ID", "POD", "NAMESPACE"];
         let mut rows = vec![header.map(String::from).to_vec()];
         for (id, c) in found {
@@ -55,7 +56,7 @@ impl Runtime {
 
     fn print_pods(&self, now: Time) -> String {
         let mut found: Vec<_> = self.sandboxes().collect();
-        found.sort_by_key(|(_, s)| std::cmp::Reverse(s.created_at));
+        found.order_by_key(|(_, s)| std::cmp::Reverse(s.created_at));
         let header = ["POD ID", "CREATED", "STATE", "NAME", "NAMESPACE", "ATTEMPT", "RUNTIME"];
         let mut rows = vec![header.map(String::from).to_vec()];
         for (id, s) in found {

@@ -87,7 +87,7 @@ impl Cache {
             let middle = (low + high) / 2;
             if self.window[middle].revision <= revision { low = middle + 1 } else { high = middle }
         }
-        Some(self.window.focus().narrow(low..).into_iter())
+        Some(self.window.range(low..))
     }
 
     /// The changes that are remembered, newest first.

@@ -43,7 +43,7 @@ impl ApiServer {
             if newest.len() == limit {
                 return newest;
             }
-            if seen.insert(change.key.clone()).is_none() && change.kind != WatchEventType::Deleted {
+            if seen.insert(change.key.clone()) && change.kind != WatchEventType::Deleted {
                 newest.push(change.object.clone());
             }
         }

@@ -7,6 +7,7 @@ use std::rc::Rc;
 
 use apimachinery::labels::Selector;
 use apimachinery::{Fields, Object, ObjectKey, Request, Value};
+use base::Sort as _;
 use base::{Duration, Map, Time};
 use client_go::pods::{self, DeletionRank};
 use client_go::{Delta, Expectations};
@@ -285,7 +286,7 @@ fn pods_to_delete(caches: Caches, res: Res, rs: &Object, active: Vec<Object>, n:
         DeletionRank::new(pod, per_node.get(&node).copied().unwrap_or(0), now)
     };
     let mut ranked: Vec<(DeletionRank, Object)> = active.into_iter().map(|pod| (rank(&pod), pod)).collect();
-    ranked.sort_by(|a, b| a.0.cmp(&b.0));
+    ranked.order_by(|a, b| a.0.cmp(&b.0));
     ranked.into_iter().take(n).map(|(_, pod)| pod).collect()
 }
 

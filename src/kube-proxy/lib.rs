@@ -8,6 +8,7 @@ use std::net::{IpAddr, Ipv4Addr};
 use std::rc::Rc;
 
 use apimachinery::{Object, ObjectKey, Response, ResponseBody, Value, resources};
+use base::Sort as _;
 use base::{Seed, Set, Time};
 use client_go::{ClientConfig, Delta, Handled, Informers, Selectors};
 use cri_api::packet::{KernelUpdate, RuleEndpoint, ServiceRule};
@@ -77,7 +78,7 @@ impl KubeProxy {
 
     fn changed(&mut self, number: usize, deltas: &[Delta], out: &mut Outbox) {
         let mut keys: Vec<ObjectKey> = deltas.iter().filter_map(|d| service_of(number, d.object())).collect();
-        keys.sort();
+        keys.order();
         keys.dedup();
         for key in keys {
             self.program(&key, out);
@@ -91,8 +92,8 @@ impl KubeProxy {
             None => Vec::new(),
         };
         let known = match rules.is_empty() {
-            true => self.programmed.remove(key).is_some(),
-            false => self.programmed.insert(key.clone()).is_some(),
+            true => self.programmed.remove(key),
+            false => !self.programmed.insert(key.clone()),
         };
         if known || !rules.is_empty() {
             let service = key.to_string().into();
@@ -158,7 +159,7 @@ impl KubeProxy {
                 });
             }
         }
-        endpoints.sort_by_key(|e| (e.ip, e.port));
+        endpoints.order_by_key(|e| (e.ip, e.port));
         endpoints
     }
 

@@ -1,6 +1,7 @@
 //! The events list and tables of resources.
 
 use apimachinery::{Object, Request, Value, resources};
+use base::Sort as _;
 use base::Time;
 use cluster::Cluster;
 use protocol::{EventRow, EventsQuery, Glyph, State, Table, TableQuery, TableRow, Thing};
@@ -23,7 +24,7 @@ pub(crate) fn events(cluster: &Cluster, query: &EventsQuery) -> (Vec<EventRow>, 
     }
     total = total.max(events.len() as u32);
     let mut rows: Vec<EventRow> = events.iter().map(event_row).collect();
-    rows.sort_by(|a, b| b.at_us.cmp(&a.at_us).then_with(|| b.key.cmp(&a.key)));
+    rows.order_by(|a, b| b.at_us.cmp(&a.at_us).then_with(|| b.key.cmp(&a.key)));
     rows.truncate(query.limit.max(1) as usize);
     (rows, total)
 }

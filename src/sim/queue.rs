@@ -80,7 +80,7 @@ impl Queue {
     /// Takes the next message and moves the clock to it. Messages for frozen processes are put aside.
     pub fn pop(&mut self) -> Option<Delivery> {
         loop {
-            let &((at, id), _) = self.pending.get_min()?;
+            let (&(at, id), _) = self.pending.get_min()?;
             let message = self.pending.remove(&(at, id))?;
             self.now = self.now.max(at);
             if self.faults.frozen.contains(&message.to) {

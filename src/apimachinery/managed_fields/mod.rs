@@ -12,6 +12,7 @@ pub mod set;
 
 use std::cmp::Ordering;
 
+use base::Sort as _;
 use base::Time;
 
 pub use apply::apply;
@@ -125,7 +126,7 @@ fn change(
         own(&mut entries, "Update", set, writer);
     }
     cap(&mut entries);
-    entries.sort_by(order);
+    entries.order_by(order);
     Some((!entries.is_empty()).then(|| Value::list(entries)))
 }
 
@@ -205,7 +206,7 @@ fn cap(entries: &mut Vec<Value>) {
         return;
     }
     let mut all = std::mem::take(entries);
-    all.sort_by(order);
+    all.order_by(order);
     let (updates, others): (Vec<Value>, Vec<Value>) = all.into_iter().partition(is_update);
     entries.extend(others);
     // Per version: where its first entry stands in `entries`.
