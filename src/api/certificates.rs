@@ -10,6 +10,11 @@ use crate::strategy::{Kind, NameRule};
 pub static CSR: Rules = Rules {
     new_status: Some(|| value!({})),
     validate: csr,
+    // What was asked for stays.
+    prepare_update: |new, old| match old.get("spec") {
+        Some(spec) => new.set_at(&["spec"], spec),
+        None => drop(new.remove_at(&["spec"])),
+    },
     subresource: Some(("approval", |new, old| {
         let conditions = new.at(&["status", "conditions"]).cloned();
         crate::meta::keep_all_but_status(new, old);

@@ -57,7 +57,16 @@ static STRATEGIES: &[&dyn Strategy] = &[
     &crate::batch::job::JOB,
     &crate::certificates::CSR,
     &Rules::of(Kind::cluster(CERTS, "clustertrustbundles", "ClusterTrustBundle").conditional()),
-    &Rules::of(Kind::namespaced(CERTS, "podcertificaterequests", "PodCertificateRequest").status().conditional()),
+    &Rules::of(
+        Kind::namespaced(CERTS, "podcertificaterequests", "PodCertificateRequest")
+            .status()
+            .conditional()
+            .select(&[
+                ("spec.nodeName", &["spec", "nodeName"]),
+                ("spec.podName", &["spec", "podName"]),
+                ("spec.signerName", &["spec", "signerName"]),
+            ]),
+    ),
     &crate::coordination::LEASE,
     &crate::core::endpoints::ENDPOINT_SLICE,
     &crate::core::event::EVENT_V1,

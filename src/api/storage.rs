@@ -25,7 +25,7 @@ pub static STORAGE_CLASS: Rules = Rules {
             errors.forbidden(&Path::new("parameters"), "updates to parameters are forbidden.");
         }
         if new.get("provisioner") != old.get("provisioner") {
-            errors.forbidden(&Path::new("provisioner"), "updates to provisioner are forbidden.");
+            errors.invalid(&Path::new("provisioner"), Value::Null, "field is immutable");
         }
         if new.get("reclaimPolicy") != old.get("reclaimPolicy") {
             errors.forbidden(&Path::new("reclaimPolicy"), "updates to reclaimPolicy are forbidden.");

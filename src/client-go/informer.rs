@@ -100,6 +100,17 @@ impl Informer {
         }
     }
 
+    /// As new: nothing is known, nothing is under way.
+    pub(crate) fn forget(&mut self) {
+        let keys: Vec<ObjectKey> = self.store.iter().map(|(key, _)| key.clone()).collect();
+        for key in keys {
+            self.store.remove(&key);
+        }
+        self.phase = Phase::Idle;
+        self.resource_version = "".into();
+        self.synced = false;
+    }
+
     /// Whether the cache has been filled once.
     pub fn has_synced(&self) -> bool {
         self.synced

@@ -89,6 +89,12 @@ impl Informers {
         }
     }
 
+    /// Ends the watch of an informer and forgets what it brought: when it is started again, it begins anew.
+    pub fn reset_one(&mut self, number: usize, out: &mut Outbox) {
+        self.stop_one(number, out);
+        self.list[number].forget();
+    }
+
     /// Takes what is meant for these informers: answers, watch events, ends of streams, timers, a lost peer.
     pub fn handle(&mut self, payload: &Payload, out: &mut Outbox) -> Handled {
         let mut deltas = Vec::new();

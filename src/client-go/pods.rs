@@ -172,7 +172,7 @@ mod tests {
         };
         let mut ranks =
             [with("n", "Running", "b"), with("n", "Pending", "a"), with("", "Pending", "z"), with("n", "Running", "a")];
-        ranks.order_by(DeletionRank::cmp);
+        ranks.sort_by(DeletionRank::cmp);
         let order: Vec<(&str, u8)> = ranks.iter().map(|r| (&*r.uid, r.phase)).collect();
         assert_eq!(order, [("z", 0), ("a", 0), ("a", 2), ("b", 2)]);
     }

@@ -34,6 +34,7 @@ impl Cluster {
             laptop: Addr::OUTSIDE,
             apiserver: Addr::OUTSIDE,
             etcd: Addr::OUTSIDE,
+            disks: Default::default(),
             events: 0,
             to_page: Vec::new(),
             config,
@@ -44,7 +45,7 @@ impl Cluster {
     }
 
     /// The machine that the control plane runs on.
-    fn control_plane(&self) -> Rc<str> {
+    pub(crate) fn control_plane(&self) -> Rc<str> {
         let node =
             self.config.nodes.iter().find(|n| n.control_plane).or(self.config.nodes.first().filter(|_| self.config.static_pods));
         node.map_or_else(|| "control-plane".into(), |n| n.name.clone())
@@ -59,6 +60,9 @@ impl Cluster {
         if config.controllers {
             self.add_proc(&format!("kube-controller-manager/{cp}"), &cp, Process::Stopped);
             self.add_proc(&format!("kube-scheduler/{cp}"), &cp, Process::Stopped);
+        }
+        for machine in config.etcd_machines(&cp).iter().skip(1) {
+            self.add_proc(&format!("etcd/{machine}"), machine, Process::Stopped);
         }
         let laptop = laptop::machine(&config);
         self.laptop = self.add_proc("laptop", "laptop", Process::Machine(laptop));
@@ -97,12 +101,17 @@ impl Cluster {
     }
 
     fn tell_machine_of_apiserver(&mut self, machine: Addr) {
-        let (apiserver, etcd, cp) = (self.apiserver, self.etcd, self.control_plane());
-        let etcd_ip = self.config.nodes.iter().find(|n| n.name == cp).map_or(laptop::CONTROL_PLANE_IP.into(), |n| n.ip);
+        let (apiserver, first) = (self.apiserver, self.control_plane());
+        let ip = |machine: &str| self.config.nodes.iter().find(|n| *n.name == *machine).map(|n| n.ip);
+        let mut etcd: Vec<(Addr, std::net::IpAddr)> = Vec::new();
+        for machine in self.config.etcd_machines(&first) {
+            let fallback = (machine == first).then_some(laptop::CONTROL_PLANE_IP.into());
+            etcd.extend(self.addr(&format!("etcd/{machine}")).zip(ip(&machine).or(fallback)));
+        }
         self.with_proc(machine, |p| {
             if let Process::Machine(m) = &mut p.process {
                 m.set_apiserver(apiserver);
-                m.set_etcd(etcd, etcd_ip);
+                etcd.iter().for_each(|(addr, ip)| m.set_etcd(*addr, *ip));
             }
         });
     }
@@ -118,6 +127,11 @@ impl Cluster {
     fn switch_on(&mut self, observer: &mut impl Observer) {
         let config = self.config.clone();
         if !config.static_pods {
+            for machine in config.etcd_machines(&self.control_plane()).iter().skip(1) {
+                if let Some(addr) = self.addr(&format!("etcd/{machine}")) {
+                    self.restart_bare(addr, observer);
+                }
+            }
             for name in BARE {
                 if let Some(addr) = self.addr(&format!("{name}/{}", self.control_plane())) {
                     self.restart_bare(addr, observer);
@@ -152,10 +166,13 @@ impl Cluster {
         if let Some(runtime) = node.runtime {
             self.dark.remove(&runtime);
             let config = self.config.clone();
+            let first = self.control_plane();
+            let has_etcd = config.etcd_machines(&first).iter().any(|m| **m == *name);
             self.with_proc(runtime, |p| {
                 let Process::Machine(machine) = &mut p.process else { return };
                 if node.config.control_plane && config.static_pods {
-                    for (pod, template) in STATIC_PODS {
+                    let here = |pod: &str| if pod == "etcd" { has_etcd } else { *first == *name };
+                    for (pod, template) in STATIC_PODS.into_iter().filter(|(pod, _)| here(pod)) {
                         let path = format!("/etc/kubernetes/manifests/{pod}.yaml");
                         if !machine.has_host_file(&path) && !machine.has_host_file("/etc/kubernetes/.initialised") {
                             machine.write_host_file(now, &path, manifest(template, &node.config, &config).as_bytes(), 0o600);
@@ -173,6 +190,10 @@ impl Cluster {
             }
         }
         self.start_kubelet(name, observer);
+        if self.config.kube_proxy && !self.config.addons && node.runtime.is_some() {
+            let proxy = self.add_proc(&format!("kube-proxy/{name}"), name, Process::Stopped);
+            self.restart_bare(proxy, observer);
+        }
     }
 
     /// The range of a node whose CNI plugin is host-local: that of its place among the nodes.
@@ -225,7 +246,8 @@ impl Cluster {
         let _ = observer;
         let on_it: Vec<Addr> = self.procs().filter(|(_, p)| &*p.machine == name).map(|(a, _)| a).collect();
         for addr in on_it {
-            let keeps = self.proc(addr).is_some_and(|p| matches!(p.process, Process::Etcd(_) | Process::Machine(_)));
+            self.keep_data_dir(addr);
+            let keeps = self.proc(addr).is_some_and(|p| matches!(p.process, Process::Machine(_)));
             if !keeps {
                 self.with_proc(addr, |p| p.process = Process::Stopped);
             }
@@ -242,11 +264,8 @@ impl Cluster {
         if component == "kubelet" {
             return self.start_kubelet(&machine, observer);
         }
-        let existing = matches!(proc.process, Process::Etcd(_));
-        if !existing {
-            if let Some(process) = self.make_component(&component, &machine, addr, None) {
-                self.with_proc(addr, |p| p.process = process);
-            }
+        if let Some(process) = self.make_component(&component, &machine, addr, None) {
+            self.with_proc(addr, |p| p.process = process);
         }
         self.dark.remove(&addr);
         self.start_at(addr, observer);
@@ -260,16 +279,23 @@ impl Cluster {
             program => format!("{program}/{machine}"),
         };
         let addr = self.addr(&name).unwrap_or_else(|| self.add_proc(&name, &machine, Process::Stopped));
-        let on_disk = self.proc(addr).is_some_and(|p| matches!(p.process, Process::Etcd(_)));
-        if !on_disk {
-            let Some(process) = self.make_component(&spec.program, &machine, addr, Some(spec)) else {
-                let exited = HostMessage::ComponentExited { container: spec.container.clone(), code: 127 };
+        self.with_proc(addr, |p| (p.machine, p.container) = (machine.clone(), Some(spec.container.clone())));
+        let made = match &*spec.program {
+            "etcd" => self.make_etcd(&machine, addr, Some(spec)).map(Process::Etcd).map_err(|e| {
+                self.log_fatal(addr, &e, observer);
+                1
+            }),
+            program => self.make_component(program, &machine, addr, Some(spec)).ok_or(127),
+        };
+        let process = match made {
+            Ok(process) => process,
+            Err(code) => {
+                let exited = HostMessage::ComponentExited { container: spec.container.clone(), code };
                 self.queue.inject(addr, runtime, Payload::Host(Rc::new(exited)), |m, at| observer.sent(m, at));
                 return;
-            };
-            self.with_proc(addr, |p| p.process = process);
-        }
-        self.with_proc(addr, |p| (p.machine, p.container) = (machine.clone(), Some(spec.container.clone())));
+            }
+        };
+        self.with_proc(addr, |p| p.process = process);
         self.dark.remove(&addr);
         self.components.insert(spec.container.clone(), addr);
         let started = HostMessage::ComponentStarted { container: spec.container.clone(), addr: addr.0 };
@@ -281,8 +307,8 @@ impl Cluster {
         self.queue.dispatch(out, |m, at| observer.sent(m, at));
     }
 
-    fn make_component(&self, program: &str, machine: &str, addr: Addr, spec: Option<&ComponentSpec>) -> Option<Process> {
-        let config = &self.config;
+    fn make_component(&mut self, program: &str, machine: &str, addr: Addr, spec: Option<&ComponentSpec>) -> Option<Process> {
+        let config = self.config.clone();
         let seed = config.seed().derive(machine);
         let client = |user: &str, qps, burst| {
             let credential = match spec.and_then(|s| s.token.clone()) {
@@ -294,9 +320,10 @@ impl Cluster {
         };
         let runtime = self.nodes.get(machine).and_then(|n| n.runtime).unwrap_or_default();
         Some(match program {
-            "etcd" => Process::Etcd(etcd::Member::new(machine)),
+            "etcd" => return self.make_etcd(machine, addr, spec).ok().map(Process::Etcd),
             "kube-apiserver" => {
                 let mut c = kube_apiserver::Config::new(addr, self.etcd, config.seed(), config.epoch);
+                c.etcd_servers = self.etcd_addrs();
                 c.service_cidr = config.service_cidr.clone();
                 c.hostname = machine.into();
                 c.ca_pem = laptop::CA_PEM.into();
@@ -322,7 +349,8 @@ impl Cluster {
                 let (qps, burst) = if config.kube_api_qps == 0 { (0, 0) } else { (50, 100) };
                 let client = client("system:kube-scheduler", qps, burst);
                 let c = kube_scheduler::Config { client, hostname: machine.into(), leader_elect: true, seed };
-                Process::Scheduler(kube_scheduler::Scheduler::new(c))
+                let scheduler = kube_scheduler::Scheduler::new(c);
+                Process::Scheduler(if config.core_scheduler_events { scheduler.with_core_events() } else { scheduler })
             }
             "kube-proxy" => {
                 Process::KubeProxy(kube_proxy::KubeProxy::new(machine, runtime, client("system:kube-proxy", 50, 100), seed))

@@ -60,6 +60,7 @@ pub struct Cluster {
     pub laptop: Addr,
     pub apiserver: Addr,
     pub etcd: Addr,
+    pub(crate) disks: crate::etcd::Disks,
     /// Deliveries handled since the beginning: inputs are logged at a count.
     pub events: u64,
     /// What is for the page, until it is taken.
@@ -138,6 +139,11 @@ impl Cluster {
                 return self.answer_health(&message, *id, observer);
             }
         }
+        if let Payload::Etcd(etcd_api::Message::Request { request, .. }) = &message.payload
+            && matches!(**request, etcd_api::Request::Watch(_))
+        {
+            self.links.insert((to, from));
+        }
         let mut out = Outbox::new(to, message.id, now);
         let mut ended = false;
         if let Some(proc) = (to.0 as usize).checked_sub(1).and_then(|i| self.procs.get_mut(i)) {
@@ -147,7 +153,7 @@ impl Cluster {
         }
         self.dispatch(out, observer);
         if ended {
-            self.component_crashed(to, 1, observer);
+            self.component_ended(to, observer);
         }
     }
 
@@ -223,12 +229,8 @@ impl Cluster {
 
     /// Ends a process: its memory is gone (etcd's data directory is not), and who talked to it hears of it.
     pub(crate) fn stop_process(&mut self, addr: Addr, observer: &mut impl Observer) {
-        let keeps_disk = self.proc(addr).is_some_and(|p| matches!(p.process, Process::Etcd(_)));
-        if !keeps_disk {
-            self.with_proc(addr, |p| p.process = Process::Stopped);
-        } else {
-            self.dark.insert(addr);
-        }
+        self.keep_data_dir(addr);
+        self.with_proc(addr, |p| p.process = Process::Stopped);
         self.queue.forget(addr);
         let peers: Vec<Addr> =
             self.links.iter().filter(|(s, c)| *s == addr || *c == addr).map(|(s, c)| if *s == addr { *c } else { *s }).collect();
@@ -236,6 +238,23 @@ impl Cluster {
         for peer in peers {
             self.queue.inject(addr, peer, Payload::PeerGone { peer: addr }, |m, at| observer.sent(m, at));
         }
+    }
+
+    /// A component can't go on. A member of etcd says why, and without a container it stays down.
+    fn component_ended(&mut self, addr: Addr, observer: &mut impl Observer) {
+        let Some(proc) = self.proc(addr) else { return };
+        let bare = proc.container.is_none();
+        match &proc.process {
+            Process::Etcd(m) => {
+                let why = m.fatal().unwrap_or_default().to_string();
+                self.log_fatal(addr, &why, observer);
+                if bare {
+                    return self.stop_process(addr, observer);
+                }
+            }
+            _ => {}
+        }
+        self.component_crashed(addr, 1, observer);
     }
 
     /// A component ended by itself: its runtime hears the exit code.
@@ -257,7 +276,7 @@ impl Cluster {
     fn refuse_connection(&mut self, message: &Message, id: u64, observer: &mut impl Observer) {
         let port = match message.to {
             to if to == self.apiserver => 6443,
-            to if to == self.etcd => 2379,
+            to if self.proc(to).is_some_and(|p| p.component() == "etcd") => 2379,
             _ => 10250,
         };
         let ip = self.ip_of(message.to).map_or_else(|| "127.0.0.1".to_string(), |ip| ip.to_string());
@@ -275,8 +294,7 @@ impl Cluster {
 
     /// Whether a process answers health checks only by being there (the others have handlers of their own).
     fn answers_health(&self, addr: Addr) -> bool {
-        self.proc(addr)
-            .is_some_and(|p| matches!(p.process, Process::Etcd(_) | Process::ControllerManager(_) | Process::Scheduler(_)))
+        self.proc(addr).is_some_and(|p| matches!(p.process, Process::ControllerManager(_) | Process::Scheduler(_)))
     }
 
     fn answer_health(&mut self, message: &Message, id: u64, observer: &mut impl Observer) {
@@ -303,11 +321,10 @@ impl Cluster {
             _ => None,
         }
     }
+    /// The running member that knows most: that of kube-apiserver's machine, unless another is ahead of it.
     pub fn etcd_member(&self) -> Option<&etcd::Member> {
-        match &self.proc(self.etcd)?.process {
-            Process::Etcd(p) => Some(p),
-            _ => None,
-        }
+        let mine = |addr| u8::from(addr == self.etcd);
+        self.etcd_members().max_by_key(|(addr, m)| (m.revision(), mine(*addr))).map(|(_, m)| m)
     }
     pub fn scheduler(&self) -> Option<&kube_scheduler::Scheduler> {
         self.procs.iter().find_map(|p| if let Process::Scheduler(s) = &p.process { Some(s) } else { None })
@@ -333,7 +350,9 @@ impl Cluster {
     /// A hash of the state: etcd's transactions, what is under way, and which processes run. The same inputs give the same one.
     pub fn digest(&self) -> u64 {
         let mut digest = Digest::new();
-        digest.write_u64(self.etcd_member().map_or(0, etcd::Member::digest));
+        for (_, member) in self.etcd_members() {
+            digest.write_u64(member.digest());
+        }
         digest.write_u64(self.queue.digest());
         digest.write_u64(self.events);
         for proc in &self.procs {

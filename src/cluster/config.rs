@@ -37,8 +37,12 @@ pub struct Config {
     pub node_cidr_mask: u32,
     /// kubeadm's add-ons: CoreDNS, kube-proxy, the CNI agent.
     pub addons: bool,
+    /// Without add-ons: kube-proxy runs bare on every machine, as a unit of systemd.
+    pub kube_proxy: bool,
     /// The control plane runs as static pods of a kubelet; else its components simply run (as `wire` and `recorded` have it).
     pub static_pods: bool,
+    /// Members of etcd: 1, 3 or 5. As static pods they are on that many control-plane nodes.
+    pub etcd_members: u32,
     /// Whether controllers, scheduler and kubelets run.
     pub controllers: bool,
     /// Client-side rate limits of controllers: requests per second and burst; 0: none.
@@ -46,12 +50,14 @@ pub struct Config {
     pub kube_api_burst: u32,
     /// Images are on the nodes already.
     pub images_present: bool,
+    /// The scheduler started before kube-apiserver listed `events.k8s.io`, and so writes events of the core group.
+    pub core_scheduler_events: bool,
 }
 
 const GI: i64 = 1 << 30;
 
 /// The names that [`Config::named`] knows.
-pub const NAMES: [&str; 5] = ["demo", "recorded", "wire", "kubelet", "hollow"];
+pub const NAMES: [&str; 6] = ["demo", "ha", "recorded", "wire", "kubelet", "hollow"];
 
 impl Config {
     fn base(name: &str) -> Config {
@@ -64,11 +70,14 @@ impl Config {
             service_cidr: "10.96.0.0/12".into(),
             node_cidr_mask: 24,
             addons: true,
+            kube_proxy: false,
             static_pods: true,
+            etcd_members: 1,
             controllers: true,
             kube_api_qps: 20,
             kube_api_burst: 30,
             images_present: false,
+            core_scheduler_events: false,
         }
     }
 
@@ -78,6 +87,20 @@ impl Config {
         Some(match name {
             // The page's: one control-plane node, two workers.
             "demo" => Config { nodes: vec![node(0, "cp-1", true), node(1, "node-1", false), node(2, "node-2", false)], ..base },
+            // Three members of etcd on three control-plane nodes. Not there: more than one kube-apiserver, controller manager
+            // and scheduler (they are on cp-1, and so is the cluster's address; there is no load balancer). kube-apiserver
+            // knows all three members and turns to the next when one is gone.
+            "ha" => Config {
+                nodes: vec![
+                    node(0, "cp-1", true),
+                    node(1, "cp-2", true),
+                    node(2, "cp-3", true),
+                    node(3, "node-1", false),
+                    node(4, "node-2", false),
+                ],
+                etcd_members: 3,
+                ..base
+            },
             // That of the recorded scenarios: hollow nodes, no add-ons.
             "recorded" => Config {
                 nodes: (1..=3)
@@ -94,6 +117,8 @@ impl Config {
                 addons: false,
                 static_pods: false,
                 images_present: true,
+                // So it was when the sessions were recorded.
+                core_scheduler_events: true,
                 ..base
             },
             // Large hollow nodes, ten or `hollow-N`: what benches begin with.
@@ -158,11 +183,14 @@ fn from_value(value: &Value) -> Result<Config, String> {
             "serviceCIDR" => config.service_cidr = text()?,
             "nodeCIDRMaskSize" => config.node_cidr_mask = number()? as u32,
             "addons" => config.addons = flag()?,
+            "kubeProxy" => config.kube_proxy = flag()?,
             "staticPods" => config.static_pods = flag()?,
             "controllers" => config.controllers = flag()?,
             "kubeAPIQPS" => config.kube_api_qps = number()? as u32,
             "kubeAPIBurst" => config.kube_api_burst = number()? as u32,
             "imagesPresent" => config.images_present = flag()?,
+            "coreSchedulerEvents" => config.core_scheduler_events = flag()?,
+            "etcd" => config.etcd_members = etcd_members(v)?,
             "workers" => {
                 let n = number()?;
                 if n > 5000 {
@@ -177,6 +205,7 @@ fn from_value(value: &Value) -> Result<Config, String> {
             other => return Err(format!("unknown field {other:?}")),
         }
     }
+    place_etcd(&mut config);
     Ok(config)
 }
 
@@ -186,6 +215,35 @@ fn worker(n: u32, model: Option<&NodeConfig>) -> NodeConfig {
     match model {
         Some(m) => NodeConfig { name: plain.name, ip: plain.ip, ..m.clone() },
         None => plain,
+    }
+}
+
+/// `etcd: {members: 3}`
+fn etcd_members(value: &Value) -> Result<u32, String> {
+    let fields = value.as_map().ok_or("etcd: must be a map")?;
+    if let Some((other, _)) = fields.iter().find(|(name, _)| **name != *"members") {
+        return Err(format!("etcd: unknown field {other:?}"));
+    }
+    match value.int_at(&["members"]) {
+        None => Ok(1),
+        Some(n @ (1 | 3 | 5)) => Ok(n as u32),
+        Some(_) => Err("etcd.members: must be 1, 3 or 5".into()),
+    }
+}
+
+/// Every member that is a static pod has a control-plane node: those that are missing are added.
+fn place_etcd(config: &mut Config) {
+    if !config.static_pods || config.etcd_members <= 1 {
+        return;
+    }
+    let mut n = 1;
+    while config.nodes.iter().filter(|n| n.control_plane).count() < config.etcd_members as usize {
+        n += 1;
+        let name = format!("cp-{n}");
+        if config.nodes.iter().all(|node| *node.name != *name) {
+            let at = config.nodes.iter().filter(|n| n.control_plane).count();
+            config.nodes.insert(at, node(200 + n, &name, true));
+        }
     }
 }
 

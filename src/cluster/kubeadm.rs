@@ -31,6 +31,8 @@ pub fn manifest(template: &str, node: &NodeConfig, config: &Config) -> String {
         .replace("NODE_NAME", &node.name)
         .replace("SERVICE_CIDR", &config.service_cidr)
         .replace("POD_CIDR", &config.pod_cidr)
+        .replace("INITIAL_CLUSTER", &config.initial_cluster())
+        .replace("ETCD_SERVERS", &config.etcd_servers())
 }
 
 /// One thing that kubeadm does to the API.

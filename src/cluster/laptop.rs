@@ -34,17 +34,14 @@ pub fn machine(config: &Config) -> Runtime {
     });
     let server = config.nodes.iter().find(|n| n.control_plane).map_or("172.18.0.2".to_string(), |n| n.ip.to_string());
     runtime.write_host_file(config.epoch, "/root/.kube/config", kubeconfig(&server).as_bytes(), 0o600);
-    for (path, text) in
-        [("/root/.kube/admin.crt", CA_PEM), ("/root/.kube/admin.key", CA_PEM), ("/etc/kubernetes/pki/ca.crt", CA_PEM)]
-    {
-        runtime.write_host_file(config.epoch, path, text.as_bytes(), 0o600);
-    }
     runtime
 }
 
+/// What kubeadm writes to `admin.conf`: certificates and the key are in the file.
 fn kubeconfig(server: &str) -> String {
+    let data = kubectl::base64::encode(CA_PEM.as_bytes());
     format!(
-        "apiVersion: v1\nclusters:\n- cluster:\n    certificate-authority: /etc/kubernetes/pki/ca.crt\n    server: https://{server}:6443\n  name: kubernetes\ncontexts:\n- context:\n    cluster: kubernetes\n    user: kubernetes-admin\n  name: kubernetes-admin@kubernetes\ncurrent-context: kubernetes-admin@kubernetes\nkind: Config\npreferences: {{}}\nusers:\n- name: kubernetes-admin\n  user:\n    client-certificate: /root/.kube/admin.crt\n    client-key: /root/.kube/admin.key\n"
+        "apiVersion: v1\nclusters:\n- cluster:\n    certificate-authority-data: {data}\n    server: https://{server}:6443\n  name: kubernetes\ncontexts:\n- context:\n    cluster: kubernetes\n    user: kubernetes-admin\n  name: kubernetes-admin@kubernetes\ncurrent-context: kubernetes-admin@kubernetes\nkind: Config\nusers:\n- name: kubernetes-admin\n  user:\n    client-certificate-data: {data}\n    client-key-data: {data}\n"
     )
 }
 

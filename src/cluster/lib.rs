@@ -8,6 +8,7 @@ mod bottle;
 mod client;
 mod cluster;
 pub mod config;
+mod etcd;
 mod images;
 mod kubeadm;
 mod laptop;

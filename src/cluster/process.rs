@@ -68,8 +68,12 @@ impl Process {
         }
     }
 
-    /// Whether its process has ended by itself (a lost leader lease) and its container must end too.
+    /// Whether its process has ended by itself (a lost leader lease, a member that was removed) and its container must end too.
     pub(crate) fn has_ended(&self) -> bool {
-        matches!(self, Process::ControllerManager(p) if p.has_ended())
+        match self {
+            Process::ControllerManager(p) => p.has_ended(),
+            Process::Etcd(p) => p.fatal().is_some(),
+            _ => false,
+        }
     }
 }

@@ -2,14 +2,15 @@
 //!
 //! CNI itself only wires one pod to its node; making pods reach one another across nodes is the plugin's own business. This one
 //! does what flannel does with its host-gw backend: it watches Nodes and routes each `spec.podCIDR` by that node's address.
-//! Left out by name: overlays (VXLAN), network policies, other plugins.
+//! Left out by name: overlays (VXLAN), other plugins, and network policies: as with flannel they are stored and nobody acts on
+//! them. Flannel says nothing; here an event says so about each policy.
 
 use std::net::IpAddr;
 use std::rc::Rc;
 
-use apimachinery::{Object, Response, ResponseBody, resources};
+use apimachinery::{Gvr, Object, Response, ResponseBody, resources};
 use base::{Map, Seed, Time};
-use client_go::{ClientConfig, Delta, Handled, Informers, Selectors};
+use client_go::{Client, ClientConfig, Delta, EventRecorder, EventType, Handled, Informers, Selectors};
 use cri_api::packet::KernelUpdate;
 use sim::{Addr, Message, Outbox, Payload};
 
@@ -24,13 +25,23 @@ pub struct Agent {
     /// Routes in the kernel: node → (range, next hop).
     routes: Map<Text, (Text, IpAddr)>,
     own: Option<Text>,
+    events: Client<()>,
+    recorder: EventRecorder,
 }
+
+/// Numbers of informers.
+const NODES: usize = 0;
+
+const NOT_ENFORCED: &str = "NetworkPolicies are stored but not enforced: this network plugin has no policies, all traffic passes";
 
 impl Agent {
     pub fn new(node: &str, machine: Addr, config: ClientConfig, seed: Seed) -> Agent {
+        let events = Client::new(2, config.clone());
         let mut informers = Informers::new(1, config, seed.derive("cni"));
         informers.add(resources::nodes(), Selectors::default(), &[]);
-        Agent { node: node.into(), machine, informers, routes: Map::new(), own: None }
+        informers.add(Gvr::new("networking.k8s.io", "v1", "networkpolicies"), Selectors::default(), &[]);
+        let recorder = EventRecorder::new("flannel", node);
+        Agent { node: node.into(), machine, informers, routes: Map::new(), own: None, events, recorder }
     }
 
     pub fn handle(&mut self, _now: Time, message: Message, out: &mut Outbox) {
@@ -40,13 +51,30 @@ impl Agent {
                 let body = ResponseBody::Text("text/plain".into(), "ok".into());
                 out.respond(message.from, *id, Response { code: 200, warnings: Vec::new(), body });
             }
+            Payload::ApiResponse { id, .. } if self.events.owns(*id) => drop(self.events.take(*id)),
             payload => {
-                if let Handled::Deltas(_, deltas) = self.informers.handle(payload, out) {
+                if let Handled::Deltas(number, deltas) = self.informers.handle(payload, out) {
                     for delta in &deltas {
-                        self.node_changed(delta, out);
+                        match number {
+                            NODES => self.node_changed(delta, out),
+                            _ => self.policy_changed(delta, out),
+                        }
                     }
                 }
             }
+        }
+    }
+
+    /// The agents all see a new policy; the one of the first node says that nothing comes of it.
+    fn policy_changed(&mut self, delta: &Delta, out: &mut Outbox) {
+        let (None, Some(policy)) = (&delta.old, &delta.new) else { return };
+        let is_first = self.routes.get_min().is_none_or(|(other, _)| self.node < *other);
+        // What was there before this agent has been spoken of.
+        if !is_first || delta.initial {
+            return;
+        }
+        if let Some(event) = self.recorder.event(policy, EventType::Warning, "NotEnforced", NOT_ENFORCED, out.now) {
+            self.events.call(event, (), out);
         }
     }
 

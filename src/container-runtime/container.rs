@@ -124,7 +124,9 @@ impl Runtime {
             return error("Unknown", "container has runAsNonRoot and image will run as root");
         }
         let id = self.new_id();
-        if matches!(image.start, Start::Command) {
+        // A component whose image holds tools (etcd's has etcdctl) has a machine for those who exec.
+        let has_tools = image.root.entries(cri_api::Tree::ROOT).is_ok_and(|e| !e.is_empty());
+        if matches!(image.start, Start::Command) || has_tools {
             match self.build_machine(now, &sandbox, config, &image) {
                 Ok(machine) => {
                     self.machines.insert(id.clone(), Rc::new(machine));
@@ -167,9 +169,9 @@ impl Runtime {
         write_etc(&mut root, now, sandbox);
         let hostname = sandbox.config.hostname.clone();
         let machine_config = MachineConfig {
-            fqdn: hostname.clone(),
+            fqdn: full_name(&sandbox.config).into(),
             hostname,
-            container: true,
+            container: !matches!(image.start, Start::Component(_)),
             memory_limit: (config.memory_limit > 0).then_some(config.memory_limit as u64),
             boot: self.config.boot,
             cpus: self.config.cpus,
@@ -284,6 +286,7 @@ impl Runtime {
             let data = entries.keys().find_map(|dir| volume.tree.read_file(&format!("{dir}/token")))?;
             Some(String::from_utf8_lossy(&data).into_owned().into())
         });
+        let mounts = container.config.mounts.iter();
         let spec = ComponentSpec {
             container: id.clone(),
             program: program.clone(),
@@ -294,6 +297,7 @@ impl Runtime {
             pod_uid: sandbox.config.pod_uid.clone(),
             ips: sandbox.ips.clone(),
             token,
+            host_mounts: mounts.filter_map(|m| Some((m.container_path.clone(), self.host_path_of(&m.volume)?))).collect(),
         };
         self.ask_world(HostMessage::StartComponent(spec), out);
     }
@@ -478,14 +482,32 @@ impl Runtime {
     }
 }
 
+/// The host name without its domain (`setHostnameAsFQDN` makes the whole the host name).
+fn short_name(config: &PodSandboxConfig) -> &str {
+    config.hostname.strip_suffix(&*config.domain).and_then(|n| n.strip_suffix('.')).unwrap_or(&config.hostname)
+}
+
+fn full_name(config: &PodSandboxConfig) -> String {
+    match &*config.domain {
+        "" => config.hostname.to_string(),
+        domain => format!("{}.{domain}", short_name(config)),
+    }
+}
+
 /// The files that the kubelet and the runtime write into every container.
 fn write_etc(root: &mut cri_api::Tree, now: Time, sandbox: &Sandbox) {
     let config = &sandbox.config;
-    let mut hosts = String::from(
-        "# Kubernetes-managed hosts file.\n127.0.0.1\tlocalhost\n::1\tlocalhost ip6-localhost ip6-loopback\nfe00::0\tip6-localnet\nfe00::0\tip6-mcastprefix\nfe00::1\tip6-allnodes\nfe00::2\tip6-allrouters\n",
-    );
+    let mut hosts = String::from(match config.host_network {
+        true => "# Kubernetes-managed hosts file (host network).\n127.0.0.1\tlocalhost\n",
+        false => {
+            "# Kubernetes-managed hosts file.\n127.0.0.1\tlocalhost\n::1\tlocalhost ip6-localhost ip6-loopback\nfe00::0\tip6-localnet\nfe00::0\tip6-mcastprefix\nfe00::1\tip6-allnodes\nfe00::2\tip6-allrouters\n"
+        }
+    });
     if let Some(ip) = sandbox.ips.first() {
-        hosts.push_str(&format!("{ip}\t{}\n", config.hostname));
+        match (full_name(config), short_name(config)) {
+            (full, short) if full == short => hosts.push_str(&format!("{ip}\t{short}\n")),
+            (full, short) => hosts.push_str(&format!("{ip}\t{full}\t{short}\n")),
+        }
     }
     if !config.host_aliases.is_empty() {
         hosts.push_str("\n# Entries added by HostAliases.\n");

@@ -32,8 +32,8 @@ pub(crate) struct HostCalls {
     ssh: Map<u32, (Endpoint, Endpoint)>,
     /// kube-apiserver's address, as the world told.
     apiserver: Addr,
-    /// etcd and the address of the machine that it runs on.
-    etcd: Option<(Addr, IpAddr)>,
+    /// etcd's members by the address of the machine that they run on.
+    etcd: Map<IpAddr, Addr>,
 }
 
 impl Runtime {
@@ -44,7 +44,7 @@ impl Runtime {
 
     /// Where calls to port 2379 of `ip` (or of the loopback address on that machine) go.
     pub fn set_etcd(&mut self, addr: Addr, ip: IpAddr) {
-        self.host_calls.etcd = Some((addr, ip));
+        self.host_calls.etcd.insert(ip, addr);
     }
 
     pub(crate) fn host_message(&mut self, now: Time, message: &HostMessage, out: &mut Outbox) {
@@ -236,18 +236,15 @@ impl Runtime {
         }
     }
 
-    /// Who listens at a URL: etcd on port 2379 of its machine, else kube-apiserver (which has several names).
+    /// Who listens at a URL: etcd's members on port 2379 of their machines, else kube-apiserver (which has several names).
     fn server(&self, url: &str) -> Result<Addr, String> {
         let Some(host) = url.strip_prefix("https://").filter(|h| h.ends_with(":2379")) else {
             return Ok(self.host_calls.apiserver);
         };
         let ip = host.parse::<SocketAddr>().ok().map(|a| a.ip());
-        match self.host_calls.etcd {
-            Some((addr, at)) if ip == Some(at) || (ip.is_some_and(|ip| ip.is_loopback()) && self.config.node_ip == at) => {
-                Ok(addr)
-            }
-            _ => Err(format!("dial tcp {host}: connect: connection refused")),
-        }
+        let ip = ip.map(|ip| if ip.is_loopback() { self.config.node_ip } else { ip });
+        let member = ip.and_then(|ip| self.host_calls.etcd.get(&ip));
+        member.copied().ok_or_else(|| format!("dial tcp {host}: connect: connection refused"))
     }
 
     fn find_call(&self, whose: Option<&Id>, call: CallId) -> Option<u64> {

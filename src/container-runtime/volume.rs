@@ -31,7 +31,7 @@ impl Runtime {
                 open_root(&mut tree, 0o777, fs_group);
                 self.add_volume(name, tree, if *memory { "tmpfs" } else { "/dev/vda" });
             }
-            VolumeContent::Files(files) => self.write_files(now, name, files, fs_group),
+            VolumeContent::Files { files, memory } => self.write_files(now, name, files, *memory, fs_group),
             VolumeContent::HostPath { path, kind } => return self.host_path(now, name, path, kind),
             VolumeContent::Persistent { name: storage } => {
                 let id = self.storage(storage);
@@ -60,13 +60,13 @@ impl Runtime {
     }
 
     /// The atomic writer: files in a dated directory, `..data` leads to it, and names lead through `..data`.
-    fn write_files(&mut self, now: Time, name: &Text, files: &Rc<Vec<VolumeFile>>, fs_group: Option<i64>) {
+    fn write_files(&mut self, now: Time, name: &Text, files: &Rc<Vec<VolumeFile>>, memory: bool, fs_group: Option<i64>) {
         let id = match self.volume_ids.get(name) {
             Some(id) => *id,
             None => {
-                let mut tree = Tree::new(FsKind::Tmpfs);
-                open_root(&mut tree, 0o777, fs_group);
-                self.add_volume(name, tree, "tmpfs")
+                let mut tree = Tree::new(if memory { FsKind::Tmpfs } else { FsKind::Ext4 });
+                open_root(&mut tree, if memory { 0o1777 } else { 0o777 }, fs_group);
+                self.add_volume(name, tree, if memory { "tmpfs" } else { "/dev/vda" })
             }
         };
         let Some(volume) = self.volumes.get_mut(id) else { return };
@@ -103,8 +103,17 @@ impl Runtime {
     fn host_path(&mut self, now: Time, name: &Text, path: &Text, kind: &str) -> cri::Response {
         let exists = self.volume_ids.contains_key(&host_volume(path)) || self.host.root.lookup(path).is_some();
         if !exists && matches!(kind, "Directory" | "File" | "Socket" | "CharDevice" | "BlockDevice") {
-            let what = if kind == "Directory" { "a directory" } else { "a file" };
-            return error("Unknown", format!("hostPath type check failed: {path} is not {what}"));
+            let what = match kind {
+                "Directory" => "a directory",
+                "Socket" => "a socket file",
+                "CharDevice" => "a character device",
+                "BlockDevice" => "a block device",
+                _ => "a file",
+            };
+            let text = format!(
+                "hostPath type check failed, {path} is not {what}, unable to determine its type: path \"{path}\" does not exist"
+            );
+            return error("Unknown", text);
         }
         let id = self.host_directory(now, path);
         self.volume_ids.insert(name.clone(), id);
@@ -138,8 +147,8 @@ impl Runtime {
     /// subPath directories are made before they are mounted.
     pub(crate) fn ensure_sub_path(&mut self, now: Time, volume: VolumeId, sub_path: &str) {
         if let Some(volume) = self.volumes.get_mut(volume) {
-            if volume.tree.lookup(sub_path).is_none() {
-                let _ = volume.tree.mkdir_p(sub_path, 0o755, now);
+            if volume.tree.resolve(sub_path).is_none() {
+                let _ = volume.tree.mkdir_p(sub_path, 0o777, now);
             }
         }
     }
@@ -155,7 +164,9 @@ impl Runtime {
     pub(crate) fn watch_directory(&mut self, now: Time, path: &Text) -> cri::Response {
         self.host_directory(now, path);
         self.watched.insert(path.clone());
-        cri::Response::Files(self.files_of(path))
+        let files = self.files_of(path);
+        self.volume_ids.insert(format!("seen:{path}").into(), contents(&files));
+        cri::Response::Files(files)
     }
 
     fn files_of(&self, path: &str) -> Vec<(Text, Rc<[u8]>)> {
@@ -173,11 +184,8 @@ impl Runtime {
         let paths: Vec<Text> = self.watched.iter().cloned().collect();
         for path in paths {
             let files = self.files_of(&path);
-            let digest = files
-                .iter()
-                .fold(files.len() as u64, |d, (name, data)| base::mix64(d ^ base::hash64(name.as_bytes())) ^ base::hash64(data));
             let key: Text = format!("seen:{path}").into();
-            let id = VolumeId(digest);
+            let id = contents(&files);
             match self.volume_ids.insert(key, id) {
                 Some(old) if old != id => self.event(cri::Event::DirectoryChanged { path, files }, out),
                 _ => {}
@@ -193,6 +201,47 @@ impl Runtime {
             Some(volume) => volume.tree.lookup(name).is_some(),
             None => self.host.root.lookup(path.trim_start_matches('/')).is_some(),
         }
+    }
+
+    /// The path on the node of a volume that is a directory of it.
+    pub(crate) fn host_path_of(&self, volume: &Text) -> Option<Text> {
+        let id = self.volume_ids.get(volume)?;
+        let names = self.volume_ids.iter().filter(|(_, other)| *other == id);
+        names.filter_map(|(name, _)| name.strip_prefix("host:")).next().map(Text::from)
+    }
+
+    /// Where a path of the node's disk lies: in which directory that pods see too (none: the disk itself), and where there.
+    fn host_place<'a>(&self, path: &'a str) -> (Option<VolumeId>, &'a str) {
+        let mut end = path.len();
+        while let Some(slash) = path[..end].rfind('/') {
+            if let Some(id) = self.volume_ids.get(&host_volume(&path[..slash])) {
+                return (Some(*id), &path[slash + 1..]);
+            }
+            end = slash;
+        }
+        (None, path.trim_start_matches('/'))
+    }
+
+    /// A file of the node's disk, wherever it lies.
+    pub fn read_host_file(&self, path: &str) -> Option<Rc<Vec<u8>>> {
+        match self.host_place(path) {
+            (Some(id), within) => self.volumes.get(id)?.tree.read_file(within),
+            (None, within) => self.host.root.read_file(within),
+        }
+    }
+
+    /// Writes a file of the node's disk, wherever it lies, with the directories above it.
+    pub fn put_host_file(&mut self, now: Time, path: &str, data: &[u8], mode: u16) {
+        let (volume, within) = self.host_place(path);
+        let host = Rc::make_mut(&mut self.host);
+        let tree = match volume.and_then(|id| self.volumes.get_mut(id)) {
+            Some(volume) => &mut volume.tree,
+            None => &mut host.root,
+        };
+        if let Some((dir, _)) = within.rsplit_once('/') {
+            let _ = tree.mkdir_p(dir, 0o700, now);
+        }
+        let _ = tree.put_file(within, data.to_vec(), mode, now);
     }
 
     /// Writes a file of the node's disk, as `kubeadm` does before the kubelet starts.
@@ -242,4 +291,12 @@ fn copy_tree(from: &Tree, path: &str, to: &mut Tree, now: Time) {
     if let Some(ino) = from.lookup(path) {
         walk(from, ino, "", to, now);
     }
+}
+
+/// Stands for what a directory holds: another number, other contents.
+fn contents(files: &[(Text, Rc<[u8]>)]) -> VolumeId {
+    let digest = files
+        .iter()
+        .fold(files.len() as u64, |d, (name, data)| base::mix64(d ^ base::hash64(name.as_bytes())) ^ base::hash64(data));
+    VolumeId(digest)
 }

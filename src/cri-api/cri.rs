@@ -45,6 +45,8 @@ pub struct PodSandboxConfig {
     pub pod_uid: Text,
     pub attempt: u32,
     pub hostname: Text,
+    /// What the host name is completed by: `db.default.svc.cluster.local`; empty without a subdomain.
+    pub domain: Text,
     pub host_network: bool,
     pub dns_servers: Vec<Text>,
     pub dns_searches: Vec<Text>,
@@ -114,7 +116,7 @@ pub enum VolumeContent {
     /// Starts empty, keeps what containers write. Size limit in bytes, 0: none. `memory`: tmpfs.
     EmptyDir { size_limit: i64, memory: bool },
     /// Exactly these files; replaced atomically (`..data`) when sent again.
-    Files(Rc<Vec<VolumeFile>>),
+    Files { files: Rc<Vec<VolumeFile>>, memory: bool },
     /// A path of the node (hostPath). `kind` is hostPath's type (`DirectoryOrCreate`, `File`, …).
     HostPath { path: Text, kind: Text },
     /// Storage that outlives the pod, by name (a PersistentVolume).

@@ -25,6 +25,8 @@ pub struct ComponentSpec {
     pub ips: Vec<std::net::IpAddr>,
     /// The service account token that was mounted, if any.
     pub token: Option<Text>,
+    /// Where directories of the node are seen in the container: there, here.
+    pub host_mounts: Vec<(Text, Text)>,
 }
 
 #[derive(Clone, Debug, PartialEq)]

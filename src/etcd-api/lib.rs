@@ -4,6 +4,9 @@
 //! values are objects as shared trees or bytes. kube-apiserver knows etcd only through these types, so that a real etcd (with
 //! values serialised) or several members under Raft can stand behind them.
 
+pub mod raftpb;
+
+use std::any::Any;
 use std::rc::Rc;
 
 use apimachinery::Object;
@@ -154,12 +157,31 @@ pub enum Request {
     /// Answered on every watch of the client: an empty batch with the present revision.
     WatchProgress,
     MemberList,
+    /// `/members` on a peer URL: what one member knows, asked by one that joins. Needs no quorum, which may need the new one.
+    PeerMembers,
+    MemberAdd {
+        peer_url: Rc<str>,
+        is_learner: bool,
+    },
+    MemberRemove {
+        id: u64,
+    },
+    MemberPromote {
+        id: u64,
+    },
+    /// Hands leadership to a member; only the leader can.
+    MoveLeader {
+        target: u64,
+    },
     Status,
     HashKv {
         revision: i64,
     },
     Defragment,
+    /// The alarms in force.
     Alarm,
+    /// Takes all alarms back. Only the members' own requests set one.
+    AlarmDisarm,
     /// `etcdctl snapshot save`
     Snapshot,
 }
@@ -184,6 +206,14 @@ pub struct Member {
     pub name: Rc<str>,
     pub peer_url: Rc<str>,
     pub client_url: Rc<str>,
+    pub is_learner: bool,
+}
+
+/// An alarm in force: `NOSPACE`.
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Debug)]
+pub struct AlarmMember {
+    pub member: u64,
+    pub alarm: Rc<str>,
 }
 
 /// `etcdctl endpoint status`
@@ -197,6 +227,9 @@ pub struct StatusResponse {
     pub raft_term: u64,
     pub raft_applied_index: u64,
     pub is_learner: bool,
+    /// What is wrong, in etcd's words: `etcdserver: no leader`.
+    pub errors: Vec<Rc<str>>,
+    pub quota: i64,
 }
 
 /// Why etcd refused. The texts are etcd's own.
@@ -207,7 +240,23 @@ pub enum Error {
     LeaseNotFound,
     LeaseExists,
     NoLeader,
+    LeaderChanged,
+    NotLeader,
     Timeout,
+    /// The leader went while the request was under way: it may have been carried out or not.
+    TimeoutDueToLeaderFail,
+    TimeoutDueToConnectionLost,
+    TimeoutLeaderTransfer,
+    BadLeaderTransferee,
+    MemberNotFound,
+    PeerUrlExists,
+    MemberNotLearner,
+    LearnerNotReady,
+    TooManyLearners,
+    NotEnoughStarted,
+    UnhealthyCluster,
+    NotSupportedForLearner,
+    Stopped,
     NoSpace,
     DuplicateKey,
 }
@@ -220,28 +269,73 @@ impl Error {
             Error::LeaseNotFound => "etcdserver: requested lease not found",
             Error::LeaseExists => "etcdserver: lease already exists",
             Error::NoLeader => "etcdserver: no leader",
+            Error::LeaderChanged => "etcdserver: leader changed",
+            Error::NotLeader => "etcdserver: not leader",
             Error::Timeout => "etcdserver: request timed out",
+            Error::TimeoutDueToLeaderFail => "etcdserver: request timed out, possibly due to previous leader failure",
+            Error::TimeoutDueToConnectionLost => "etcdserver: request timed out, possibly due to connection lost",
+            Error::TimeoutLeaderTransfer => "etcdserver: request timed out, leader transfer took too long",
+            Error::BadLeaderTransferee => "etcdserver: bad leader transferee",
+            Error::MemberNotFound => "etcdserver: member not found",
+            Error::PeerUrlExists => "etcdserver: Peer URLs already exists",
+            Error::MemberNotLearner => "etcdserver: can only promote a learner member",
+            Error::LearnerNotReady => "etcdserver: can only promote a learner member which is in sync with leader",
+            Error::TooManyLearners => "etcdserver: too many learner members in cluster",
+            Error::NotEnoughStarted => "etcdserver: re-configuration failed due to not enough started members",
+            Error::UnhealthyCluster => "etcdserver: unhealthy cluster",
+            Error::NotSupportedForLearner => "etcdserver: rpc not supported for learner",
+            Error::Stopped => "etcdserver: server stopped",
             Error::NoSpace => "etcdserver: mvcc: database space exceeded",
             Error::DuplicateKey => "etcdserver: duplicate key given in txn request",
         }
     }
 }
 
+impl Error {
+    /// Whether a client may ask another member the same again (gRPC's `Unavailable`): reads only, a write may have happened.
+    pub fn is_unavailable(&self) -> bool {
+        use Error::{LeaderChanged, NoLeader, Stopped, Timeout, TimeoutDueToConnectionLost, TimeoutDueToLeaderFail};
+        matches!(self, LeaderChanged | NoLeader | Stopped | Timeout | TimeoutDueToConnectionLost | TimeoutDueToLeaderFail)
+    }
+}
+
 #[derive(Clone, PartialEq, Debug)]
 pub enum Response {
     Range(RangeResponse),
-    Txn { succeeded: bool, responses: Vec<OpResponse> },
+    Txn {
+        succeeded: bool,
+        responses: Vec<OpResponse>,
+    },
     Compact,
-    LeaseGrant { id: i64, ttl_s: i64 },
+    LeaseGrant {
+        id: i64,
+        ttl_s: i64,
+    },
     LeaseRevoke,
-    LeaseKeepAlive { ttl_s: i64 },
-    LeaseTimeToLive { granted_ttl_s: i64, ttl_s: i64, keys: Vec<Key> },
-    WatchCreated { watch_id: u64 },
+    LeaseKeepAlive {
+        ttl_s: i64,
+    },
+    LeaseTimeToLive {
+        granted_ttl_s: i64,
+        ttl_s: i64,
+        keys: Vec<Key>,
+    },
+    WatchCreated {
+        watch_id: u64,
+    },
     MemberList(Vec<Member>),
+    /// The new member, and all.
+    MemberAdd(Member, Vec<Member>),
+    MemberRemove(Vec<Member>),
+    MemberPromote(Vec<Member>),
+    MoveLeader,
     Status(StatusResponse),
-    HashKv { hash: u64, compact_revision: i64 },
+    HashKv {
+        hash: u64,
+        compact_revision: i64,
+    },
     Defragment,
-    Alarm(Vec<Rc<str>>),
+    Alarm(Vec<AlarmMember>),
     Snapshot(Rc<[u8]>),
     Error(Error),
 }
@@ -258,7 +352,51 @@ pub struct Event {
     pub cause: u64,
 }
 
-/// What passes between a client and a member.
+/// What members agree on.
+#[derive(Clone, PartialEq, Debug)]
+pub enum Command {
+    /// What a client asked for and changes something.
+    Request(Rc<Request>),
+    /// A member tells its name and where clients find it.
+    Publish(Member),
+    /// With a change of membership: who comes.
+    Member(Member),
+    SetAlarm(AlarmMember),
+    ClusterVersion(Rc<str>),
+}
+
+/// A command on its way through the log.
+#[derive(Clone, PartialEq, Debug)]
+pub struct Proposal {
+    /// The proposer waits for it by this number.
+    pub id: u64,
+    pub member: u64,
+    /// When it was proposed: all members store the same.
+    pub at: base::Time,
+    pub cause: u64,
+    pub command: Command,
+}
+
+/// A member's whole state as it goes to another one: shared, not copied, and a secret of the members.
+#[derive(Clone)]
+pub struct Database(pub Rc<dyn Any>);
+
+impl PartialEq for Database {
+    fn eq(&self, other: &Database) -> bool {
+        Rc::ptr_eq(&self.0, &other.0)
+    }
+}
+
+impl std::fmt::Debug for Database {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Database")
+    }
+}
+
+/// What members say to one another.
+pub type RaftMessage = raftpb::Message<Rc<Proposal>, Database>;
+
+/// What passes between a client and a member, or between members.
 #[derive(Clone, PartialEq, Debug)]
 pub enum Message {
     Request {
@@ -278,9 +416,13 @@ pub enum Message {
         revision: i64,
         events: Rc<Vec<Event>>,
     },
-    /// The watch ended; `compact_revision` above 0 says why.
+    /// The watch ended; `compact_revision` above 0 says why, else the member has lost its leader (or the client wanted it).
     WatchCanceled {
         watch_id: u64,
         compact_revision: i64,
     },
+    /// Between members.
+    Raft(Rc<RaftMessage>),
+    /// To a member that no longer belongs to the cluster and doesn't know.
+    MemberRemoved,
 }

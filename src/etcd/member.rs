@@ -1,25 +1,34 @@
-//! A member: takes requests, changes the store, answers, and tells watchers.
+//! A member: one process of an etcd cluster with its data directory. Takes messages and time, and hands them to the file that
+//! knows: `serve` (what clients ask), `consensus` (Raft and the other members), `apply` (what was agreed on), `notify` (watches).
 
 use std::rc::Rc;
 
-use base::{Duration, Map, Time};
-use etcd_api::{
-    Error, Event, Key, KeyRange, Message, Op, OpResponse, Request, Response, StatusResponse, TxnRequest, WatchRequest,
-};
+use base::{Duration, Map, Set, Time, Vector};
+use etcd_api::raftpb::EntryData;
+use etcd_api::{Key, KeyRange, Message, Proposal, Request, StatusResponse};
 use sim::{Addr, Outbox, Payload};
 
-use crate::lease::Leases;
-use crate::store::{Entry, Stamp, Store};
-use crate::watch::{WatcherId, Watchers};
+use crate::client::{Client, Waiting};
+use crate::config::MemberConfig;
+use crate::consensus::Reads;
+use crate::data_dir::{DataDir, Node};
+use crate::store::{Entry, Store};
+use crate::watch::Watchers;
 
 /// How long a member works on anything: mostly the disk's flush. One number for reads and writes keeps everything that is said
 /// to a client in the order in which it happened.
 pub const RESPONSE_DELAY: Duration = Duration::from_millis(1);
 
 /// etcd 3.7 as recorded beside Kubernetes v1.37.
-const VERSION: &str = "3.7.0";
+pub const VERSION: &str = "3.7.0";
 /// What a key costs in the database beside its value (bucket, revision bytes, page overhead).
 const KEY_OVERHEAD_BYTES: i64 = 120;
+
+/// Timers that aren't a lease's (whose tokens are their numbers) have the highest bit set.
+pub(crate) mod timer {
+    pub const TICK: u64 = 1 << 63;
+    pub const JOIN: u64 = (1 << 63) + 1;
+}
 
 /// A row of the recent history, for the page.
 #[derive(Clone, Debug)]
@@ -36,311 +45,204 @@ pub struct Change {
 /// One etcd member with its data directory. Clone is O(1).
 #[derive(Clone, Debug)]
 pub struct Member {
-    id: u64,
-    name: Rc<str>,
-    store: Store,
-    leases: Leases,
-    watchers: Watchers,
-    raft_index: u64,
+    pub(crate) config: Rc<MemberConfig>,
+    /// Who listens at a peer URL: the network's, known before anything runs.
+    pub(crate) network: Map<Rc<str>, Addr>,
+    pub(crate) data: DataDir,
+    pub(crate) watchers: Watchers,
+    /// Proposals under way, by number.
+    pub(crate) waiting: Map<u64, Waiting>,
+    /// Proposals that wait for a leader.
+    pub(crate) queued: Vector<EntryData<Rc<Proposal>>>,
+    pub(crate) reads: Reads,
+    /// Requests handed to the leader: whose they were.
+    pub(crate) relayed: Map<u64, Waiting>,
+    /// Who asked for leadership to be moved, and to whom.
+    pub(crate) transfer: Option<(Waiting, u64)>,
+    /// Where a member was last heard from.
+    pub(crate) heard: Map<u64, Addr>,
+    /// Numbers everything that is asked of others.
+    pub(crate) counter: u64,
+    pub(crate) ticking: bool,
+    /// The leader as of the last look, and since when there is one.
+    pub(crate) known_lead: u64,
+    pub(crate) lead_since: Time,
+    /// Ticks without a leader.
+    pub(crate) leaderless: u32,
+    /// When it last told the cluster its name.
+    pub(crate) published: Option<Time>,
+    /// It joins a cluster and doesn't know its own number yet.
+    pub(crate) joining: bool,
+    /// Why its process must end.
+    pub(crate) fatal: Option<Rc<str>>,
 }
 
 impl Member {
+    /// A cluster of one, with an empty data directory.
     pub fn new(name: &str) -> Member {
+        Member::with(MemberConfig::alone(name), None, Map::default())
+    }
+
+    /// A member with the flags of its command line. Without a data directory a new one is made.
+    pub fn with(config: MemberConfig, data: Option<DataDir>, network: Map<Rc<str>, Addr>) -> Member {
+        let joining = data.is_none() && config.existing;
+        let data = data.unwrap_or_else(|| match joining {
+            true => DataDir::joining(&config, 0),
+            false => DataDir::new(&config),
+        });
         Member {
-            id: base::hash64(name.as_bytes()),
-            name: name.into(),
-            store: Store::default(),
-            leases: Leases::default(),
+            config: Rc::new(config),
+            network,
+            data,
             watchers: Watchers::default(),
-            raft_index: 4,
+            waiting: Map::default(),
+            queued: Vector::new(),
+            reads: Reads::default(),
+            relayed: Map::default(),
+            transfer: None,
+            heard: Map::default(),
+            counter: 0,
+            ticking: false,
+            known_lead: 0,
+            lead_since: Time::EPOCH,
+            leaderless: 0,
+            published: None,
+            joining,
+            fatal: None,
         }
     }
 
     /// Handles one message. Answers go out after [`RESPONSE_DELAY`], a transaction's before the watch events it makes.
     pub fn handle(&mut self, now: Time, message: sim::Message, out: &mut Outbox) {
+        if self.fatal.is_some() {
+            return;
+        }
         let cause = message.cause.0;
         match message.payload {
             Payload::Start => self.start(now, out),
+            Payload::Timer(timer::TICK) => self.tick(now, out),
+            Payload::Timer(timer::JOIN) => self.ask_to_join(out),
             Payload::Timer(token) => self.lease_due(token as i64, now, out),
             Payload::PeerGone { peer } => self.watchers.remove_client(peer),
-            Payload::ApiRequest { id, request } => {
-                let response = Rc::new(crate::gateway::answer(self, &request));
-                out.send_after(RESPONSE_DELAY, message.from, Payload::ApiResponse { id, response });
-            }
+            Payload::ApiRequest { id, request } => self.gateway(now, message.from, id, cause, &request, out),
             Payload::Etcd(Message::Request { id, request }) => {
-                let response = self.serve(now, message.from, cause, &request, id, out);
-                if let Some(response) = response {
-                    self.answer(message.from, id, response, out);
-                }
+                let client = Client::Grpc { addr: message.from, id };
+                self.serve(now, client, cause, &request, out);
             }
+            Payload::Etcd(Message::Raft(m)) => self.peer_says(now, message.from, &m, out),
+            Payload::Etcd(Message::Response { id, response, .. }) => self.peer_answered(now, id, &response, out),
+            Payload::Etcd(Message::MemberRemoved) => self.end("the member has been permanently removed from the cluster"),
             _ => {}
+        }
+    }
+
+    fn gateway(&mut self, now: Time, from: Addr, id: u64, cause: u64, request: &apimachinery::Request, out: &mut Outbox) {
+        match crate::gateway::parse(self, request) {
+            Ok((asked, keys_only)) => {
+                let client = Client::Http { addr: from, id, keys_only };
+                self.serve(now, client, cause, &Rc::new(asked), out);
+            }
+            Err(response) => out.send_after(RESPONSE_DELAY, from, Payload::ApiResponse { id, response: Rc::new(response) }),
         }
     }
 
     /// The data directory is still there, connections are not.
     fn start(&mut self, now: Time, out: &mut Outbox) {
-        self.watchers = Watchers::default();
-        self.leases.renew_all(now);
-        for (id, lease) in self.leases.iter() {
+        let fresh = Member::with((*self.config).clone(), Some(self.data.clone()), self.network.clone());
+        let joining = self.joining;
+        *self = Member { joining, counter: now.0 as u64, ..fresh };
+        if joining {
+            return self.ask_to_join(out);
+        }
+        if self.data.state.removed.contains(&self.data.id) {
+            return self.end("the member has been permanently removed from the cluster");
+        }
+        let (applied, conf) = (self.raft().applied(), self.raft().conf_state());
+        self.data.raft.restart(applied, &conf);
+        if conf.voters == [self.data.id] && conf.learners.is_empty() {
+            self.data.raft.campaign();
+        }
+        self.work(now, out);
+        self.keep_ticking(now, out);
+    }
+
+    /// After a restart or a change of leader every lease lives its whole time again.
+    pub(crate) fn renew_leases(&mut self, now: Time, out: &mut Outbox) {
+        self.data.state.leases.renew_all(now);
+        for (id, lease) in self.data.state.leases.iter() {
             out.timer(lease.ttl, id as u64);
         }
     }
 
-    fn answer(&self, to: Addr, id: u64, response: Response, out: &mut Outbox) {
-        let message = Message::Response { id, revision: self.store.revision(), response: Rc::new(response) };
-        out.send_after(RESPONSE_DELAY, to, Payload::Etcd(message));
+    /// Whatever goes wrong beyond repair ends the process.
+    pub(crate) fn end(&mut self, why: &str) {
+        self.fatal = Some(why.into());
     }
 
-    /// Answers a request, or nothing if it has answered itself.
-    fn serve(&mut self, now: Time, from: Addr, cause: u64, request: &Request, id: u64, out: &mut Outbox) -> Option<Response> {
-        Some(match request {
-            Request::Txn(txn) => {
-                let stamp = self.store.next(now, cause);
-                let response = self.txn(txn, stamp);
-                self.answer(from, id, response, out);
-                self.notify(stamp.revision, out);
-                return None;
-            }
-            Request::Range(range) => self.store.range(range).map_or_else(Response::Error, Response::Range),
-            Request::Watch(request) => {
-                self.watch(from, id, request, out);
-                return None;
-            }
-            Request::CancelWatch { watch_id } => {
-                self.watchers.remove((from, *watch_id));
-                self.send(from, Message::WatchCanceled { watch_id: *watch_id, compact_revision: 0 }, out);
-                return None;
-            }
-            Request::WatchProgress => {
-                self.progress(from, out);
-                return None;
-            }
-            Request::Compact { revision } => self.store.compact(*revision).map_or_else(Response::Error, |()| Response::Compact),
-            Request::LeaseRevoke { id: lease } => {
-                if !self.leases.contains(*lease) {
-                    return Some(Response::Error(Error::LeaseNotFound));
-                }
-                self.answer(from, id, Response::LeaseRevoke, out);
-                self.revoke(*lease, now, cause, out);
-                return None;
-            }
-            other => self.serve_small(now, other, out),
-        })
+    pub(crate) fn next_id(&mut self) -> u64 {
+        self.counter += 1;
+        base::mix64(self.data.id ^ base::mix64(self.counter)) | 1
     }
 
-    /// Leases and maintenance.
-    fn serve_small(&mut self, now: Time, request: &Request, out: &mut Outbox) -> Response {
-        let refused = Response::Error;
-        match request {
-            Request::LeaseGrant { id, ttl_s } => match self.leases.grant(*id, *ttl_s, now) {
-                Ok(ttl) => {
-                    self.raft_index += 1;
-                    out.timer(ttl, *id as u64);
-                    Response::LeaseGrant { id: *id, ttl_s: *ttl_s }
-                }
-                Err(e) => refused(e),
-            },
-            Request::LeaseKeepAlive { id } => {
-                let kept = self.leases.keep_alive(*id, now);
-                kept.map_or_else(refused, |ttl| Response::LeaseKeepAlive { ttl_s: ttl.as_secs() })
-            }
-            Request::LeaseTimeToLive { id } => {
-                self.leases.get(*id).map_or(refused(Error::LeaseNotFound), |lease| Response::LeaseTimeToLive {
-                    granted_ttl_s: lease.ttl.as_secs(),
-                    ttl_s: (lease.expires - now).as_secs(),
-                    keys: lease.keys.iter().cloned().collect(),
-                })
-            }
-            Request::MemberList => Response::MemberList(vec![self.describe()]),
-            Request::Status => Response::Status(self.status()),
-            Request::HashKv { .. } => Response::HashKv { hash: self.store.digest(), compact_revision: self.store.compacted() },
-            Request::Alarm => Response::Alarm(Vec::new()),
-            // Nothing to give back: what compaction frees is free at once.
-            Request::Defragment => Response::Defragment,
-            // The cluster saves itself as a whole (see crate cluster); a member's own file format is not modelled.
-            Request::Snapshot => Response::Snapshot(Rc::new([])),
-            _ => refused(Error::Timeout),
-        }
+    /// Who listens at a peer URL.
+    pub fn set_peer(&mut self, peer_url: &Rc<str>, addr: Addr) {
+        self.network.insert(peer_url.clone(), addr);
     }
 
-    fn txn(&mut self, txn: &TxnRequest, stamp: Stamp) -> Response {
-        let succeeded = txn.compare.iter().all(|c| self.store.compare(c));
-        let ops = if succeeded { &txn.success } else { &txn.failure };
-        if let Some(e) = self.refuse(ops) {
-            return Response::Error(e);
-        }
-        let before = self.store.log().len();
-        let mut responses = Vec::with_capacity(ops.len());
-        for op in ops {
-            match self.apply(op, stamp) {
-                Ok(response) => responses.push(response),
-                // Only a range can fail here (an old revision), and upstream checks it before it applies.
-                Err(e) => return Response::Error(e),
-            }
-        }
-        if self.store.log().len() > before {
-            self.store.commit(stamp);
-            self.raft_index += 1;
-        }
-        Response::Txn { succeeded, responses }
-    }
-
-    /// What makes a whole transaction fail.
-    fn refuse(&self, ops: &[Op]) -> Option<Error> {
-        for (i, op) in ops.iter().enumerate() {
-            let Op::Put { key, lease, .. } = op else { continue };
-            if *lease != 0 && !self.leases.contains(*lease) {
-                return Some(Error::LeaseNotFound);
-            }
-            if ops[..i].iter().any(|other| matches!(other, Op::Put { key: k, .. } if k == key)) {
-                return Some(Error::DuplicateKey);
-            }
-        }
-        None
-    }
-
-    fn apply(&mut self, op: &Op, stamp: Stamp) -> Result<OpResponse, Error> {
-        Ok(match op {
-            Op::Put { key, value, lease } => {
-                let prev = self.store.put(key, value.clone(), *lease, stamp);
-                self.leases.move_key(key, prev.map_or(0, |p| p.lease), *lease);
-                OpResponse::Put
-            }
-            Op::DeleteRange(range) => OpResponse::DeleteRange { deleted: self.delete_range(range, stamp) },
-            Op::Range(range) => OpResponse::Range(self.store.range(range)?),
-        })
-    }
-
-    fn delete_range(&mut self, range: &KeyRange, stamp: Stamp) -> i64 {
-        if range.end.is_none() {
-            return i64::from(self.delete(&range.key, stamp));
-        }
-        let keys = self.store.keys_in(range);
-        keys.iter().filter(|key| self.delete(key, stamp)).count() as i64
-    }
-
-    fn delete(&mut self, key: &Key, stamp: Stamp) -> bool {
-        let Some(prev) = self.store.delete(key, stamp) else { return false };
-        self.leases.move_key(key, prev.lease, 0);
-        true
-    }
-
-    /// Tells watchers of the changes of the newest revision.
-    fn notify(&mut self, revision: i64, out: &mut Outbox) {
-        let mut batches: Vec<(WatcherId, Vec<Event>)> = Vec::new();
-        let log = self.store.log();
-        let mut first = log.len();
-        while first > 0 && log[first - 1].revision == revision {
-            first -= 1;
-        }
-        for i in first..log.len() {
-            let entry = &log[i];
-            for id in self.watchers.candidates(&entry.key) {
-                let Some(event) = self.watchers.peek(id).and_then(|w| w.event(entry)) else { continue };
-                match batches.iter_mut().find(|(i, _)| *i == id) {
-                    Some((_, events)) => events.push(event),
-                    None => batches.push((id, vec![event])),
-                }
-            }
-        }
-        for (id, events) in batches {
-            self.send_batch(id, events, out);
-        }
-    }
-
-    fn send_batch(&mut self, id: WatcherId, events: Vec<Event>, out: &mut Outbox) {
-        let revision = self.store.revision();
-        let Some(watcher) = self.watchers.get_mut(id) else { return };
-        let after = std::mem::replace(&mut watcher.sent, revision);
-        self.send(id.0, Message::WatchEvents { watch_id: id.1, after, revision, events: Rc::new(events) }, out);
-    }
-
-    fn send(&self, to: Addr, message: Message, out: &mut Outbox) {
-        out.send_after(RESPONSE_DELAY, to, Payload::Etcd(message));
-    }
-
-    fn progress(&mut self, client: Addr, out: &mut Outbox) {
-        for id in self.watchers.of(client) {
-            self.send_batch(id, Vec::new(), out);
-        }
-    }
-
-    fn watch(&mut self, from: Addr, id: u64, request: &WatchRequest, out: &mut Outbox) {
-        let watch_id = request.watch_id;
-        self.watchers.remove((from, watch_id));
-        self.answer(from, id, Response::WatchCreated { watch_id }, out);
-        if request.start_revision > 0 && request.start_revision < self.store.compacted() {
-            let compact_revision = self.store.compacted();
-            return self.send(from, Message::WatchCanceled { watch_id, compact_revision }, out);
-        }
-        let (start, now) = (request.start_revision, self.store.revision());
-        self.watchers.add(from, request, if start > 0 { (start - 1).min(now) } else { now });
-        if start == 0 || start > now {
-            return;
-        }
-        let Some(watcher) = self.watchers.peek((from, watch_id)) else { return };
-        let backlog: Vec<Event> = self.store.changes_from(start).filter_map(|e: &Entry| watcher.event(e)).collect();
-        if !backlog.is_empty() {
-            self.send_batch((from, watch_id), backlog, out);
-        }
-    }
-
-    fn lease_due(&mut self, id: i64, now: Time, out: &mut Outbox) {
-        match self.leases.get(id).map(|lease| lease.expires - now) {
-            Some(left) if left > Duration::ZERO => out.timer(left, id as u64),
-            Some(_) => self.revoke(id, now, out.handling.0, out),
-            None => {}
-        }
-    }
-
-    /// Deletes a lease and its keys, in one revision.
-    fn revoke(&mut self, id: i64, now: Time, cause: u64, out: &mut Outbox) {
-        let Some(lease) = self.leases.remove(id) else { return };
-        let stamp = self.store.next(now, cause);
-        let mut any = false;
-        for key in &lease.keys {
-            any |= self.store.delete(key, stamp).is_some();
-        }
-        self.raft_index += 1;
-        if any {
-            self.store.commit(stamp);
-            self.notify(stamp.revision, out);
-        }
-    }
-
-    pub(crate) fn describe(&self) -> etcd_api::Member {
-        etcd_api::Member {
-            id: self.id,
-            name: self.name.clone(),
-            peer_url: "https://127.0.0.1:2380".into(),
-            client_url: "https://127.0.0.1:2379".into(),
-        }
+    /// Asks another member something in a client's name.
+    pub(crate) fn relay(&mut self, now: Time, to: Addr, client: Client, request: &Rc<Request>, out: &mut Outbox) {
+        let id = self.next_id();
+        self.relayed.insert(id, Waiting { client, since: now });
+        out.send(to, Payload::Etcd(Message::Request { id, request: request.clone() }));
     }
 }
 
 /// What the page and `etcdctl endpoint status` see.
 impl Member {
     pub fn store(&self) -> &Store {
-        &self.store
+        &self.data.state.store
+    }
+    /// The state machine: role, term, log, progress of the others.
+    pub fn raft(&self) -> &Node {
+        &self.data.raft
+    }
+    /// What survives the process.
+    pub fn data_dir(&self) -> &DataDir {
+        &self.data
+    }
+    /// Why its process has to end, if it has.
+    pub fn fatal(&self) -> Option<&str> {
+        self.fatal.as_deref()
     }
     pub fn id(&self) -> u64 {
-        self.id
+        self.data.id
     }
     pub fn name(&self) -> &str {
-        &self.name
+        &self.config.name
     }
     pub fn revision(&self) -> i64 {
-        self.store.revision()
+        self.store().revision()
     }
     /// A hash of everything ever written, in order.
     pub fn digest(&self) -> u64 {
-        self.store.digest()
+        self.store().digest()
     }
     pub fn watch_count(&self) -> usize {
         self.watchers.len()
     }
     pub fn lease_count(&self) -> usize {
-        self.leases.iter().count()
+        self.data.state.leases.iter().count()
+    }
+    /// The cluster's members as this one knows them.
+    pub fn members(&self) -> impl Iterator<Item = &etcd_api::Member> {
+        self.data.state.members.values()
+    }
+    pub fn alarms(&self) -> &Set<etcd_api::AlarmMember> {
+        &self.data.state.alarms
+    }
+    /// Writes that wait to be agreed on, and reads that wait for a quorum's word.
+    pub fn waiting_count(&self) -> usize {
+        self.waiting.len() + self.reads.len()
     }
     /// The newest `n` changes, newest first.
     pub fn recent(&self, n: usize) -> Vec<Change> {
@@ -352,12 +254,12 @@ impl Member {
             version: e.kv.as_ref().map_or(0, |kv| kv.version),
             cause: e.cause,
         };
-        self.store.log().iter().rev().take(n).map(change).collect()
+        self.store().log().iter().rev().take(n).map(change).collect()
     }
     /// How many keys there are below each of the resource prefixes (`/registry/pods/`): for the page's picture of the store.
     pub fn counts(&self) -> Map<Rc<str>, usize> {
         let mut counts: Map<Rc<str>, usize> = Map::default();
-        for key in self.store.keys_in(&KeyRange::prefix("/")) {
+        for key in self.store().keys_in(&KeyRange::prefix("/")) {
             let prefix = crate::watch::bucket(&key);
             match counts.get_mut(prefix) {
                 Some(n) => *n += 1,
@@ -368,17 +270,29 @@ impl Member {
         }
         counts
     }
+    /// Bytes that the database needs, estimated: keys and values, and the revisions that aren't compacted yet.
+    pub(crate) fn size_in_use(&self) -> i64 {
+        let store = self.store();
+        store.size_in_use() + (store.len() + store.log().len()) as i64 * KEY_OVERHEAD_BYTES
+    }
     pub fn status(&self) -> StatusResponse {
-        let in_use = self.store.size_in_use() + self.store.len() as i64 * KEY_OVERHEAD_BYTES;
+        let (in_use, raft) = (self.size_in_use(), self.raft());
+        let mut errors: Vec<Rc<str>> = Vec::new();
+        if raft.lead() == 0 {
+            errors.push(etcd_api::Error::NoLeader.text().into());
+        }
+        errors.extend(self.alarms().iter().map(|a| format!("memberID:{} alarm:{} ", a.member, a.alarm).into()));
         StatusResponse {
             version: VERSION.into(),
-            db_size: in_use + self.store.log().len() as i64 * KEY_OVERHEAD_BYTES,
+            db_size: self.data.file_size.max(in_use),
             db_size_in_use: in_use,
-            leader: self.id,
-            raft_index: self.raft_index,
-            raft_term: 2,
-            raft_applied_index: self.raft_index,
-            is_learner: false,
+            leader: raft.lead(),
+            raft_index: raft.commit(),
+            raft_term: raft.term(),
+            raft_applied_index: raft.applied(),
+            is_learner: raft.is_learner(),
+            errors,
+            quota: self.config.quota,
         }
     }
 }

@@ -68,6 +68,20 @@ pub struct Stamp {
 }
 
 impl Store {
+    /// A store that begins with these keys, in order, at a revision: what came before counts as compacted.
+    pub fn restored(revision: i64, kvs: Vec<Rc<KeyValue>>) -> Store {
+        let mut store = Store { revision, compacted: revision, ..Store::default() };
+        for kv in kvs {
+            let (hash, size) = content::change(&kv.value, None);
+            store.roll(&kv.key, hash, kv.mod_revision);
+            (store.live, store.in_use) = (store.live + 1, store.in_use + size);
+            // No entry of the log is its own: it stands before the first.
+            store.keys.insert(kv.key.clone(), Slot { kv: Some(kv), last: 0, size });
+        }
+        store.first = 1;
+        store
+    }
+
     pub fn revision(&self) -> i64 {
         self.revision
     }

@@ -1,5 +1,8 @@
 //! The member as a client sees it.
 
+mod cluster;
+mod faults;
+
 use std::rc::Rc;
 
 use apimachinery::{Object, value};
@@ -22,7 +25,9 @@ struct World {
 
 impl World {
     fn new() -> World {
-        World { member: Member::new("etcd-0"), now: Time::from_secs(1000), timers: Vec::new() }
+        let mut world = World { member: Member::new("etcd-0"), now: Time::from_secs(1000), timers: Vec::new() };
+        world.handle(Payload::Start);
+        world
     }
     fn handle(&mut self, payload: Payload) -> Vec<String> {
         let message = sim::Message { id: MsgId(9), cause: MsgId(7), from: CLIENT, to: ME, sent: self.now, payload };

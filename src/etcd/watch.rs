@@ -73,6 +73,11 @@ impl Watchers {
         self.all.range((client, 0)..=(client, u64::MAX)).map(|(id, _)| *id).collect()
     }
 
+    /// Every watch with the revision of its last batch.
+    pub fn all(&self) -> Vec<(WatcherId, i64)> {
+        self.all.iter().map(|(id, w)| (*id, w.sent)).collect()
+    }
+
     pub fn peek(&self, id: WatcherId) -> Option<&Watcher> {
         self.all.get(&id)
     }

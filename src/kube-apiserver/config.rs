@@ -10,8 +10,8 @@ use sim::Addr;
 pub struct Config {
     /// This process.
     pub me: Addr,
-    /// The etcd member it talks to.
-    pub etcd: Addr,
+    /// `--etcd-servers`: the first that answers is talked to.
+    pub etcd_servers: Vec<Addr>,
     pub seed: Seed,
     /// `--advertise-address`
     pub advertise_address: Rc<str>,
@@ -42,7 +42,7 @@ impl Config {
     pub fn new(me: Addr, etcd: Addr, seed: Seed, epoch: Time) -> Config {
         Config {
             me,
-            etcd,
+            etcd_servers: vec![etcd],
             seed: seed.derive("kube-apiserver"),
             advertise_address: "172.18.0.2".into(),
             secure_port: 6443,

@@ -13,6 +13,7 @@ use sim::{MsgId, Outbox, Payload};
 
 use crate::cache::{self, stamp};
 use crate::call::{Call, Change, Pending, Write};
+use crate::endpoints;
 use crate::scheme::Special;
 use crate::server::{ApiServer, COMPACTION_PERIOD, timer};
 
@@ -46,7 +47,9 @@ impl ApiServer {
             self.waiting.insert(id, now);
             self.arm_sweep(out);
         }
-        out.send(self.config.etcd, Payload::Etcd(Message::Request { id, request: Rc::new(request) }));
+        let request = Rc::new(request);
+        self.endpoints.sent(id, &request);
+        out.send(self.endpoints.current(), Payload::Etcd(Message::Request { id, request }));
     }
 
     /// Sends a call's request; what it changes will name the call's message as its cause.
@@ -59,6 +62,10 @@ impl ApiServer {
     pub(crate) fn from_etcd(&mut self, now: Time, message: Message, out: &mut Outbox) {
         match message {
             Message::Response { id, revision, response } => {
+                if let Some(request) = self.endpoints.answered(id, &response) {
+                    let message = Payload::Etcd(Message::Request { id, request });
+                    return out.send_after(endpoints::RETRY_DELAY, self.endpoints.current(), message);
+                }
                 self.revision = self.revision.max(revision);
                 self.waiting.remove(&id);
                 let Some(pending) = self.pending.remove(&id) else { return };
@@ -70,8 +77,30 @@ impl ApiServer {
             Message::WatchCanceled { watch_id, compact_revision } if compact_revision > 0 => {
                 self.load(watch_id as usize, now, out);
             }
+            // The member has lost its leader.
+            Message::WatchCanceled { .. } => {
+                if self.endpoints.turn() {
+                    self.ask_the_next(now, out);
+                }
+            }
             _ => {}
         }
+    }
+
+    /// Another member is spoken to: what was asked of the one before and changes nothing is asked again.
+    pub(crate) fn ask_the_next(&mut self, now: Time, out: &mut Outbox) {
+        let ids: Vec<u64> = self.pending.keys().copied().collect();
+        for id in ids {
+            match self.endpoints.read(id) {
+                Some(request) => {
+                    self.waiting.insert(id, now);
+                    out.send(self.endpoints.current(), Payload::Etcd(Message::Request { id, request }));
+                }
+                None => self.give_up(id, Status::new(500, "", Error::Timeout.text()), now, out),
+            }
+        }
+        self.arm_sweep(out);
+        out.timer(RECONNECT_DELAY, timer::RECONNECT);
     }
 
     fn answered_by_etcd(&mut self, pending: Pending, revision: i64, response: &Response, now: Time, out: &mut Outbox) {
@@ -218,6 +247,9 @@ impl ApiServer {
     }
 
     pub(crate) fn etcd_gone(&mut self, now: Time, out: &mut Outbox) {
+        if self.endpoints.turn() {
+            return self.ask_the_next(now, out);
+        }
         let text = "etcdserver: request timed out";
         let ids: Vec<u64> = self.pending.keys().copied().collect();
         for id in ids {

@@ -19,6 +19,7 @@ mod codec;
 mod config;
 mod convert;
 mod discovery;
+mod endpoints;
 mod etcd_client;
 mod fields;
 mod memo;

@@ -14,6 +14,7 @@ use crate::cache::{Cache, PodIndex};
 use crate::call::{Call, Origin, Pending};
 use crate::codec::DeleteOptions;
 use crate::config::Config;
+use crate::endpoints::Endpoints;
 use crate::memo::Memo;
 use crate::proxy::Relays;
 use crate::registry::Collection;
@@ -62,6 +63,7 @@ pub struct ApiServer {
     pub(crate) pending: Map<u64, Pending>,
     /// When a pending request was sent to etcd. Numbers grow, so the first is the oldest.
     pub(crate) waiting: Map<u64, Time>,
+    pub(crate) endpoints: Endpoints,
     pub(crate) collections: Map<u64, Collection>,
     /// Numbers etcd requests, and everything random.
     pub(crate) counter: u64,
@@ -90,6 +92,7 @@ impl ApiServer {
         let scheme = scheme();
         ApiServer {
             caches: vec![Cache::default(); scheme.storages.len()],
+            endpoints: Endpoints::new(&config.etcd_servers),
             config: Rc::new(config),
             scheme,
             memo: Memos::default(),
@@ -143,7 +146,7 @@ impl ApiServer {
                     self.receive(now, message.id, message.from, id, &request, out);
                 }
             }
-            Payload::Etcd(m) => self.from_etcd(now, m, out),
+            Payload::Etcd(m) if message.from == self.endpoints.current() => self.from_etcd(now, m, out),
             Payload::StreamEnd { id } => self.stream_ended(message.from, id, out),
             Payload::StreamFrame { id, channel, data } => self.relay_frame(message.from, id, channel, data, out),
             Payload::ApiResponse { id, response } => self.kubelet_answered(message.from, id, response, now, out),
@@ -157,7 +160,13 @@ impl ApiServer {
         let mut fresh = ApiServer::new((*self.config).clone());
         fresh.counter = self.counter;
         fresh.kubelets = std::mem::take(&mut self.kubelets);
-        *self = fresh;
+        let early = std::mem::replace(self, fresh).held;
+        for message in early {
+            // Who came before there was a listener.
+            if let Payload::ApiRequest { id, .. } = message.payload {
+                out.respond(message.from, id, sim::transport_error("dial tcp: connect: connection refused"));
+            }
+        }
         self.open_storages(now, out);
         out.timer(BOOKMARK_PERIOD, timer::BOOKMARKS);
         out.timer(COMPACTION_PERIOD, timer::COMPACT);
@@ -323,7 +332,7 @@ impl ApiServer {
     pub(crate) fn arm_sweep(&mut self, out: &mut Outbox) {
         if !self.sweep_armed {
             self.sweep_armed = true;
-            out.timer(REQUEST_TIMEOUT, timer::SWEEP);
+            out.timer(self.endpoints.patience(REQUEST_TIMEOUT), timer::SWEEP);
         }
     }
 
@@ -331,11 +340,14 @@ impl ApiServer {
     fn sweep(&mut self, now: Time, out: &mut Outbox) {
         self.sweep_armed = false;
         while let Some((id, at)) = self.waiting.get_min().map(|(id, at)| (*id, *at)) {
-            let left = at + REQUEST_TIMEOUT - now;
+            let left = at + self.endpoints.patience(REQUEST_TIMEOUT) - now;
             if left > Duration::ZERO {
                 self.sweep_armed = true;
                 out.timer(left, timer::SWEEP);
                 return;
+            }
+            if self.endpoints.turn() {
+                return self.ask_the_next(now, out);
             }
             let text = "request did not complete within requested timeout - context deadline exceeded";
             self.give_up(id, Status::timeout(text, 0), now, out);
@@ -395,7 +407,7 @@ impl ApiServer {
     }
 
     fn peer_gone(&mut self, peer: Addr, now: Time, out: &mut Outbox) {
-        if peer == self.config.etcd {
+        if peer == self.endpoints.current() {
             return self.etcd_gone(now, out);
         }
         for id in self.watchers.of_client(peer) {

@@ -7,10 +7,10 @@
 use std::net::{IpAddr, Ipv4Addr};
 use std::rc::Rc;
 
-use apimachinery::{Object, ObjectKey, Response, ResponseBody, Value, resources};
+use apimachinery::{Gvr, Object, ObjectKey, Response, ResponseBody, Value, resources, value};
 use base::Sort as _;
 use base::{Seed, Set, Time};
-use client_go::{ClientConfig, Delta, Handled, Informers, Selectors};
+use client_go::{Client, ClientConfig, Delta, EventRecorderV1, EventType, Handled, Informers, Selectors};
 use cri_api::packet::{KernelUpdate, RuleEndpoint, ServiceRule};
 use sim::{Addr, Message, Outbox, Payload};
 
@@ -18,9 +18,12 @@ type Text = Rc<str>;
 
 const SERVICES: usize = 0;
 const SLICES: usize = 1;
+/// Its own node: nothing else is asked for before that is known.
+const NODE: usize = 2;
 
-/// Upstream's watches leave out headless services and those that another proxy takes care of.
-const SELECTOR: &str = "!service.kubernetes.io/headless,!service.kubernetes.io/service-proxy-name";
+/// Left out: headless services, and those that another proxy takes care of.
+const OURS: &str = "!service.kubernetes.io/service-proxy-name";
+const NOT_HEADLESS: &str = "!service.kubernetes.io/headless";
 
 /// One node's kube-proxy.
 #[derive(Clone, Debug)]
@@ -29,6 +32,10 @@ pub struct KubeProxy {
     /// The node's machine, whose kernel is programmed.
     machine: Addr,
     informers: Informers,
+    /// For events.
+    client: Client<()>,
+    recorder: EventRecorderV1,
+    node_known: bool,
     /// Services whose rules are in the kernel.
     programmed: Set<ObjectKey>,
     started: bool,
@@ -36,22 +43,39 @@ pub struct KubeProxy {
 
 impl KubeProxy {
     pub fn new(node: &str, machine: Addr, config: ClientConfig, seed: Seed) -> KubeProxy {
-        let mut informers = Informers::new(1, config, seed.derive("kube-proxy"));
-        let services = informers.add(resources::services(), Selectors::label(SELECTOR), &[]);
-        let slices = informers.add(resources::endpointslices(), Selectors::label(SELECTOR), &[by_service]);
-        debug_assert_eq!((services, slices), (SERVICES, SLICES));
-        KubeProxy { node: node.into(), machine, informers, programmed: Set::new(), started: false }
+        let mut informers = Informers::new(1, config.clone(), seed.derive("kube-proxy"));
+        let services = Selectors { label: Some(OURS.into()), ..Selectors::field("spec.clusterIP!=None") };
+        let services = informers.add(resources::services(), services, &[]);
+        let slices = informers.add(resources::endpointslices(), Selectors::label(NOT_HEADLESS), &[by_service]);
+        let me = informers.add(resources::nodes(), Selectors::field(&format!("metadata.name={node}")), &[]);
+        // Followed as upstream does, which warns of services outside of every range.
+        informers.add(Gvr::new("networking.k8s.io", "v1", "servicecidrs"), Selectors::default(), &[]);
+        debug_assert_eq!((services, slices, me), (SERVICES, SLICES, NODE));
+        KubeProxy {
+            node: node.into(),
+            machine,
+            informers,
+            client: Client::new(2, config),
+            recorder: EventRecorderV1::new("kube-proxy", &format!("kube-proxy-{node}")),
+            node_known: false,
+            programmed: Set::new(),
+            started: false,
+        }
     }
 
     pub fn handle(&mut self, _now: Time, message: Message, out: &mut Outbox) {
         match &message.payload {
             Payload::Start => {
                 self.kernel(KernelUpdate::FlushServices, out);
-                self.informers.start(out);
+                self.informers.start_one(NODE, out);
             }
+            Payload::ApiResponse { id, .. } if self.client.owns(*id) => drop(self.client.take(*id)),
             Payload::ApiRequest { id, .. } => out.respond(message.from, *id, self.health()),
             payload => {
                 let handled = self.informers.handle(payload, out);
+                if !self.node_known && self.informers.find(NODE, "", &self.node).is_some() {
+                    self.on_node_known(out);
+                }
                 if !self.started && self.informers.all_synced() {
                     self.program_all(out);
                 } else if let (Handled::Deltas(number, deltas), true) = (handled, self.started) {
@@ -59,6 +83,16 @@ impl KubeProxy {
                 }
             }
         }
+    }
+
+    /// The node is registered: says so, and follows the rest.
+    fn on_node_known(&mut self, out: &mut Outbox) {
+        self.node_known = true;
+        self.informers.start(out);
+        let about = value!({"kind": "Node", "name": (&self.node), "uid": (&self.node)});
+        let action = "StartKubeProxy";
+        let event = self.recorder.eventf(about, Value::Null, EventType::Normal, "Starting", action, "", out.now);
+        self.client.call(event, (), out);
     }
 
     /// `/healthz`: 200 once both caches are filled.
@@ -77,6 +111,9 @@ impl KubeProxy {
     }
 
     fn changed(&mut self, number: usize, deltas: &[Delta], out: &mut Outbox) {
+        if !matches!(number, SERVICES | SLICES) {
+            return;
+        }
         let mut keys: Vec<ObjectKey> = deltas.iter().filter_map(|d| service_of(number, d.object())).collect();
         keys.order();
         keys.dedup();

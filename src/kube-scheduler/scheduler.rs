@@ -5,7 +5,8 @@ use std::rc::Rc;
 use apimachinery::{Object, ObjectKey, PatchType, Request, Response, Value, resources, value};
 use base::{Duration, Map, Seed, Time};
 use client_go::{
-    Client, ClientConfig, EventRecorderV1, EventType, Handled, Informers, LeaderConfig, LeaderElector, Leadership, Timers,
+    Client, ClientConfig, EventRecorder, EventRecorderV1, EventType, Handled, Informers, LeaderConfig, LeaderElector, Leadership,
+    Timers,
 };
 use sim::{Message, Outbox, Payload};
 
@@ -67,6 +68,7 @@ pub struct Scheduler {
     client: Client<Call>,
     event_client: Client<()>,
     recorder: EventRecorderV1,
+    core_recorder: Option<EventRecorder>,
     timers: Timers<Wake>,
     pub(crate) cache: Cache,
     pub(crate) volumes: Volumes,
@@ -114,6 +116,7 @@ impl Scheduler {
             client: Client::new(SCOPE_CALLS, config.client.clone()),
             event_client: Client::new(SCOPE_EVENTS, config.client.clone()),
             recorder: EventRecorderV1::new(NAME, &format!("{NAME}-{}", config.hostname)),
+            core_recorder: None,
             timers: Timers::new(SCOPE_CALLS),
             informers,
             config,
@@ -129,6 +132,12 @@ impl Scheduler {
             flush_at: None,
             scheduled: 0,
         }
+    }
+
+    /// Its events are those of the core group. Upstream falls back to these if it starts when kube-apiserver does not list the
+    /// group `events.k8s.io` (yet).
+    pub fn with_core_events(self) -> Scheduler {
+        Scheduler { core_recorder: Some(EventRecorder::new(NAME, "")), ..self }
     }
 
     /// Takes one message.
@@ -397,8 +406,13 @@ impl Scheduler {
         note: &str,
         out: &mut Outbox,
     ) {
-        let request = self.recorder.eventf(regarding, related, kind, reason, action, note, out.now);
-        self.event_client.call(request, (), out);
+        let request = match &mut self.core_recorder {
+            Some(recorder) => recorder.record(regarding, kind, reason, note, out.now),
+            None => Some(self.recorder.eventf(regarding, related, kind, reason, action, note, out.now)),
+        };
+        if let Some(request) = request {
+            self.event_client.call(request, (), out);
+        }
     }
 
     /// Why a pod is not placed; `None`: it is, or it was not tried yet.

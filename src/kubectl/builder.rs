@@ -395,6 +395,8 @@ impl Ctx<'_> {
         request.options.resource_version_match = Some("NotOlderThan".into());
         request.options.send_initial_events = true;
         request.options.allow_watch_bookmarks = true;
+        // Between five and ten minutes, as every reflector.
+        request.options.timeout_seconds = Some(300 + (base::hash64(name.as_bytes()) % 300) as i64);
         self.open(request)
     }
 }

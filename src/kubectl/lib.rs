@@ -10,7 +10,7 @@
 //! Left out, by name when asked for: plugins, `proxy`, shell completion scripts, `kuberc`, exec and auth-provider credentials,
 //! kustomize's remote resources, Helm and plugins, go-template functions beyond those of `printers/gotemplate.rs`.
 
-mod base64;
+pub mod base64;
 mod builder;
 mod cmd;
 mod complete;

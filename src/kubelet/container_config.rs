@@ -67,7 +67,9 @@ fn mounts(worker: &PodWorker, spec: &Spec, lookup: &dyn Fn(&str) -> Option<Strin
             None => m.get("subPath").and_then(Value::as_rc_str).cloned().unwrap_or_default(),
         };
         let container_path = m.get("mountPath").and_then(Value::as_rc_str).cloned().unwrap_or_default();
-        let read_only = m.bool_at(&["readOnly"]) == Some(true);
+        // What the kubelet keeps up to date nobody else may write.
+        let kept = ["configMap", "secret", "downwardAPI", "projected"].iter().any(|kind| volume.get(kind).is_some());
+        let read_only = kept || m.bool_at(&["readOnly"]) == Some(true);
         Some(Mount { volume: volume_id(&worker.pod, volume), sub_path, container_path, read_only })
     };
     spec.value.list_at(&["volumeMounts"]).iter().filter_map(mount).collect()

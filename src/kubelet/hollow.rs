@@ -71,7 +71,16 @@ impl Kubelet {
             self.run_hollow(pod, out);
         } else if phase == "Running" && delta.initial && is_of_job(pod) {
             self.wheel.after(JOB_TIME, Wake::JobDone(pod.key()), out.now);
+        } else if phase == "Running" && !pod.condition_is_true("Ready") {
+            self.say_ready(pod, out);
         }
+    }
+
+    /// While the node was not heard from, its pods were called not ready: a kubelet corrects what others wrote into its status.
+    fn say_ready(&mut self, pod: &Object, out: &mut Outbox) {
+        let now = Value::from(out.now.rfc3339());
+        let ready = value!({"type": "Ready", "status": "True", "lastProbeTime": null, "lastTransitionTime": now, "observedGeneration": (pod.generation())});
+        self.patch_pod(pod, value!({"conditions": [ready]}), out);
     }
 
     /// Says again what was lost.
@@ -81,6 +90,7 @@ impl Kubelet {
             _ if pod.is_being_deleted() => self.delete_now(&pod, out),
             "Pending" | "" => self.run_hollow(&pod, out),
             "Running" if is_of_job(&pod) => self.finish_hollow(&pod.key(), out),
+            "Running" if !pod.condition_is_true("Ready") => self.say_ready(&pod, out),
             _ => {}
         }
     }

@@ -10,7 +10,9 @@ use cri_api::cri;
 use sim::{Addr, Message, Outbox, Payload, StreamId};
 
 use crate::admission;
+use crate::authorization::Authorizer;
 use crate::config::Config;
+use crate::events::EventSink;
 use crate::hollow::Hollow;
 use crate::node::{NodeCall, NodeState};
 use crate::pod_worker::{Cx, Effect, Op, PodWorker, Stage};
@@ -46,6 +48,8 @@ pub enum Call {
     /// A hollow pod's status or end.
     Hollow(ObjectKey),
     Event,
+    /// Whether a caller of the kubelet's server may do what it asks.
+    Review(u64),
     Other,
 }
 
@@ -72,6 +76,8 @@ pub enum Wake {
     Probe(Text, Text, ProbeKind),
     Status(Text),
     Mirror(Text),
+    /// An event that could not be delivered.
+    Event,
     /// Of a hollow kubelet.
     JobDone(ObjectKey),
     /// A write about its pod was lost.
@@ -101,6 +107,8 @@ pub struct Kubelet {
     pub(crate) statuses: StatusManager,
     pub(crate) statics: StaticPods,
     pub(crate) server: Server,
+    pub(crate) authorizer: Authorizer,
+    pub(crate) events: EventSink,
     /// What the runtime had when the kubelet started, by pod uid, until a source claims it. `None`: not listed yet.
     known: Option<Map<Text, cri::PodStatus>>,
     cri_calls: Map<u64, CriCall>,
@@ -149,6 +157,8 @@ impl Kubelet {
             statuses: StatusManager::default(),
             statics: StaticPods::default(),
             server: Server::default(),
+            authorizer: Authorizer::default(),
+            events: EventSink::default(),
             known: None,
             cri_calls: Map::default(),
             next_cri: 0,
@@ -183,7 +193,7 @@ impl Kubelet {
                 }
             }
             Payload::Cri(m) => self.on_cri(m, out),
-            Payload::ApiRequest { id, request } => self.serve(message.from, *id, request, out),
+            Payload::ApiRequest { id, request } => self.serve_if_allowed(message.from, *id, request, out),
             Payload::StreamFrame { id, channel, data } => self.frame_in(message.from, *id, *channel, data, out),
             Payload::StreamEnd { id } if self.end_in(message.from, *id, out) => {}
             payload => self.on_payload(payload, out),
@@ -317,7 +327,7 @@ impl Kubelet {
         }
         let (reason, message) = admission::refuse(&self.config, self.node.object.as_ref(), pod, used, count)?;
         if let Some(request) = self.recorder.event(pod, EventType::Warning, &reason, &message, out.now) {
-            self.client.call(request, Call::Event, out);
+            self.send_event(request, out);
         }
         Some((reason, message))
     }
@@ -332,6 +342,7 @@ impl Kubelet {
             references: &self.references,
             services: self.informers.store(informer::SERVICES),
             network: self.node.network,
+            relist: self.until_relist(out.now),
         };
         f(Rc::make_mut(&mut worker), &cx, &mut effects);
         self.workers.insert(uid.clone(), worker);
@@ -353,7 +364,7 @@ impl Kubelet {
                     about.set_at(&["fieldPath"], path);
                 }
                 if let Some(request) = self.recorder.record(about, kind, reason, &message, out.now) {
-                    self.client.call(request, Call::Event, out);
+                    self.send_event(request, out);
                 }
             }
             Effect::Status(status) => self.set_status(uid, &worker.key, worker.is_static, status, out),
@@ -582,7 +593,9 @@ impl Kubelet {
             Call::Hollow(pod) if response.code == 0 || response.code >= 500 => {
                 self.wheel.after(HOLLOW_RETRY, Wake::Hollow(pod), out.now);
             }
-            Call::Hollow(_) | Call::Event | Call::Other => {}
+            Call::Event => self.on_event_response(response, out),
+            Call::Review(number) => self.on_review(number, response, out),
+            Call::Hollow(_) | Call::Other => {}
         }
     }
 
@@ -597,7 +610,7 @@ impl Kubelet {
     fn on_wake(&mut self, wake: Wake, out: &mut Outbox) {
         match wake {
             Wake::Register => self.register(out),
-            Wake::CsiNode => self.get_csi_node(out),
+            Wake::CsiNode => self.find_csi_owner(out),
             Wake::NodeStatus => {
                 if self.images_stale {
                     self.cri(CriCall::ListImages, cri::Request::ListImages, out);
@@ -618,6 +631,7 @@ impl Kubelet {
                 let pod = self.workers.get(&uid).filter(|w| w.is_static).map(|w| w.pod.clone());
                 pod.into_iter().for_each(|pod| self.ensure_mirror(&pod, out));
             }
+            Wake::Event => self.try_event(out),
             Wake::JobDone(pod) => self.finish_hollow(&pod, out),
             Wake::Hollow(pod) => self.retry_hollow(&pod, out),
         }

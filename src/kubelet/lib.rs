@@ -9,10 +9,12 @@
 //! credential providers, checkpoints, swap, pod certificates.
 
 mod admission;
+mod authorization;
 mod backoff;
 mod config;
 mod container_config;
 mod downward;
+mod events;
 mod expansion;
 mod hollow;
 mod hooks;

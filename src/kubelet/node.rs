@@ -1,7 +1,7 @@
 //! The node's part of a kubelet: registration, CSINode, lease and heartbeat. Models `kubelet_node_status.go` and
 //! `component-helpers/apimachinery/lease`.
 
-use apimachinery::{Gvr, Object, ObjectKey, PatchType, Request, Response, Value, resources, value};
+use apimachinery::{Gvr, Object, ObjectKey, PatchType, Request, Response, Value, Verb, resources, value};
 use base::{Duration, Time};
 use client_go::EventType;
 use sim::Outbox;
@@ -17,6 +17,9 @@ const STATUS_INTERVAL: Duration = Duration::from_secs(10);
 const REPORT_INTERVAL: Duration = Duration::from_secs(300);
 const FIRST_RETRY: Duration = Duration::from_millis(100);
 const LAST_RETRY: Duration = Duration::from_secs(7);
+/// Milliseconds between the looks for the node that its CSINode belongs to; then again after a longer rest.
+const CSI_RETRIES: [i64; 3] = [10, 50, 250];
+const CSI_REST: Duration = Duration::from_millis(15);
 
 /// What a kubelet knows about its node's objects.
 #[derive(Clone, Default)]
@@ -36,6 +39,9 @@ pub struct NodeState {
     /// Something changed while a heartbeat was under way.
     changed: bool,
     noted_schedulable: bool,
+    /// Looks for the node that the CSINode belongs to.
+    csi_tries: u32,
+    csi_owner: std::rc::Rc<str>,
 }
 
 impl NodeState {
@@ -50,8 +56,13 @@ impl NodeState {
 pub enum NodeCall {
     Register,
     GetExisting,
+    /// The first request of the CSI plugin manager: whether kube-apiserver is there.
+    AwaitApi,
+    CsiNodeOwner,
     GetCsiNode,
     CreateCsiNode,
+    /// The node as created, before its first status report.
+    BeforeStatus,
     Status,
     GetLease,
     LeaseOwner,
@@ -77,23 +88,48 @@ impl Kubelet {
     /// Says that the kubelet is here, and begins to register and to renew the lease.
     pub(crate) fn start_node(&mut self, out: &mut Outbox) {
         self.node.retry = FIRST_RETRY;
-        self.node_event(EventType::Normal, "Starting", "Starting kubelet.", out);
-        for reason in ["NodeHasSufficientMemory", "NodeHasNoDiskPressure", "NodeHasSufficientPID"] {
-            self.node_status_event(reason, out);
+        if self.config.is_hollow() {
+            self.register(out);
+            return self.renew_lease(out);
         }
+        self.node_event(EventType::Normal, "Starting", "Starting kubelet.", out);
+        // The runtime's statistics are not there yet.
+        self.node_event(EventType::Warning, "InvalidDiskCapacity", "invalid capacity 0 on image filesystem", out);
+        self.await_api(out);
+        self.forget_resource_slices(out);
+        // Every status that is made up without a node to compare with says so: of two reports and of the registration.
+        self.note_conditions(out);
         self.node_event(EventType::Normal, "NodeAllocatableEnforced", "Updated Node Allocatable limit across pods", out);
-        self.register(out);
+        self.note_conditions(out);
+        self.wheel.after(FIRST_RETRY, Wake::Register, out.now);
         self.renew_lease(out);
     }
 
-    /// Events about the node refer to it by name alone, as upstream's do before the object is known.
+    fn note_conditions(&mut self, out: &mut Outbox) {
+        for reason in ["NodeHasSufficientMemory", "NodeHasNoDiskPressure", "NodeHasSufficientPID"] {
+            self.node_status_event(reason, out);
+        }
+    }
+
+    /// What drivers of an earlier life published is void until they register again.
+    fn forget_resource_slices(&mut self, out: &mut Outbox) {
+        let slices = Gvr::new("resource.k8s.io", "v1", "resourceslices");
+        let mut request = Request { verb: Verb::DeleteCollection, ..Request::list(slices, "") };
+        request.options.field_selector = Some(format!("spec.nodeName={}", self.config.node_name).into());
+        self.client.call(request, Call::Other, out);
+    }
+
+    /// Events about the node refer to it by name alone before the object is known.
     pub(crate) fn node_event(&mut self, kind: EventType, reason: &str, message: &str, out: &mut Outbox) {
         if self.config.is_hollow() && reason != "NodeReady" {
             return;
         }
-        let about = value!({"kind": "Node", "name": (&self.config.node_name), "uid": (&self.config.node_name)});
+        let mut about = value!({"kind": "Node", "name": (&self.config.node_name)});
+        if let Some(node) = &self.node.object {
+            about.set_at(&["uid"], node.uid());
+        }
         if let Some(request) = self.recorder.record(about, kind, reason, message, out.now) {
-            self.client.call(request, Call::Event, out);
+            self.send_event(request, out);
         }
     }
     fn node_status_event(&mut self, reason: &str, out: &mut Outbox) {
@@ -102,6 +138,9 @@ impl Kubelet {
     }
 
     pub(crate) fn register(&mut self, out: &mut Outbox) {
+        if self.node.retry == FIRST_RETRY {
+            self.note_conditions(out);
+        }
         let node = initial_node(&self.config, self.not_ready(), &self.node.images, out.now);
         self.client.call(Request::create(resources::nodes(), node), Call::Node(NodeCall::Register), out);
     }
@@ -120,6 +159,17 @@ impl Kubelet {
                     self.wheel.after(delay, Wake::Register, out.now);
                 }
             },
+            NodeCall::AwaitApi if response.code == 0 => {
+                self.wheel.after(Duration::from_secs(1), Wake::CsiNode, out.now);
+            }
+            NodeCall::AwaitApi => self.find_csi_owner(out),
+            NodeCall::CsiNodeOwner => self.on_csi_owner(response, out),
+            NodeCall::BeforeStatus => {
+                if let Some(node) = response.ok() {
+                    self.on_node(node.clone(), out);
+                }
+                self.sync_node_status(out);
+            }
             NodeCall::GetCsiNode if response.is_not_found() => self.create_csi_node(out),
             NodeCall::GetCsiNode | NodeCall::CreateCsiNode => {
                 if response.is_success() || response.is_already_exists() {
@@ -158,26 +208,51 @@ impl Kubelet {
     fn on_registered(&mut self, node: Object, existed: bool, out: &mut Outbox) {
         self.node.registered = true;
         self.node.object = Some(node);
-        if !self.node.csi_node {
-            self.get_csi_node(out);
-        }
-        if existed {
-            self.node.reported = Time::EPOCH;
-            self.sync_node_status(out);
-        } else {
-            self.node.reported = out.now;
+        self.node.reported = Time::EPOCH;
+        match (existed, self.config.is_hollow()) {
+            (true, _) => self.sync_node_status(out),
+            (false, true) => self.node.reported = out.now,
+            (false, false) => {
+                let request = Request::get(resources::nodes(), &self.node_key());
+                self.client.call(request, Call::Node(NodeCall::BeforeStatus), out);
+            }
         }
         self.wheel.after(STATUS_INTERVAL, Wake::NodeStatus, out.now);
         self.on_node_known(out);
     }
 
-    pub(crate) fn get_csi_node(&mut self, out: &mut Outbox) {
+    /// The CSI plugin manager begins when kube-apiserver answers, whatever it says.
+    fn await_api(&mut self, out: &mut Outbox) {
+        let mut request = Request::get(resources::csinodes(), &self.node_key());
+        request.options.resource_version = Some("0".into());
+        self.client.call(request, Call::Node(NodeCall::AwaitApi), out);
+    }
+
+    /// Looks (again) for the node, which must be registered before it can own a CSINode.
+    pub(crate) fn find_csi_owner(&mut self, out: &mut Outbox) {
+        let request = Request::get(resources::nodes(), &self.node_key());
+        self.client.call(request, Call::Node(NodeCall::CsiNodeOwner), out);
+    }
+
+    fn on_csi_owner(&mut self, response: &Response, out: &mut Outbox) {
+        if let Some(node) = response.ok() {
+            self.node.csi_owner = node.uid().into();
+            return self.get_csi_node(out);
+        }
+        let (round, step) = (self.node.csi_tries / 4, self.node.csi_tries as usize % 4);
+        self.node.csi_tries += 1;
+        let rest = CSI_REST * 6i64.pow(round.min(4));
+        let delay = CSI_RETRIES.get(step).map_or(rest, |ms| Duration::from_millis(*ms));
+        self.wheel.after(delay, Wake::CsiNode, out.now);
+    }
+
+    fn get_csi_node(&mut self, out: &mut Outbox) {
         let request = Request::get(resources::csinodes(), &self.node_key());
         self.client.call(request, Call::Node(NodeCall::GetCsiNode), out);
     }
 
     fn create_csi_node(&mut self, out: &mut Outbox) {
-        let uid = self.node.object.as_ref().map_or("", |n| n.uid());
+        let uid = &self.node.csi_owner;
         let name = &self.config.node_name;
         let csi_node = value!({
             "apiVersion": "storage.k8s.io/v1", "kind": "CSINode",

@@ -68,19 +68,25 @@ fn resources(config: &Config) -> Value {
         0 => Quantity::binary(config.memory_bytes).canonical(),
         _ => Quantity::new(config.memory_bytes).canonical(),
     };
-    value!({
+    let mut resources = value!({
         "cpu": (Quantity::milli(config.cpu_milli).canonical()), "memory": memory, "pods": (config.max_pods.to_string()),
-        "ephemeral-storage": (&config.ephemeral_storage), "hugepages-1Gi": "0", "hugepages-2Mi": "0"
-    })
+        "ephemeral-storage": (&config.ephemeral_storage)
+    });
+    if !config.is_hollow() {
+        resources.set_at(&["hugepages-1Gi"], "0");
+        resources.set_at(&["hugepages-2Mi"], "0");
+    }
+    resources
 }
 
 fn node_info(config: &Config) -> Value {
     let seed = config.seed.derive("machine");
-    let id = seed.uuid(1).replace('-', "");
+    // A hollow kubelet has no machine.
+    let id = |n: u64| if config.is_hollow() { String::new() } else { seed.uuid(n) };
     value!({
         "architecture": "amd64", "operatingSystem": "linux", "osImage": "Debian GNU/Linux 12 (bookworm)",
         "kernelVersion": "6.1.0-kubottle", "containerRuntimeVersion": "containerd://2.4.2", "kubeletVersion": VERSION,
-        "kubeProxyVersion": "", "machineID": id, "systemUUID": (seed.uuid(2)), "bootID": (seed.uuid(3)),
+        "kubeProxyVersion": "", "machineID": (id(1).replace('-', "")), "systemUUID": (id(2)), "bootID": (id(3)),
         "runningInUserNamespace": false
     })
 }

@@ -88,6 +88,8 @@ pub struct Cx<'a> {
     pub services: &'a client_go::Store,
     /// The CNI plugin has a configuration.
     pub network: bool,
+    /// Until the runtime is next asked what has changed.
+    pub relist: Duration,
 }
 
 #[derive(Clone, Copy, PartialEq, Debug)]
@@ -160,6 +162,9 @@ pub struct PodWorker {
     /// A verdict that ends the pod: reason and message.
     pub(crate) verdict: Option<(Text, Text)>,
     ended: bool,
+    /// It ended by itself: its end counts when the next look at the runtime shows it.
+    pub(crate) by_itself: bool,
+    pub(crate) seen_at: Option<Time>,
     pub(crate) jitters: u64,
     last_probed: BTreeSet<Id>,
 }
@@ -200,6 +205,8 @@ impl PodWorker {
             wake_at: None,
             verdict: None,
             ended: false,
+            by_itself: false,
+            seen_at: None,
             jitters: 0,
             last_probed: BTreeSet::new(),
             pod,
@@ -218,7 +225,7 @@ impl PodWorker {
     }
     pub(crate) fn jitter(&mut self, cx: &Cx, bound: Duration) -> Duration {
         self.jitters += 1;
-        let seed = cx.config.seed.derive(self.pod.uid());
+        let seed = cx.config.seed.derive(&self.key.to_string()).derive("wait");
         Duration(seed.below(self.jitters, bound.as_micros().max(1) as u64) as i64)
     }
     pub(crate) fn event(
@@ -280,7 +287,7 @@ impl PodWorker {
     pub fn sync(&mut self, cx: &Cx, fx: &mut Vec<Effect>) {
         match self.stage {
             Stage::Terminated => return fx.push(Effect::Deletable),
-            Stage::Terminating => return,
+            Stage::Terminating => return self.end_when_seen(cx, fx),
             Stage::Syncing if self.active.is_some() => {
                 self.resync = true;
                 return self.go_on_mounting(cx, fx);
@@ -547,7 +554,7 @@ impl PodWorker {
             sandbox.ready = false;
         }
         if self.stage == Stage::Terminating {
-            return self.terminated(cx, fx);
+            return self.on_last_sandbox_stopped(cx, fx);
         }
         // Its containers stay until the pod goes: they are the history that the status shows.
         self.old_sandboxes.extend(self.sandbox.as_ref().map(|s| s.id.clone()));
@@ -595,7 +602,7 @@ impl PodWorker {
         for spec in all_specs(&self.pod) {
             let Some(c) = self.latest(&spec.name).filter(|c| c.state == ContainerState::Running).cloned() else { continue };
             if self.last_probed.insert(c.id.clone()) {
-                let seed = cx.config.seed.derive(self.pod.uid());
+                let seed = cx.config.seed.derive(&self.key.to_string());
                 self.probes.start(&spec, &c, seed, cx.now, fx);
             }
         }

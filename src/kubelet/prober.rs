@@ -127,7 +127,7 @@ impl PodWorker {
         let Some(spec) = self.spec(name) else { return };
         let Some(probe) = spec.value.get(kind.field()).cloned() else { return };
         let Some(c) = self.latest(name).filter(|c| c.state == ContainerState::Running).cloned() else { return };
-        let seed = cx.config.seed.derive(self.pod.uid());
+        let seed = cx.config.seed.derive(&self.key.to_string());
         let next = self.probes.next_tick(&spec, kind, &probe, seed, cx.now);
         let started = self.probes.outcome(&spec, &c).1;
         let ending = self.stage != Stage::Syncing && kind != ProbeKind::Readiness;

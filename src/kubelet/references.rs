@@ -107,7 +107,7 @@ impl References {
             let Some(watched) = self.watched.get_mut(&key) else { continue };
             watched.users -= 1;
             if watched.users == 0 {
-                self.informers.stop_one(watched.informer, out);
+                self.informers.reset_one(watched.informer, out);
             }
         }
     }

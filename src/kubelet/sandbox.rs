@@ -20,6 +20,7 @@ pub fn config(config: &Config, pod: &Object, attempt: u32, is_static: bool) -> P
         pod_uid: pod.uid().into(),
         attempt,
         hostname: hostname(config, pod, host_network),
+        domain: domain(config, pod, host_network),
         host_network,
         dns_servers: dns.0,
         dns_searches: dns.1,
@@ -41,6 +42,13 @@ fn hostname(config: &Config, pod: &Object, host_network: bool) -> Text {
     match pod.str_at(&["spec", "subdomain"]).filter(|_| pod.bool_at(&["spec", "setHostnameAsFQDN"]) == Some(true)) {
         Some(subdomain) => format!("{name}.{subdomain}.{}.svc.{}", pod.namespace(), config.cluster_domain).into(),
         None => name.into(),
+    }
+}
+
+fn domain(config: &Config, pod: &Object, host_network: bool) -> Text {
+    match pod.str_at(&["spec", "subdomain"]).filter(|s| !s.is_empty() && !host_network) {
+        Some(subdomain) => format!("{subdomain}.{}.svc.{}", pod.namespace(), config.cluster_domain).into(),
+        None => "".into(),
     }
 }
 

@@ -117,7 +117,7 @@ impl Kubelet {
         let worker = self.worker_named(namespace, pod)?;
         let running = worker.latest(container).filter(|_| worker.runs(container));
         let Some(running) = running else {
-            return Err(Status::internal(format!("unable to upgrade connection: container not found (\"{container}\")")));
+            return Err(Status::bad_request(format!("container not found (\"{container}\")")));
         };
         let on = |name: &str| matches!(options.query(name), Some("true" | "1"));
         let id = running.id.clone();
@@ -199,6 +199,7 @@ impl Kubelet {
     }
     /// The caller went away. True: the stream was one of the server's.
     pub(crate) fn end_in(&mut self, from: Addr, id: StreamId, out: &mut Outbox) -> bool {
+        self.forget_caller(from, id);
         let Some(&call) = self.server.calls.get(&(from, id)) else { return false };
         if let Some(runtime) = self.config.runtime {
             out.send(runtime, Payload::Cri(Rc::new(cri::Message::FrameEnd { id: call })));

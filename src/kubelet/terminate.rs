@@ -29,6 +29,7 @@ impl PodWorker {
     /// Ends a pod whose containers are through, or that may not run (a deadline, a refusal).
     pub(crate) fn terminate_by_itself(&mut self, cx: &Cx, fx: &mut Vec<Effect>) {
         let grace = self.pod.int_at(&["spec", "terminationGracePeriodSeconds"]).unwrap_or(30);
+        self.by_itself = true;
         self.begin_end(grace, cx, fx);
         if self.verdict.is_some() {
             self.publish(cx, fx);
@@ -138,6 +139,24 @@ impl PodWorker {
                 fx.push(Effect::Cri(Op::StopSandbox, Request::StopPodSandbox { sandbox: sandbox.id.clone() }));
             }
             _ => self.terminated(cx, fx),
+        }
+    }
+
+    /// The sandbox has stopped. Nobody waits for the end of a pod that ended by itself: the next look at the runtime shows it.
+    pub(crate) fn on_last_sandbox_stopped(&mut self, cx: &Cx, fx: &mut Vec<Effect>) {
+        if !self.by_itself {
+            return self.terminated(cx, fx);
+        }
+        self.seen_at = Some(cx.now + cx.relist);
+        self.wake_in(cx.relist, cx, fx);
+    }
+
+    /// A look at a pod that is ending.
+    pub(crate) fn end_when_seen(&mut self, cx: &Cx, fx: &mut Vec<Effect>) {
+        match self.seen_at {
+            Some(at) if at <= cx.now => self.terminated(cx, fx),
+            Some(at) => self.wake_in(at.since(cx.now), cx, fx),
+            None => {}
         }
     }
 

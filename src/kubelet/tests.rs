@@ -463,34 +463,48 @@ fn crash_loop() {
                     container[c].ready=false
                     container[c].state.terminated.exitCode=3
                     container[c].state.terminated.reason="Error"
-        +15.144s status
+        +12.153s status
                     container[c].state.waiting.message="back-off 10s restarting failed container=c pod=c_default(uid-c)"
                     container[c].state.waiting.reason="CrashLoopBackOff"
                     container[c].state.terminated.reason removed
-        +15.144s Event x3 Pulled: Container image "nginx:1.27" already present on machine and can be accessed by the pod
-        +15.155s Event x3 Created: Container created
-        +15.206s Event x3 Started: Container started
-        +15.217s status
+        +12.153s Event x3 Pulled: Container image "nginx:1.27" already present on machine and can be accessed by the pod
+        +12.164s Event x3 Created: Container created
+        +12.215s Event x3 Started: Container started
+        +12.226s status
                     [Ready].status="True"
                     container[c].ready=true
                     container[c].restartCount=2
                     [Ready].reason removed
                     container[c].state.waiting.reason removed
-        +16.001s Event x2 BackOff: Back-off restarting failed container c in pod c_default(uid-c)
-        +16.002s status
+        +13.001s Event x2 BackOff: Back-off restarting failed container c in pod c_default(uid-c)
+        +13.002s status
                     [Ready].message="containers with unready status: [c]"
                     [Ready].reason="ContainersNotReady"
                     [Ready].status="False"
                     container[c].ready=false
                     container[c].state.terminated.exitCode=3
                     container[c].state.terminated.reason="Error"
-        +44.927s status
+        +41.362s status
                     container[c].state.waiting.message="back-off 20s restarting failed container=c pod=c_default(uid-c)"
                     container[c].state.waiting.reason="CrashLoopBackOff"
                     container[c].state.terminated.reason removed
-        +44.928s Event x4 Pulled: Container image "nginx:1.27" already present on machine and can be accessed by the pod
-        +44.939s Event x4 Created: Container created
-        +44.990s Event x4 Started: Container started
+        +41.362s Event x4 Pulled: Container image "nginx:1.27" already present on machine and can be accessed by the pod
+        +41.374s Event x4 Created: Container created
+        +41.425s Event x4 Started: Container started
+        +41.435s status
+                    [Ready].status="True"
+                    container[c].ready=true
+                    container[c].restartCount=3
+                    [Ready].reason removed
+                    container[c].state.waiting.reason removed
+        +42.001s Event x3 BackOff: Back-off restarting failed container c in pod c_default(uid-c)
+        +42.002s status
+                    [Ready].message="containers with unready status: [c]"
+                    [Ready].reason="ContainersNotReady"
+                    [Ready].status="False"
+                    container[c].ready=false
+                    container[c].state.terminated.exitCode=3
+                    container[c].state.terminated.reason="Error"
     "#]]);
 }
 
@@ -559,7 +573,7 @@ fn init_sidecar_and_app() {
                     container[app].ready=false
                     container[app].state.terminated.exitCode=0
                     container[app].state.terminated.reason="Completed"
-        +6.104s status
+        +7.002s status
                     [Initialized].reason="PodCompleted"
                     [PodReadyToStartContainers].message="pod sandbox is not ready"
                     [PodReadyToStartContainers].reason="PodSandboxNotReady"
@@ -595,23 +609,23 @@ fn image_missing() {
                     [PodReadyToStartContainers].reason removed
         +0.403s Event Normal Pulling: Pulling image "nosuch:1"
         +0.604s Event Warning Failed: Failed to pull image "nosuch:1": rpc error: code = NotFound desc = nosuch:1: not found
-        +0.604s Event Warning Failed: Error: ErrImagePull
+        +0.605s Event Warning Failed: Error: ErrImagePull
         +0.615s status
                     container[web].state.waiting.message="rpc error: code = NotFound desc = nosuch:1: not found"
                     container[web].state.waiting.reason="ErrImagePull"
         +0.615s Event Normal BackOff: Back-off pulling image "nosuch:1"
-        +0.615s Event Warning Failed: Error: ImagePullBackOff
-        +11.236s status
+        +0.616s Event Warning Failed: Error: ImagePullBackOff
+        +15.553s status
                     container[web].state.waiting.message="Back-off pulling image \"nosuch:1\": ErrImagePull: rpc error: code = NotFound desc = nosuch:1: not found"
                     container[web].state.waiting.reason="ImagePullBackOff"
-        +11.237s Event x2 Pulling: Pulling image "nosuch:1"
-        +11.438s Event x2 Failed: Failed to pull image "nosuch:1": rpc error: code = NotFound desc = nosuch:1: not found
-        +11.438s Event x2 Failed: Error: ErrImagePull
-        +22.697s status
+        +15.553s Event x2 Pulling: Pulling image "nosuch:1"
+        +15.754s Event x2 Failed: Failed to pull image "nosuch:1": rpc error: code = NotFound desc = nosuch:1: not found
+        +15.755s Event x2 Failed: Error: ErrImagePull
+        +28.141s status
                     container[web].state.waiting.message="rpc error: code = NotFound desc = nosuch:1: not found"
                     container[web].state.waiting.reason="ErrImagePull"
-        +22.697s Event x2 BackOff: Back-off pulling image "nosuch:1"
-        +22.697s Event x2 Failed: Error: ImagePullBackOff
+        +28.141s Event x2 BackOff: Back-off pulling image "nosuch:1"
+        +28.142s Event x2 Failed: Error: ImagePullBackOff
     "#]]);
 }
 
@@ -647,17 +661,17 @@ fn liveness() {
                     phase="Running"
                     [Ready].reason removed
                     container[web].state.waiting.reason removed
-        +6.875s Event Warning Unhealthy: Liveness probe failed: no
-        +8.875s Event x2 Unhealthy: Liveness probe failed: no
-        +8.875s Event Normal Killing: Container web failed liveness probe, will be restarted
-        +8.977s Event x2 Pulled: Container image "nginx:1.27" already present on machine and can be accessed by the pod
-        +8.988s Event x2 Created: Container created
-        +9.039s Event x2 Started: Container started
-        +9.050s status
+        +6.888s Event Warning Unhealthy: Liveness probe failed: no
+        +8.888s Event x2 Unhealthy: Liveness probe failed: no
+        +8.889s Event Normal Killing: Container web failed liveness probe, will be restarted
+        +8.990s Event x2 Pulled: Container image "nginx:1.27" already present on machine and can be accessed by the pod
+        +9.001s Event x2 Created: Container created
+        +9.052s Event x2 Started: Container started
+        +9.063s status
                     container[web].lastState.terminated.exitCode=137
                     container[web].lastState.terminated.reason="Error"
                     container[web].restartCount=1
-        +10.875s Event x3 Unhealthy: Liveness probe failed: no
+        +10.888s Event x3 Unhealthy: Liveness probe failed: no
     "#]]);
 }
 

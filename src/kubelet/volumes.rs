@@ -133,7 +133,7 @@ impl PodWorker {
 
     /// Contents that are files follow their sources.
     fn refresh(&mut self, volume: &Value, name: &Text, cx: &Cx, fx: &mut Vec<Effect>) {
-        if !matches!(self.mounts.done.get(name), Some(VolumeContent::Files(_))) {
+        if !matches!(self.mounts.done.get(name), Some(VolumeContent::Files { .. })) {
             return;
         }
         let Ok(content) = self.content(volume, name, cx, fx) else { return };
@@ -218,7 +218,8 @@ impl PodWorker {
             let kind = volume.as_map().and_then(|m| m.keys().find(|k| &***k != "name")).cloned().unwrap_or_default();
             return Err(Problem::Failed(format!("volumes of type {kind} are not in this bottle")));
         }
-        Ok(VolumeContent::Files(Rc::new(files)))
+        // Only ConfigMaps lie on the disk.
+        Ok(VolumeContent::Files { files: Rc::new(files), memory: volume.get("configMap").is_none() })
     }
 
     fn claim(&mut self, volume: &Value, name: &Text, fx: &mut Vec<Effect>) -> Result<VolumeContent, Problem> {
@@ -267,10 +268,10 @@ impl PodWorker {
                 if optional {
                     continue;
                 }
-                return Err(Problem::Failed(format!(
-                    "references non-existent {} key: {key}",
-                    if kind == RefKind::Secret { "secret" } else { "config" }
-                )));
+                return Err(Problem::Failed(match kind {
+                    RefKind::Secret => format!("references non-existent secret key: {key}"),
+                    RefKind::ConfigMap => format!("configmap references non-existent config key: {key}"),
+                }));
             };
             let path = item.get("path").and_then(Value::as_rc_str).cloned().unwrap_or_default();
             let mode = item.int_at(&["mode"]).map_or(mode, |m| m as u32);

@@ -108,6 +108,8 @@ fn etcd_caption(message: &etcd_message::Message) -> String {
             many => format!("{} events", many.len()),
         },
         Message::WatchCanceled { .. } => "watch cancelled".into(),
+        Message::Raft(m) => format!("{} in term {}", m.body.name(), m.term),
+        Message::MemberRemoved => "you were removed from the cluster".into(),
     }
 }
 

@@ -9,6 +9,7 @@ mod faults;
 mod message;
 mod outbox;
 mod queue;
+mod stalled;
 
 pub use faults::{Faults, Link};
 pub use message::{Addr, Message, MsgId, Payload, StreamId};

@@ -5,9 +5,10 @@ use std::rc::Rc;
 use apimachinery::{Response, ResponseBody};
 use base::{Digest, Duration, Map, Seed, Set, Time, Vector};
 
-use crate::faults::Faults;
+use crate::faults::{Faults, Link};
 use crate::message::{Addr, Message, MsgId, Payload, StreamId};
 use crate::outbox::{Outbox, Outgoing};
+use crate::stalled::Stalled;
 
 /// How long a client waits before it gives up on a request that was lost. client-go's clients mostly set 10 s or more.
 const LOST_REQUEST_TIMEOUT: Duration = Duration::from_secs(10);
@@ -33,6 +34,8 @@ pub struct Queue {
     held: Map<Addr, Vector<(Time, Message)>>,
     /// Watches of which something was lost: nothing more comes through them (bytes keep their order) until they are opened anew.
     dead: Set<(Addr, Addr, StreamId)>,
+    /// Connections that wait for a retransmission.
+    pub(crate) stalled: Map<Link, Stalled>,
     pub faults: Faults,
 }
 
@@ -45,6 +48,7 @@ impl Queue {
             pending: Map::default(),
             held: Map::default(),
             dead: Set::default(),
+            stalled: Map::default(),
             faults: Faults::default(),
         }
     }
@@ -64,7 +68,27 @@ impl Queue {
     }
     /// When the next message arrives.
     pub fn peek(&self) -> Option<Time> {
+        let first = self.first_pending();
+        if self.stalled.is_empty() {
+            return first;
+        }
+        self.stalled.iter().map(|(_, s)| s.next).chain(first).min()
+    }
+    pub(crate) fn first_pending(&self) -> Option<Time> {
         self.pending.get_min().map(|((at, _), _)| *at)
+    }
+    pub(crate) fn set_now(&mut self, now: Time) {
+        self.now = self.now.max(now);
+    }
+    pub(crate) fn take_id(&mut self) -> MsgId {
+        self.next += 1;
+        MsgId(self.next - 1)
+    }
+    /// Puts a message onto its link, faults aside.
+    pub(crate) fn carry(&mut self, message: Message) {
+        let delay = self.faults.delay.get(&(message.from, message.to)).copied().unwrap_or_default();
+        let at = self.now + self.latency(message.from, message.to) + delay;
+        self.pending.insert((at, message.id), message);
     }
     /// The messages under way, in order of delivery.
     pub fn pending(&self) -> impl Iterator<Item = (Time, &Message)> {
@@ -80,6 +104,9 @@ impl Queue {
     /// Takes the next message and moves the clock to it. Messages for frozen processes are put aside.
     pub fn pop(&mut self) -> Option<Delivery> {
         loop {
+            if !self.stalled.is_empty() {
+                self.retransmit();
+            }
             let (&(at, id), _) = self.pending.get_min()?;
             let message = self.pending.remove(&(at, id))?;
             self.now = self.now.max(at);
@@ -98,6 +125,10 @@ impl Queue {
             let Outgoing { to, payload, delay, cause } = outgoing;
             let message = Message { id: MsgId(self.next), cause: cause.unwrap_or(handling), from, to, sent: self.now, payload };
             self.next += 1;
+            if let Some(retry) = self.stall(&message) {
+                sent(&message, retry);
+                continue;
+            }
             let at = self.now + delay + self.latency(from, to);
             let Some((at, message)) = self.through_faults(at, message) else { continue };
             sent(&message, at);
@@ -126,6 +157,7 @@ impl Queue {
             self.pending.remove(&k);
         }
         self.held.remove(&addr);
+        self.stalled = self.stalled.iter().filter(|((a, b), _)| *a != addr && *b != addr).map(|(l, s)| (*l, s.clone())).collect();
     }
 
     /// Stops a process from receiving; what comes for it waits.
@@ -174,18 +206,25 @@ impl Queue {
             return Some((at, message));
         }
         let link = (message.from, message.to);
+        if let Payload::ApiRequest { id, .. } = message.payload {
+            self.dead.remove(&(link.1, link.0, id));
+        }
         if let Payload::WatchEvents { id, .. } = message.payload
             && self.dead.contains(&(link.0, link.1, id))
         {
             return None;
         }
-        let chance = self.faults.drop_per_mille.get(&link).copied().unwrap_or(0) as u64;
-        let lost = self.faults.cut.contains(&link) || (chance > 0 && self.seed.below(message.id.0, 1000) < chance);
-        if !lost {
+        if !self.is_lost(link, message.id.0) {
             let delay = self.faults.delay.get(&link).copied().unwrap_or_default();
             return Some((at + delay, message));
         }
         self.lose(at, message)
+    }
+
+    /// Whether what is sent over a link now is lost.
+    pub(crate) fn is_lost(&self, link: Link, draw: u64) -> bool {
+        let chance = self.faults.drop_per_mille.get(&link).copied().unwrap_or(0) as u64;
+        self.faults.cut.contains(&link) || (chance > 0 && self.seed.below(draw, 1000) < chance)
     }
 
     /// What comes of a message that is lost: who waits for an answer gives up, a watch is found dead.
@@ -241,6 +280,34 @@ mod tests {
         send(&mut fork, Addr(1), Addr(1), 0, 5);
         assert_eq!(drain(&mut fork), [4, 5, 2, 3, 1]);
         assert_eq!(queue.now(), Time::from_secs(2));
+    }
+
+    fn say(queue: &mut Queue, id: u64) {
+        let mut outbox = Outbox::new(Addr(1), MsgId(0), queue.now());
+        let request = Rc::new(etcd_api::Request::WatchProgress);
+        outbox.send(Addr(2), Payload::Etcd(etcd_api::Message::Request { id, request }));
+        queue.dispatch(outbox, |_, _| ());
+    }
+
+    #[test]
+    fn a_connection_keeps_what_it_carries_or_breaks() {
+        let mut queue = Queue::new(Seed(1), Time::EPOCH);
+        queue.faults.drop_per_mille.insert((Addr(1), Addr(2)), 500);
+        (0..20).for_each(|id| say(&mut queue, id));
+        let id = |d: Delivery| match d.message.payload {
+            Payload::Etcd(etcd_api::Message::Request { id, .. }) => Some(id),
+            _ => None,
+        };
+        let got: Vec<u64> = std::iter::from_fn(|| queue.pop()).filter_map(id).collect();
+        assert_eq!(got, (0..20).collect::<Vec<_>>());
+        assert!(queue.now() >= Time::EPOCH + Duration::from_millis(200));
+
+        queue.faults.cut.insert((Addr(1), Addr(2)));
+        let before = queue.now();
+        say(&mut queue, 20);
+        let told: Vec<Addr> = std::iter::from_fn(|| queue.pop()).map(|d| d.message.to).collect();
+        assert_eq!(told, [Addr(2), Addr(1)]);
+        assert!(queue.now().since(before) >= Duration::from_secs(40));
     }
 
     #[test]

@@ -145,6 +145,8 @@ fn watched() -> Vec<Gvr> {
 }
 
 const DIR: &str = "/root/work";
+/// The recorded sessions had a home of that name.
+const HOME: &str = "/root/home";
 
 impl Session {
     pub fn new(cluster: Cluster) -> Session {
@@ -169,7 +171,7 @@ impl Session {
     pub fn run(&mut self, command: &str) -> (i32, String) {
         self.jobs += 1;
         let mine = self.jobs;
-        let argv = ["sh", "-c", &format!("cd {DIR}; {command}")].map(Into::into).to_vec();
+        let argv = ["sh", "-c", &format!("export HOME={HOME}; cd {DIR}; {command}")].map(Into::into).to_vec();
         self.host(HostMessage::RunJob { job: mine, argv, stdin: (*b"").into() });
         let limit = self.cluster.now() + Duration::from_secs(120);
         let mut out = Vec::new();
@@ -265,6 +267,11 @@ pub struct Outcome {
 pub fn play(scenario: &Scenario, cluster: Cluster) -> Outcome {
     let mut session = Session::new(cluster);
     session.write_file(".keep", "");
+    session.run("mkdir -p $HOME/.kube; cp /root/.kube/config $HOME/.kube/config");
+    if &*session.cluster.config.name == "kubelet" {
+        // Each session had a namespace of its own, without the node's events.
+        session.run("kubectl delete events --all");
+    }
     for (name, text) in &scenario.files {
         session.write_file(name, text);
     }

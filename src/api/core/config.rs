@@ -1,7 +1,7 @@
 //! ConfigMaps, Secrets, ServiceAccounts and PodTemplates.
 
 use apimachinery::field::{ErrorList, Path};
-use apimachinery::{Object, value};
+use apimachinery::{Object, Value, value};
 
 use super::pod::{self, defaults};
 use crate::check;
@@ -61,9 +61,11 @@ fn immutable(new: &Object, old: &Object, fields: &[&str], errors: &mut ErrorList
 pub static SECRET: Rules = Rules {
     default: secret_defaults,
     validate: secret,
+    update_validates_all: false,
     update: |new, old, errors| {
         check::immutable(new.get("type"), old.get("type"), &Path::new("type"), errors);
         immutable(new, old, &["data"], errors);
+        secret(new, errors);
     },
     warnings: |new, old, out| {
         let pem = new.str_at(&["data", "tls.crt"]).is_some_and(|d| !d.starts_with("LS0tLS1CRUdJTi"));
@@ -168,12 +170,16 @@ fn need_json(obj: &Object, key: &str, errors: &mut ErrorList) {
         None => errors.required(&path.key(key), ""),
         Some(text) => {
             let plain = decode(text).unwrap_or_default();
-            if apimachinery::json::parse(plain.as_bytes()).is_err() {
-                let first = plain.trim_start().chars().next();
-                let detail = match first {
-                    Some(c) if !matches!(c, '{' | '[' | '"') => format!("invalid character '{c}' looking for beginning of value"),
-                    _ => "unexpected end of JSON input".into(),
-                };
+            let into = "into Go value of type map[string]interface {}";
+            let wrong = match apimachinery::schema::parse_json(plain.as_bytes()).map(|p| p.value) {
+                Err(e) => Some(e.to_string()),
+                Ok(Value::Map(_) | Value::Null) => None,
+                Ok(Value::List(_)) => Some(format!("json: cannot unmarshal array {into}")),
+                Ok(Value::Str(_)) => Some(format!("json: cannot unmarshal string {into}")),
+                Ok(Value::Bool(_)) => Some(format!("json: cannot unmarshal bool {into}")),
+                Ok(_) => Some(format!("json: cannot unmarshal number {into}")),
+            };
+            if let Some(detail) = wrong {
                 errors.invalid(&path.key(key), "<secret contents redacted>", detail);
             }
         }

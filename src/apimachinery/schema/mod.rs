@@ -9,6 +9,7 @@ mod go_json;
 mod load;
 mod resources;
 mod tables;
+mod unstructured;
 
 use base::Sort as _;
 use std::cell::OnceCell;
@@ -21,6 +22,7 @@ pub use go_json::{JsonError, Parsed, member_paths, parse as parse_json};
 pub use load::{named, of};
 pub use resources::{Resource, Subresource, group_versions, resource, resource_for_kind, resources, resources_in};
 pub use tables::{Column, columns};
+pub use unstructured::restore_error;
 
 use crate::gvr::Gvk;
 use crate::value::{Key, Value};

@@ -129,6 +129,10 @@ impl<T: Clone> Vector<T> {
     pub fn back_mut(&mut self) -> Option<&mut T> {
         self.get_mut(self.len().checked_sub(1)?)
     }
+    /// Takes the first `n` elements out (all, if there are less).
+    pub fn take_front(&mut self, n: usize) -> Vec<T> {
+        (0..n).map_while(|_| self.pop_front()).collect()
+    }
     /// Cuts what is beyond the first `len` elements.
     pub fn truncate(&mut self, len: usize) {
         while self.len() > len {

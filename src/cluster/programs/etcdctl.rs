@@ -1,9 +1,10 @@
-//! `etcdctl`: what is under kube-apiserver, key by key.
+//! `etcdctl`: what is under kube-apiserver, key by key, and the members that keep it.
 //!
-//! `get`, `watch`, `member list`, `endpoint status|health`, `version`. Values of API objects print as JSON; a real cluster has
+//! `get`, `put`, `del`, `watch`, `compaction`, `member list|add|remove|promote`, `endpoint status|health`, `alarm list|disarm`,
+//! `defrag`, `move-leader`, `snapshot save|status|restore`, `version`. Values of API objects print as JSON; a real cluster has
 //! protobuf there. On a node the endpoint is 127.0.0.1:2379 and needs no certificates; on the laptop it is that port of the
 //! control plane, as `ETCDCTL_ENDPOINTS` would say. `watch` asks every 200 ms: only the time of printing is coarser than in a
-//! real one. Left out by name: everything that writes, leases, snapshots, alarms, defrag, users.
+//! real one. Left out by name: txn, leases, locks, users and roles. The command line is read in `etcdctl_args`.
 
 use std::rc::Rc;
 
@@ -12,40 +13,26 @@ use base::{Duration, Time};
 use cri_api::machine::Sys;
 use cri_api::{ApiCall, ApiEvent, CallId, Errno, Poll, Program};
 
-use super::etcdctl_print::{self as print, Format};
+use super::etcdctl_args::{Asked, Command, Refused, parse};
+use super::etcdctl_print::{self as print, Row};
+use super::etcdutl;
 
-/// etcdctl's `--command-timeout`.
-const TIMEOUT: Duration = Duration::from_secs(5);
 /// Between two questions of a watch.
 const WATCH_EVERY: Duration = Duration::from_millis(200);
 
-/// What the command line asks for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Command {
-    Get,
-    Watch,
-    MemberList,
-    EndpointStatus,
-    EndpointHealth,
-}
-
-/// A parsed command line.
-#[derive(Clone, Debug)]
-pub struct Asked {
-    pub command: Command,
-    pub format: Format,
-    pub keys_only: bool,
-    pub values_only: bool,
-    pub endpoint: String,
-    path: &'static str,
-    query: Vec<(Rc<str>, Rc<str>)>,
-}
-
 #[derive(Clone)]
 struct Etcdctl {
+    /// Called as `etcdutl`.
+    offline: bool,
     asked: Option<Asked>,
+    /// The members are asked for their endpoints first (`--cluster`), or for the leader's (`move-leader`).
+    finding: bool,
     call: Option<CallId>,
     sent: Time,
+    /// Which endpoint is asked.
+    at: usize,
+    /// What the endpoints so far have said.
+    rows: Vec<Row>,
     /// A watch waits until then.
     rests: Option<Time>,
     /// Where a watch goes on.
@@ -55,9 +42,20 @@ struct Etcdctl {
 }
 
 /// The constructor for the program table.
-pub fn start(_name: &str) -> Box<dyn Program> {
-    let (sent, output) = (Time::EPOCH, Vec::new());
-    Box::new(Etcdctl { asked: None, call: None, sent, rests: None, revision: 0, output, exit: None })
+pub fn start(name: &str) -> Box<dyn Program> {
+    Box::new(Etcdctl {
+        offline: name == "etcdutl",
+        asked: None,
+        finding: false,
+        call: None,
+        sent: Time::EPOCH,
+        at: 0,
+        rows: Vec::new(),
+        rests: None,
+        revision: 0,
+        output: Vec::new(),
+        exit: None,
+    })
 }
 
 impl Program for Etcdctl {
@@ -85,17 +83,18 @@ impl Program for Etcdctl {
             };
             match sys.api_event(call) {
                 Err(Errno::EAGAIN) => {
-                    if !sys.sleep_until(self.sent + TIMEOUT) {
+                    if !sys.sleep_until(self.sent + asked.timeout) {
                         return Poll::Pending;
                     }
                     sys.api_close(call);
-                    self.fail(&asked, "context deadline exceeded");
+                    self.call = None;
+                    self.failed(sys, &asked, "context deadline exceeded", false);
                 }
                 Ok(event) => {
                     self.call = None;
-                    self.answered(sys, &asked, &event);
+                    self.heard(sys, &asked, &event);
                 }
-                Err(_) => self.fail(&asked, "context canceled"),
+                Err(_) => self.end(2, "Error: context canceled\n", 1),
             }
         }
     }
@@ -108,11 +107,36 @@ impl Etcdctl {
             "laptop" => "https://172.18.0.2:2379",
             _ => "https://127.0.0.1:2379",
         };
-        let endpoint = sys.var("ETCDCTL_ENDPOINTS").map_or_else(|| there.to_string(), |e| e.to_string());
-        match parse(&args, &endpoint) {
-            Ok(asked) => self.asked = Some(asked),
-            Err((0, text)) => self.end(1, &text, 0),
-            Err((code, text)) => self.end(2, &format!("Error: {text}\n"), code),
+        let endpoints = sys.var("ETCDCTL_ENDPOINTS").map_or_else(|| there.to_string(), |e| e.to_string());
+        let asked = match parse(&args, &endpoints) {
+            Ok(asked) => asked,
+            Err(Refused { code: 0, text }) => return self.end(1, &text, 0),
+            Err(Refused { code, text }) => return self.end(2, &format!("Error: {text}\n"), code),
+        };
+        match asked.command {
+            Command::SnapshotStatus | Command::SnapshotRestore => {
+                if !self.offline {
+                    let verb = if asked.command == Command::SnapshotStatus { "status" } else { "restore" };
+                    self.say(2, &format!("Deprecated: Use `etcdutl snapshot {verb}` instead.\n\n"));
+                }
+                let (said, failed) = match etcdutl::run(sys, &asked) {
+                    Ok((out, log)) => {
+                        self.say(2, &log);
+                        (out, None)
+                    }
+                    Err(text) => (String::new(), Some(text)),
+                };
+                self.say(1, &said);
+                match failed {
+                    Some(text) => self.end(2, &format!("Error: {text}\n"), 1),
+                    None => self.exit = Some(0),
+                }
+            }
+            _ if self.offline => self.end(2, "Error: etcdutl has snapshot status and snapshot restore in this bottle\n", 128),
+            _ => {
+                self.finding = asked.cluster || asked.command == Command::MoveLeader;
+                self.asked = Some(asked);
+            }
         }
     }
 
@@ -125,15 +149,6 @@ impl Etcdctl {
     fn end(&mut self, fd: u32, text: &str, code: i32) {
         self.say(fd, text);
         self.exit = Some(code);
-    }
-
-    fn fail(&mut self, asked: &Asked, why: &str) {
-        if asked.command == Command::EndpointHealth {
-            let text = print::health(asked, Err(why));
-            self.say(if asked.format == Format::Simple { 2 } else { 1 }, &text);
-            return self.end(2, "Error: unhealthy cluster\n", 1);
-        }
-        self.end(2, &format!("Error: {why}\n"), 1);
     }
 
     fn flush(&mut self, sys: &mut Sys<'_>) -> bool {
@@ -152,170 +167,117 @@ impl Etcdctl {
     }
 
     fn ask(&mut self, sys: &mut Sys<'_>, asked: &Asked) {
-        let mut request = Request::get_path(asked.path);
-        request.options.query = asked.query.clone();
+        let path = match (self.finding, asked.command) {
+            (true, Command::MoveLeader) => "/v3/maintenance/status",
+            (true, _) => "/v3/cluster/member/list",
+            _ => asked.path,
+        };
+        let mut request = Request::get_path(path);
+        if !self.finding {
+            request.options.query = asked.query.clone();
+        }
         if asked.command == Command::Watch && self.revision > 0 {
             request.options.query.retain(|(k, _)| &**k != "start_revision");
             request.options.query.push(("start_revision".into(), self.revision.to_string().into()));
         }
         self.sent = sys.now();
-        self.call = Some(sys.api(ApiCall { server: asked.endpoint.as_str().into(), request: Rc::new(request) }));
+        let server = asked.endpoints[self.at].as_str().into();
+        self.call = Some(sys.api(ApiCall { server, request: Rc::new(request) }));
     }
 
-    fn answered(&mut self, sys: &mut Sys<'_>, asked: &Asked, event: &ApiEvent) {
+    fn heard(&mut self, sys: &mut Sys<'_>, asked: &Asked, event: &ApiEvent) {
         let (code, text) = match event {
             ApiEvent::Response(response) => match &response.body {
                 ResponseBody::Text(_, text) => (response.code, text.clone()),
                 _ => (500, "unexpected answer".into()),
             },
             ApiEvent::Failed(text) => {
-                (503, format!("connection error: desc = \"transport: Error while dialing: {text}\"").into())
+                let text = format!("connection error: desc = \"transport: Error while dialing: {text}\"");
+                return self.failed(sys, asked, &text, true);
             }
-            _ => (503, "connection closed".into()),
+            _ => return self.failed(sys, asked, "connection closed", true),
         };
         if code != 200 {
-            return self.fail(asked, &text);
+            return self.failed(sys, asked, &text, false);
+        }
+        if asked.command == Command::SnapshotSave {
+            return self.saved(sys, asked, &text);
         }
         let body = json::parse(text.as_bytes()).unwrap_or_default();
-        let out = match asked.command {
-            Command::Get => print::get(asked, &body),
-            Command::MemberList => print::members(asked, &body),
-            Command::EndpointStatus => print::status(asked, &body),
-            Command::EndpointHealth => print::health(asked, Ok(sys.now().since(self.sent))),
-            Command::Watch => {
-                self.revision = body.int_at(&["next_revision"]).unwrap_or(self.revision);
-                self.rests = Some(sys.now() + WATCH_EVERY);
-                return self.say(1, &print::events(asked, &body));
-            }
-        };
-        self.end(1, &out, 0);
-    }
-}
-
-/// The command line, or an exit code and what to say.
-fn parse(args: &[String], endpoint: &str) -> Result<Asked, (i32, String)> {
-    let refuse = |text: String| Err((128, text));
-    let (mut words, mut flags) = (Vec::new(), Vec::new());
-    let mut rest = args.iter();
-    while let Some(arg) = rest.next() {
-        let name = match arg.strip_prefix("--") {
-            Some(name) => name,
-            None if arg == "-w" => "write-out",
-            None if arg.starts_with('-') && arg.len() > 1 => return refuse(format!("flag {arg} is not in this bottle")),
-            None => {
-                words.push(arg.as_str());
-                continue;
-            }
-        };
-        let (name, value) = name.split_once('=').map_or((name, None), |(n, v)| (n, Some(v)));
-        let takes_value = ["write-out", "rev", "limit", "endpoints", "cacert", "cert", "key", "command-timeout"].contains(&name);
-        let value = match value {
-            None if takes_value => rest.next().map(String::as_str),
-            other => other,
-        };
-        if takes_value && value.is_none() {
-            return refuse(format!("flag needs an argument: {arg}"));
-        }
-        flags.push((name, value.unwrap_or("true")));
-    }
-    let (command, path) = match words.as_slice() {
-        ["get", ..] => (Command::Get, "/v3/kv/range"),
-        ["watch", ..] => (Command::Watch, "/v3/watch"),
-        ["member", "list"] => (Command::MemberList, "/v3/cluster/member/list"),
-        ["endpoint", "status"] => (Command::EndpointStatus, "/v3/maintenance/status"),
-        ["endpoint", "health"] => (Command::EndpointHealth, "/v3/kv/range"),
-        ["version"] => return Err((0, "etcdctl version: 3.7.0\nAPI version: 3.7\n".into())),
-        [] | ["help"] => {
-            return Err((0, "Usage: etcdctl get | watch | member list | endpoint status | endpoint health | version\n".into()));
-        }
-        other => return refuse(format!("etcdctl {} is not in this bottle", other[..other.len().min(2)].join(" "))),
-    };
-    let mut asked = Asked {
-        command,
-        format: Format::Simple,
-        keys_only: false,
-        values_only: false,
-        endpoint: endpoint.split(',').next().unwrap_or(endpoint).into(),
-        path,
-        query: Vec::new(),
-    };
-    let count_only = apply(&mut asked, &flags)?;
-    match (command, &words[1..]) {
-        (Command::Get | Command::Watch, keys) => key_range(&mut asked, keys, &flags)?,
-        (Command::EndpointHealth, _) => asked.query.push(("key".into(), "health".into())),
-        _ => {}
-    }
-    match (asked.format, command) {
-        (Format::Fields, Command::Get) | (Format::Simple | Format::Json, _) => {}
-        (Format::Table, Command::MemberList | Command::EndpointStatus | Command::EndpointHealth) => {}
-        (format, _) => return refuse(format!("--write-out={} is not supported by this command here", format.name())),
-    }
-    if count_only && asked.format != Format::Fields {
-        return refuse("--count-only is only for `--write-out=fields`".into());
-    }
-    if asked.values_only && asked.format != Format::Simple {
-        return refuse("print-value-only is only for `--write-out=simple`".into());
-    }
-    Ok(asked)
-}
-
-/// Takes the flags. Returns whether only the count is wanted.
-fn apply(asked: &mut Asked, flags: &[(&str, &str)]) -> Result<bool, (i32, String)> {
-    let reads = asked.command == Command::Get;
-    let mut count_only = false;
-    for (name, value) in flags {
-        let set = |asked: &mut Asked, key: &str| asked.query.push((key.into(), (*value).into()));
-        let number = value.parse::<i64>().is_ok();
-        match *name {
-            "write-out" => {
-                let unknown = || (128, format!("invalid output format {value:?}"));
-                asked.format = Format::of(value).ok_or_else(unknown)?;
-            }
-            "endpoints" => {
-                let first = value.split(',').next().unwrap_or(value);
-                let host = first.trim_start_matches("https://").trim_start_matches("http://");
-                asked.endpoint = format!("https://{}", host.replace("localhost", "127.0.0.1"));
-            }
-            // TLS is not modelled: every client is the right one.
-            "cacert" | "cert" | "key" | "command-timeout" => {}
-            "prefix" | "from-key" if matches!(asked.command, Command::Get | Command::Watch) => {}
-            "keys-only" if reads => {
-                asked.keys_only = true;
-                set(asked, "keys_only");
-            }
-            "print-value-only" if reads => asked.values_only = true,
-            "count-only" if reads => {
-                count_only = true;
-                set(asked, "count_only");
-            }
-            "limit" if reads && number => set(asked, "limit"),
-            "rev" if reads && number => set(asked, "revision"),
-            "rev" if asked.command == Command::Watch && number => set(asked, "start_revision"),
-            "rev" | "limit" => return Err((128, format!("invalid argument {value:?} for \"--{name}\""))),
-            other => return Err((128, format!("flag --{other} is not in this bottle"))),
+        match (self.finding, asked.command) {
+            (true, Command::MoveLeader) => self.found_leader(asked, &body),
+            (true, _) => self.found(asked, &body),
+            _ if asked.command.is_per_endpoint() => self.row(sys, asked, Ok(body)),
+            _ => self.answered(sys, asked, &body),
         }
     }
-    Ok(count_only)
-}
 
-fn key_range(asked: &mut Asked, keys: &[&str], flags: &[(&str, &str)]) -> Result<(), (i32, String)> {
-    let has = |flag: &str| flags.iter().any(|(n, v)| *n == flag && *v == "true");
-    let (key, end) = match keys {
-        [key] if has("prefix") && key.is_empty() => ("\0", Some("\0".to_string())),
-        [key] if has("prefix") && key.is_ascii() && !key.ends_with('\x7f') => (*key, Some(etcd_api::KeyRange::prefix_end(key))),
-        [_] if has("prefix") => return Err((128, "prefixes here are ASCII".into())),
-        [key] if has("from-key") => (*key, Some("\0".to_string())),
-        [key] => (*key, None),
-        [key, end] if !has("prefix") && !has("from-key") => (*key, Some((*end).to_string())),
-        [] if asked.command == Command::Watch => return Err((128, "watch in interactive mode is not in this bottle".into())),
-        _ => return Err((128, "get command needs one argument as key and an optional argument as range_end".into())),
-    };
-    asked.query.push(("key".into(), key.into()));
-    asked.query.extend(end.map(|end| ("range_end".into(), end.into())));
-    Ok(())
-}
+    /// An endpoint has said no, or nothing. `unreachable`: another may be asked.
+    fn failed(&mut self, sys: &mut Sys<'_>, asked: &Asked, why: &str, unreachable: bool) {
+        if asked.command.is_per_endpoint() && !self.finding {
+            return self.row(sys, asked, Err(why.to_string()));
+        }
+        if self.at + 1 < asked.endpoints.len() && (unreachable || self.finding) {
+            self.at += 1;
+            return;
+        }
+        self.end(2, &format!("Error: {why}\n"), 1);
+    }
 
-/// A 64-bit number that went as a text.
-pub fn unsigned(value: &Value, path: &[&str]) -> u64 {
-    value.str_at(path).and_then(|t| t.parse().ok()).unwrap_or(0)
+    /// The members' endpoints take the place of those that were named.
+    fn found(&mut self, asked: &Asked, body: &Value) {
+        let url = |m: &Value| m.list_at(&["clientURLs"]).first().and_then(Value::as_str).map(str::to_string);
+        let endpoints: Vec<String> = body.list_at(&["members"]).iter().filter_map(url).collect();
+        self.asked = Some(Asked { endpoints, ..asked.clone() });
+        (self.finding, self.at) = (false, 0);
+    }
+
+    /// Leadership is moved by the leader: one of the endpoints has to be it.
+    fn found_leader(&mut self, asked: &Asked, body: &Value) {
+        let me = print::unsigned(body, &["header", "member_id"]);
+        if me != 0 && me == print::unsigned(body, &["leader"]) {
+            self.asked = Some(Asked { from: me, ..asked.clone() });
+            self.finding = false;
+        } else if self.at + 1 < asked.endpoints.len() {
+            self.at += 1;
+        } else {
+            self.end(2, &format!("Error: no leader endpoint given at [{}]\n", asked.endpoints.join(" ")), 128);
+        }
+    }
+
+    /// What one endpoint says goes into the table; after the last it is printed.
+    fn row(&mut self, sys: &mut Sys<'_>, asked: &Asked, said: Result<Value, String>) {
+        let (endpoint, took) = (asked.endpoints[self.at].clone(), sys.now().since(self.sent));
+        self.rows.push(Row { endpoint, took, said });
+        self.at += 1;
+        if self.at < asked.endpoints.len() {
+            return;
+        }
+        let rows = std::mem::take(&mut self.rows);
+        let (out, err, code) = print::per_endpoint(asked, &rows);
+        self.say(1, &out);
+        self.end(2, &err, code);
+    }
+
+    fn saved(&mut self, sys: &mut Sys<'_>, asked: &Asked, text: &str) {
+        let path = &asked.file;
+        let mut file = text.as_bytes().to_vec();
+        file.extend_from_slice(&shell::applets::digest::sha256(text.as_bytes()));
+        match sys.write_file(path, &file) {
+            Ok(()) => self.end(1, &format!("Snapshot saved at {path}\nServer version 3.7.0\n"), 0),
+            Err(e) => {
+                let why = e.text().to_lowercase();
+                self.end(2, &format!("Error: could not open {path}.part (open {path}.part: {why})\n"), 1);
+            }
+        }
+    }
+
+    fn answered(&mut self, sys: &mut Sys<'_>, asked: &Asked, body: &Value) {
+        if asked.command == Command::Watch {
+            self.revision = body.int_at(&["next_revision"]).unwrap_or(self.revision);
+            self.rests = Some(sys.now() + WATCH_EVERY);
+            return self.say(1, &print::events(asked, body));
+        }
+        self.end(1, &print::answer(asked, body), 0);
+    }
 }

@@ -5,7 +5,20 @@ use std::fmt::Write;
 use apimachinery::{Value, json};
 use base::Duration;
 
-use super::etcdctl::{Asked, unsigned};
+use super::etcdctl_args::{Asked, Command};
+
+/// What one endpoint has said.
+#[derive(Clone, Debug)]
+pub struct Row {
+    pub endpoint: String,
+    pub took: Duration,
+    pub said: Result<Value, String>,
+}
+
+/// A 64-bit number that went as a text.
+pub fn unsigned(value: &Value, path: &[&str]) -> u64 {
+    value.str_at(path).and_then(|t| t.parse().ok()).unwrap_or(0)
+}
 
 /// `-w`
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -73,6 +86,95 @@ fn kv_json(kv: &Value) -> String {
     }
     out.push('}');
     out
+}
+
+/// What a command prints that is asked once.
+pub fn answer(asked: &Asked, body: &Value) -> String {
+    let (cluster, target) = (unsigned(body, &["header", "cluster_id"]), asked.target);
+    match asked.command {
+        Command::Get => get(asked, body),
+        Command::Put => "OK\n".into(),
+        Command::Del => format!("{}\n", int(body, "deleted")),
+        Command::Compaction => {
+            let revision = asked.query.iter().find(|(k, _)| &**k == "revision").map_or("", |(_, v)| v);
+            format!("compacted revision {revision}\n")
+        }
+        Command::MemberList => members(asked, body),
+        Command::MemberAdd => added(asked, body, cluster),
+        Command::MemberRemove => format!("Member {target:16x} removed from cluster {cluster:16x}\n"),
+        Command::MemberPromote => format!("Member {target:16x} promoted in cluster {cluster:16x}\n"),
+        Command::MoveLeader => format!("Leadership transferred from {:x} to {target:x}\n", asked.from),
+        _ => {
+            let one =
+                |a: &Value| format!("memberID:{} alarm:{} \n", unsigned(a, &["memberID"]), a.str_at(&["alarm"]).unwrap_or(""));
+            body.list_at(&["alarms"]).iter().map(one).collect()
+        }
+    }
+}
+
+/// `etcdctl member add`: the flags that the new member is to be started with.
+fn added(asked: &Asked, body: &Value, cluster: u64) -> String {
+    let id = unsigned(body, &["member", "ID"]);
+    let url = |m: &Value| m.list_at(&["peerURLs"]).first().and_then(Value::as_str).unwrap_or("").to_string();
+    let member = |m: &Value| match unsigned(m, &["ID"]) == id {
+        true => format!("{}={}", asked.name, url(m)),
+        false => format!("{}={}", m.str_at(&["name"]).unwrap_or(""), url(m)),
+    };
+    let all: Vec<String> = body.list_at(&["members"]).iter().map(member).collect();
+    let mine = body.at(&["member"]).map(url).unwrap_or_default();
+    format!(
+        "Member {id:16x} added to cluster {cluster:16x}\n\nETCD_NAME={:?}\nETCD_INITIAL_CLUSTER={:?}\nETCD_INITIAL_ADVERTISE_PEER_URLS={mine:?}\nETCD_INITIAL_CLUSTER_STATE=\"existing\"\n",
+        asked.name,
+        all.join(",")
+    )
+}
+
+/// Output, errors and exit code of a command that asks every endpoint by itself.
+pub fn per_endpoint(asked: &Asked, rows: &[Row]) -> (String, String, i32) {
+    match asked.command {
+        Command::EndpointHealth => healths(asked, rows),
+        Command::Defrag => defragmented(rows),
+        _ => statuses(asked, rows),
+    }
+}
+
+fn defragmented(rows: &[Row]) -> (String, String, i32) {
+    let (mut out, mut err) = (String::new(), String::new());
+    for r in rows {
+        let (at, took) = (&r.endpoint, millis(r.took));
+        match &r.said {
+            Ok(_) => out.push_str(&format!("Finished defragmenting etcd member[{at}]. took {took}\n")),
+            Err(e) => err.push_str(&format!("Failed to defragment etcd member[{at}]. took {took}. ({e})\n")),
+        }
+    }
+    let code = i32::from(!err.is_empty());
+    (out, err, code)
+}
+
+fn millis(took: Duration) -> String {
+    format!("{}.{:03}ms", took.as_micros() / 1000, took.as_micros() % 1000)
+}
+
+/// `etcdutl snapshot status`
+pub fn snapshot_status(asked: &Asked, s: &etcd::backup::SnapshotStatus) -> String {
+    if asked.format == Format::Json {
+        return format!(
+            "{{\"hash\":{},\"revision\":{},\"totalKey\":{},\"totalSize\":{},\"version\":{}}}\n",
+            s.hash,
+            s.revision,
+            s.total_keys,
+            s.total_size,
+            quoted(&s.version)
+        );
+    }
+    let row = vec![
+        format!("{:x}", s.hash),
+        s.revision.to_string(),
+        s.total_keys.to_string(),
+        bytes(s.total_size),
+        s.version.to_string(),
+    ];
+    rows(asked.format, &["HASH", "REVISION", "TOTAL KEYS", "TOTAL SIZE", "VERSION"], &[row])
 }
 
 /// `etcdctl get`
@@ -151,11 +253,12 @@ pub fn members(asked: &Asked, body: &Value) -> String {
         let list_json = |urls: Vec<String>| urls.iter().map(|u| quoted(u)).collect::<Vec<_>>().join(",");
         let one = |m: &Value| {
             format!(
-                "{{\"ID\":{},\"name\":{},\"peerURLs\":[{}],\"clientURLs\":[{}]}}",
+                "{{\"ID\":{},\"name\":{},\"peerURLs\":[{}],\"clientURLs\":[{}]{}}}",
                 unsigned(m, &["ID"]),
                 quoted(m.str_at(&["name"]).unwrap_or("")),
                 list_json(urls(m, "peerURLs")),
-                list_json(urls(m, "clientURLs"))
+                list_json(urls(m, "clientURLs")),
+                if is_learner(m) { ",\"isLearner\":true" } else { "" }
             )
         };
         return format!("{{\"header\":{},\"members\":[{}]}}\n", header(body), list.iter().map(one).collect::<Vec<_>>().join(","));
@@ -163,11 +266,11 @@ pub fn members(asked: &Asked, body: &Value) -> String {
     let row = |m: &Value| {
         vec![
             format!("{:x}", unsigned(m, &["ID"])),
-            "started".into(),
+            if m.str_at(&["name"]).unwrap_or("").is_empty() { "unstarted" } else { "started" }.into(),
             m.str_at(&["name"]).unwrap_or("").into(),
             urls(m, "peerURLs").join(","),
             urls(m, "clientURLs").join(","),
-            "false".into(),
+            is_learner(m).to_string(),
         ]
     };
     rows(
@@ -177,43 +280,82 @@ pub fn members(asked: &Asked, body: &Value) -> String {
     )
 }
 
-/// `etcdctl endpoint status`
-pub fn status(asked: &Asked, body: &Value) -> String {
-    let id = unsigned(body, &["header", "member_id"]);
-    let leader = unsigned(body, &["leader"]);
+fn is_learner(m: &Value) -> bool {
+    m.bool_at(&["isLearner"]).unwrap_or(false)
+}
+
+fn minor(version: &str) -> String {
+    version.rsplit_once('.').map_or(version.to_string(), |(minor, _)| format!("{minor}.0"))
+}
+
+fn status_json(r: &Row, body: &Value) -> String {
+    let version = body.str_at(&["version"]).unwrap_or("");
+    format!(
+        "{{\"Endpoint\":{},\"Status\":{{\"header\":{},\"version\":{},\"dbSize\":{},\"leader\":{},\"raftIndex\":{},\"raftTerm\":{},\"raftAppliedIndex\":{}{},\"dbSizeInUse\":{}{},\"storageVersion\":{}}}}}",
+        quoted(&r.endpoint),
+        header(body),
+        quoted(version),
+        int(body, "dbSize"),
+        unsigned(body, &["leader"]),
+        int(body, "raftIndex"),
+        int(body, "raftTerm"),
+        int(body, "raftAppliedIndex"),
+        match status_errors(body) {
+            none if none.is_empty() => String::new(),
+            errors => format!(",\"errors\":[{}]", errors.iter().map(|e| quoted(e)).collect::<Vec<_>>().join(",")),
+        },
+        int(body, "dbSizeInUse"),
+        if is_learner(body) { ",\"isLearner\":true" } else { "" },
+        quoted(&minor(version))
+    )
+}
+
+fn status_errors(body: &Value) -> Vec<String> {
+    body.list_at(&["errors"]).iter().filter_map(|e| e.as_str().map(str::to_string)).collect()
+}
+
+fn status_row(r: &Row, body: &Value) -> Vec<String> {
+    let (id, leader) = (unsigned(body, &["header", "member_id"]), unsigned(body, &["leader"]));
     let version = body.str_at(&["version"]).unwrap_or("");
     let (size, used) = (int(body, "dbSize"), int(body, "dbSizeInUse"));
-    let storage: String = version.rsplit_once('.').map_or(version.to_string(), |(minor, _)| format!("{minor}.0"));
-    if asked.format == Format::Json {
-        return format!(
-            "[{{\"Endpoint\":{},\"Status\":{{\"header\":{},\"version\":{},\"dbSize\":{size},\"leader\":{leader},\"raftIndex\":{},\"raftTerm\":{},\"raftAppliedIndex\":{},\"dbSizeInUse\":{used},\"storageVersion\":{}}}}}]\n",
-            quoted(&asked.endpoint),
-            header(body),
-            quoted(version),
-            int(body, "raftIndex"),
-            int(body, "raftTerm"),
-            int(body, "raftAppliedIndex"),
-            quoted(&storage)
-        );
-    }
-    let row = vec![
-        asked.endpoint.clone(),
+    vec![
+        r.endpoint.clone(),
         format!("{id:x}"),
         version.into(),
-        storage,
+        minor(version),
         bytes(size),
         bytes(used),
         format!("{}%", if size > 0 { (size - used) * 100 / size } else { 0 }),
-        "2.1 GB".into(),
+        match int(body, "dbSizeQuota") {
+            0 => "2.1 GB".into(),
+            quota => bytes(quota),
+        },
         (leader == id).to_string(),
-        body.bool_at(&["isLearner"]).unwrap_or(false).to_string(),
+        is_learner(body).to_string(),
         int(body, "raftTerm").to_string(),
         int(body, "raftIndex").to_string(),
         int(body, "raftAppliedIndex").to_string(),
-        String::new(),
+        status_errors(body).join(", "),
         String::new(),
         "false".into(),
-    ];
+    ]
+}
+
+/// `etcdctl endpoint status`: a row for each endpoint that answers, a line of complaint for each that doesn't.
+fn statuses(asked: &Asked, all: &[Row]) -> (String, String, i32) {
+    let (mut err, mut answered) = (String::new(), Vec::new());
+    for r in all {
+        match &r.said {
+            Ok(body) => answered.push((r, body)),
+            Err(e) => err.push_str(&format!("Failed to get the status of endpoint {} ({e})\n", r.endpoint)),
+        }
+    }
+    let code = i32::from(!err.is_empty());
+    if asked.format == Format::Json {
+        let list: Vec<String> = answered.iter().map(|(r, body)| status_json(r, body)).collect();
+        return (format!("[{}]\n", list.join(",")), err, code);
+    }
+    let list: Vec<Vec<String>> = answered.iter().map(|(r, body)| status_row(r, body)).collect();
     let names = [
         "ENDPOINT",
         "ID",
@@ -232,26 +374,44 @@ pub fn status(asked: &Asked, body: &Value) -> String {
         "DOWNGRADE TARGET VERSION",
         "DOWNGRADE ENABLED",
     ];
-    rows(asked.format, &names, &[row])
+    (rows(asked.format, &names, &list), err, code)
 }
 
 /// `etcdctl endpoint health`: how long it took, or why not.
-pub fn health(asked: &Asked, result: Result<Duration, &str>) -> String {
-    let at = &asked.endpoint;
-    let took =
-        result.map_or_else(|_| "5.000000000s".to_string(), |t| format!("{}.{:03}ms", t.as_micros() / 1000, t.as_micros() % 1000));
-    match (asked.format, result) {
-        (Format::Json, Ok(_)) => format!("[{{\"endpoint\":{},\"health\":true,\"took\":{}}}]\n", quoted(at), quoted(&took)),
-        (Format::Json, Err(e)) => {
-            format!("[{{\"endpoint\":{},\"health\":false,\"took\":{},\"error\":{}}}]\n", quoted(at), quoted(&took), quoted(e))
+fn healths(asked: &Asked, all: &[Row]) -> (String, String, i32) {
+    let sick = all.iter().any(|r| r.said.is_err());
+    let complaint = if sick { "Error: unhealthy cluster\n" } else { "" };
+    let took = |r: &Row| millis(r.took);
+    let mut err = String::new();
+    let out = match asked.format {
+        Format::Json => {
+            let one = |r: &Row| {
+                let error = r.said.as_ref().err().map_or(String::new(), |e| format!(",\"error\":{}", quoted(e)));
+                let (at, health) = (quoted(&r.endpoint), r.said.is_ok());
+                format!("{{\"endpoint\":{at},\"health\":{health},\"took\":{}{error}}}", quoted(&took(r)))
+            };
+            format!("[{}]\n", all.iter().map(one).collect::<Vec<_>>().join(","))
         }
-        (Format::Table, _) => {
-            let row = vec![at.clone(), result.is_ok().to_string(), took, result.err().unwrap_or("").into()];
-            rows(asked.format, &["ENDPOINT", "HEALTH", "TOOK", "ERROR"], &[row])
+        Format::Table => {
+            let row = |r: &Row| {
+                vec![r.endpoint.clone(), r.said.is_ok().to_string(), took(r), r.said.as_ref().err().cloned().unwrap_or_default()]
+            };
+            let list: Vec<Vec<String>> = all.iter().map(row).collect();
+            rows(asked.format, &["ENDPOINT", "HEALTH", "TOOK", "ERROR"], &list)
         }
-        (_, Ok(_)) => format!("{at} is healthy: successfully committed proposal: took = {took}\n"),
-        (_, Err(e)) => format!("{at} is unhealthy: failed to commit proposal: {e}\n"),
-    }
+        _ => {
+            let mut out = String::new();
+            for r in all {
+                let at = &r.endpoint;
+                match &r.said {
+                    Ok(_) => out.push_str(&format!("{at} is healthy: successfully committed proposal: took = {}\n", took(r))),
+                    Err(e) => err.push_str(&format!("{at} is unhealthy: failed to commit proposal: {e}\n")),
+                }
+            }
+            out
+        }
+    };
+    (out, err + complaint, i32::from(sick))
 }
 
 /// Lines with commas, or a table with cells to the right, as tablewriter draws it.

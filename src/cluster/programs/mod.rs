@@ -3,7 +3,9 @@
 mod crictl;
 mod curl;
 mod etcdctl;
+mod etcdctl_args;
 mod etcdctl_print;
+mod etcdutl;
 mod http_server;
 mod kubectl;
 mod resolve;
@@ -16,6 +18,7 @@ use cri_api::ProgramTable;
 pub fn register(table: &mut ProgramTable) {
     table.add_completing("kubectl", kubectl::start);
     table.add("etcdctl", etcdctl::start);
+    table.add("etcdutl", etcdctl::start);
     table.add("crictl", crictl::start);
     table.add("ssh", ssh::start);
     table.add("curl", curl::start);

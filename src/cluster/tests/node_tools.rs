@@ -53,7 +53,7 @@ fn etcdctl_sees_what_is_there() {
         ("etcdctl get /registry/namespaces/ --prefix -w json --limit=1", &["\"header\":{\"cluster_id\":", "\"more\":true"]),
         ("etcdctl get / --prefix --count-only -w fields", &["\"Count\" : "]),
         ("etcdctl get /x --rev 999999999", &["Error: etcdserver: mvcc: required revision is a future revision\n"]),
-        ("etcdctl member list", &[", started, cp-1, https://127.0.0.1:2380, https://127.0.0.1:2379, false\n"]),
+        ("etcdctl member list", &[", started, cp-1, https://172.18.0.2:2380, https://172.18.0.2:2379, false\n"]),
         ("etcdctl endpoint status -w table", &["| RAFT TERM |", "https://172.18.0.2:2379 |"]),
         ("etcdctl endpoint health", &["https://172.18.0.2:2379 is healthy: successfully committed proposal: took = "]),
         ("etcdctl --endpoints=127.0.0.1:2379 endpoint health", &["unhealthy", "connect: connection refused"]),

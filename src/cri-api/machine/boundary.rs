@@ -17,6 +17,13 @@ impl Machine {
             MachineInput::Signal { pid, signal } => self.post_signal(pid, signal, true),
             MachineInput::Stdin { stream, data } => self.feed(stream, |pipe| pipe.push(&data)),
             MachineInput::StdinEof { stream } => self.feed(stream, |pipe| pipe.writers = 0),
+            MachineInput::Hold { stream, held: true } => {
+                self.held.insert(stream, Vec::new());
+            }
+            MachineInput::Hold { stream, held: false } => {
+                let waiters = self.held.remove(&stream).unwrap_or_default();
+                self.wake_all(waiters);
+            }
             MachineInput::Tty { tty, data } => self.change_tty(tty, out, |tty| tty.input(&data)),
             MachineInput::TtyResize { tty, cols, rows } => self.change_tty(tty, out, |tty| {
                 (tty.cols, tty.rows) = (cols, rows);

@@ -172,6 +172,11 @@ pub enum MachineInput {
     StdinEof {
         stream: StreamId,
     },
+    /// Whoever takes a stream's output has enough for now, or goes on: writers wait meanwhile.
+    Hold {
+        stream: StreamId,
+        held: bool,
+    },
     /// Keys.
     Tty {
         tty: TtyId,
@@ -256,6 +261,8 @@ pub struct Machine {
     pipes: Map<u32, Rc<Pipe>>,
     ttys: Map<TtyId, Rc<Tty>>,
     inputs: Map<StreamId, Rc<Pipe>>,
+    /// Output streams that are held, and who waits for them.
+    held: Map<StreamId, Vec<Pid>>,
     conns: Map<ConnId, Rc<Conn>>,
     listeners: Map<u16, Rc<Listener>>,
     dns_servers: Map<u16, Rc<sys_net::DnsServer>>,
@@ -292,6 +299,7 @@ impl Machine {
             pipes: Map::new(),
             ttys: Map::new(),
             inputs: Map::new(),
+            held: Map::new(),
             conns: Map::new(),
             listeners: Map::new(),
             dns_servers: Map::new(),

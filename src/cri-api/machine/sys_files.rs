@@ -308,6 +308,10 @@ impl Sys<'_> {
             Kind::File { fs, ino } => self.write_file_at(id, (fs, ino), offset, append, bytes),
             Kind::PipeWrite(pipe) => self.write_pipe(pipe, bytes),
             Kind::Output(stream) => {
+                if let Some(waiters) = self.machine.held.get_mut(&stream) {
+                    waiters.push(self.pid);
+                    return Err(Errno::EAGAIN);
+                }
                 // Output that nobody holds back is paid for: it bounds `yes` without a reader.
                 self.charged += bytes.len() as i64 / 32;
                 self.out.push(MachineOutput::Output { stream, data: bytes.into() });

@@ -28,6 +28,9 @@ pub struct ForkSpec {
     pub ignore: Vec<Signal>,
 }
 
+/// Bytes that the processes of one machine may hold, whatever the modelled memory is: the bottle itself lives in a page's.
+const MOST_MEMORY: u64 = 256 << 20;
+
 impl Sys<'_> {
     pub fn now(&self) -> Time {
         self.now
@@ -101,7 +104,7 @@ impl Sys<'_> {
     pub fn set_memory(&mut self, bytes: u64) {
         let bytes = bytes + BASE_MEMORY;
         let others: u64 = self.machine.procs.iter().filter(|(pid, _)| **pid != self.pid).map(|(_, p)| p.memory).sum();
-        let limit = self.machine.config.memory_limit.unwrap_or(self.machine.config.memory);
+        let limit = self.machine.config.memory_limit.unwrap_or(self.machine.config.memory).min(MOST_MEMORY);
         let process = self.me_mut();
         process.memory = bytes;
         if others + bytes > limit {

@@ -1,5 +1,7 @@
 //! A terminal's line discipline: cooked and raw input, echo, keys that are signals. Models the kernel's `n_tty.c`.
 
+use std::collections::VecDeque;
+
 use crate::program::Pid;
 use crate::signal::Signal;
 
@@ -37,9 +39,11 @@ pub(super) struct Tty {
     /// Of the line being typed, in canonical mode.
     line: Vec<u8>,
     /// Bytes that a reader may have.
-    ready: Vec<u8>,
-    /// Positions in `ready` at which a read must end: lines' ends, and ^D.
-    breaks: Vec<usize>,
+    ready: VecDeque<u8>,
+    /// At which byte a read must end, counted from the beginning: lines' ends, and ^D.
+    breaks: VecDeque<usize>,
+    /// How many bytes have been read.
+    taken: usize,
     pub waiters: Vec<Pid>,
 }
 
@@ -51,8 +55,8 @@ pub(super) struct Typed {
     pub wake: bool,
 }
 
-/// Typed ahead at most.
-const MAX_READY: usize = 1 << 20;
+/// Typed (or pasted) ahead at most; what comes beyond is lost, and the bell says so.
+const MAX_READY: usize = 16 << 20;
 
 impl Tty {
     pub fn new(cols: u16, rows: u16) -> Tty {
@@ -63,8 +67,9 @@ impl Tty {
             foreground: 0,
             hung_up: false,
             line: Vec::new(),
-            ready: Vec::new(),
-            breaks: Vec::new(),
+            ready: VecDeque::new(),
+            breaks: VecDeque::new(),
+            taken: 0,
             waiters: Vec::new(),
         }
     }
@@ -73,6 +78,7 @@ impl Tty {
         let mut typed = Typed::default();
         for &byte in bytes {
             if self.ready.len() + self.line.len() >= MAX_READY {
+                typed.echo.push(7);
                 break;
             }
             self.key(byte, &mut typed);
@@ -96,7 +102,7 @@ impl Tty {
             return;
         }
         if !self.mode.canonical {
-            self.ready.push(byte);
+            self.ready.push_back(byte);
             typed.wake = true;
             if self.mode.echo {
                 typed.echo.push(byte);
@@ -132,8 +138,8 @@ impl Tty {
     }
 
     fn finish_line(&mut self, typed: &mut Typed) {
-        self.ready.append(&mut self.line);
-        self.breaks.push(self.ready.len());
+        self.ready.extend(self.line.drain(..));
+        self.breaks.push_back(self.taken + self.ready.len());
         typed.wake = true;
     }
 
@@ -158,25 +164,25 @@ impl Tty {
 
     /// Bytes for a reader; `None` if it has to wait, empty at end of file.
     pub fn read(&mut self, max: usize) -> Option<Vec<u8>> {
-        let end = match self.breaks.first() {
-            Some(&end) => end,
+        let end = match self.breaks.front() {
+            Some(&end) => end - self.taken,
             None if !self.ready.is_empty() => self.ready.len(),
             None if self.hung_up => return Some(Vec::new()),
             None => return None,
         };
         let n = end.min(max);
-        let taken: Vec<u8> = self.ready.drain(..n).collect();
-        if n == end && !self.breaks.is_empty() {
-            self.breaks.remove(0);
+        let read: Vec<u8> = self.ready.drain(..n).collect();
+        self.taken += n;
+        if n == end {
+            self.breaks.pop_front();
         }
-        self.breaks.iter_mut().for_each(|b| *b -= n);
-        Some(taken)
+        Some(read)
     }
 
     /// Going raw makes what was typed of a line readable.
     pub fn set_mode(&mut self, mode: TtyMode) {
         if !mode.canonical && self.mode.canonical {
-            self.ready.append(&mut self.line);
+            self.ready.extend(self.line.drain(..));
             self.breaks.clear();
         }
         self.mode = mode;

@@ -97,7 +97,7 @@ impl Namespace {
         read_only: bool,
     ) -> Result<(), Errno> {
         let source = volumes.get(volume).ok_or(Errno::ENOENT)?;
-        let source_ino = source.tree.lookup(sub_path).ok_or(Errno::ENOENT)?;
+        let source_ino = source.tree.resolve(sub_path).ok_or(Errno::ENOENT)?;
         let is_dir = source.tree.entries(source_ino).is_ok();
         let tmpfs = source.tree.kind == super::FsKind::Tmpfs;
         let device = source.device.clone();
@@ -106,6 +106,10 @@ impl Namespace {
             true => format!("{access},relatime,size={}k,noswap", source.tree.limit / 1024),
             false => format!("{access},relatime"),
         };
+        if !is_dir && let Some(source) = volumes.get_mut(volume) {
+            // A file that is mounted stays, also when its name goes to another.
+            source.tree.open(source_ino);
+        }
         let mut view = FsView { root, volumes, namespace: self };
         let at = view.mount_point(path, is_dir)?;
         let mount = Mount {

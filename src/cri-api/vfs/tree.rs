@@ -369,6 +369,35 @@ impl Tree {
         Some(at)
     }
 
+    /// The same, following symbolic links within the tree (at most forty).
+    pub fn resolve(&self, path: &str) -> Option<Ino> {
+        let mut left: Vec<String> = path.split('/').rev().map(str::to_string).collect();
+        let (mut above, mut links) = (vec![Tree::ROOT], 0);
+        while let Some(name) = left.pop() {
+            let at = *above.last()?;
+            match &*name {
+                "" | "." => {}
+                ".." if above.len() > 1 => drop(above.pop()),
+                ".." => {}
+                name => {
+                    let ino = self.child(at, name).ok()??;
+                    match &self.inode(ino)?.node {
+                        Node::Symlink(_) if links >= 40 => return None,
+                        Node::Symlink(target) => {
+                            links += 1;
+                            if target.starts_with('/') {
+                                above.truncate(1);
+                            }
+                            left.extend(target.split('/').rev().map(str::to_string));
+                        }
+                        _ => above.push(ino),
+                    }
+                }
+            }
+        }
+        above.last().copied()
+    }
+
     /// Makes a directory and those above it; an existing directory keeps its mode.
     pub fn mkdir_p(&mut self, path: &str, mode: u16, now: Time) -> Result<Ino, Errno> {
         let mut at = Tree::ROOT;

@@ -1,4 +1,4 @@
-//! What the bottle stores and does not call or enforce: webhooks, admission policies, NetworkPolicies. Their creator is told.
+//! What the bottle stores and does not call or enforce: webhooks and admission policies. Their creator is told.
 
 use apimachinery::Verb;
 use apimachinery::status::Status;
@@ -17,10 +17,6 @@ impl Plugin for NotEnforced {
             return Ok(());
         }
         let group = &*a.gvr.group.text();
-        if group == "networking.k8s.io" && a.gvr.resource == "networkpolicies" {
-            a.warnings.push("NetworkPolicies are stored but not enforced in this bottle".into());
-            return Ok(());
-        }
         let why = match group {
             "admissionregistration.k8s.io" => "is stored but not enforced",
             "apiextensions.k8s.io" => "is stored but its custom resources are not served",

@@ -4,7 +4,7 @@
 use std::rc::Rc;
 
 use apimachinery::status::Status;
-use apimachinery::{Value, Verb, json, key, resources};
+use apimachinery::{Value, Verb, json, key, resources, value};
 use base::Sym;
 
 use super::{Attributes, Extra, Plugin};
@@ -45,11 +45,13 @@ impl Plugin for RbacEscalation {
             return Ok(());
         }
         let have = authz::rules_for(server, &a.user, &a.namespace);
-        let missing: Vec<&Value> = rules.iter().filter(|r| !authz::covered(&have, r)).collect();
+        let missing: Vec<Value> = rules.iter().flat_map(atoms).filter(|r| !authz::covered(&have, r)).collect();
         if missing.is_empty() {
             return Ok(());
         }
-        let shown: Vec<String> = missing.iter().map(|r| compact(r)).collect();
+        let mut shown: Vec<String> = merged(missing).iter().map(compact).collect();
+        shown.sort();
+        shown.dedup();
         let groups: Vec<String> = a.user.groups.iter().map(|g| format!("{g:?}")).collect();
         Err(a.forbidden(format!(
             "user {:?} (groups=[{}]) is attempting to grant RBAC permissions not currently held:\n{}",
@@ -85,6 +87,50 @@ impl RbacEscalation {
         };
         matches!(server.decide(&attributes), Decision::Allow(_))
     }
+}
+
+/// A rule as rules of one group, resource, verb and name each. Models `validation.BreakdownRule`.
+fn atoms(rule: &Value) -> Vec<Value> {
+    let verbs = rule.list_at(&["verbs"]);
+    let mut out = Vec::new();
+    for group in rule.list_at(&["apiGroups"]) {
+        for resource in rule.list_at(&["resources"]) {
+            for verb in verbs {
+                let atom = value!({"apiGroups": [group], "resources": [resource], "verbs": [verb]});
+                match rule.list_at(&["resourceNames"]) {
+                    [] => out.push(atom),
+                    names => out.extend(names.iter().map(|name| {
+                        let mut atom = atom.clone();
+                        atom.set_at(&["resourceNames"], vec![name.clone()]);
+                        atom
+                    })),
+                }
+            }
+        }
+    }
+    for url in rule.list_at(&["nonResourceURLs"]) {
+        out.extend(verbs.iter().map(|verb| value!({"nonResourceURLs": [url], "verbs": [verb]})));
+    }
+    out
+}
+
+/// Rules of one resource that differ in the verb only, as one. Models `validation.CompactRules`.
+fn merged(atoms: Vec<Value>) -> Vec<Value> {
+    let mut out: Vec<Value> = Vec::new();
+    for atom in atoms {
+        let same = |r: &&mut Value| {
+            atom.get("nonResourceURLs").is_none()
+                && ["apiGroups", "resources", "resourceNames"].iter().all(|f| r.get(f) == atom.get(f))
+        };
+        match out.iter_mut().find(same) {
+            Some(rule) => {
+                let verbs = rule.list_at(&["verbs"]).iter().chain(atom.list_at(&["verbs"])).cloned().collect::<Vec<_>>();
+                rule.set_at(&["verbs"], verbs);
+            }
+            None => out.push(atom),
+        }
+    }
+    out
 }
 
 /// `{APIGroups:[""], Resources:["pods"], Verbs:["get"]}`

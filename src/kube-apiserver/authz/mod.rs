@@ -96,11 +96,19 @@ impl Attributes {
             subresource: request.subresource,
             version: request.gvr.version,
             namespace: request.namespace.clone(),
-            name: request.name.clone(),
+            name: named(request),
             path: request.path.clone(),
             node_selector: node::selected_node(request),
         }
     }
+}
+
+/// The object that a request is about: also that of a list or watch of one name.
+fn named(request: &Request) -> Rc<str> {
+    let of_many = matches!(request.verb, Verb::List | Verb::Watch | Verb::DeleteCollection) && request.name.is_empty();
+    let selector = request.options.field_selector.as_deref().filter(|_| of_many);
+    let name = selector.and_then(|text| text.split(',').find_map(|term| term.strip_prefix("metadata.name=")));
+    name.map_or_else(|| request.name.clone(), |name| name.trim_start_matches('=').into())
 }
 
 /// Models `responsewriters.Forbidden`.

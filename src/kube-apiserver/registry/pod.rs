@@ -92,9 +92,8 @@ impl ApiServer {
         let mut budgets = self.all(resources::poddisruptionbudgets(), pod.namespace()).filter(selects);
         let Some(budget) = budgets.next() else { return Ok(Vec::new()) };
         if budgets.next().is_some() {
-            return Err(Status::internal(
-                "This pod has more than one PodDisruptionBudget, which the eviction subresource does not support.",
-            ));
+            let text = "This pod has more than one PodDisruptionBudget, which the eviction subresource does not support.";
+            return Err(Status::new(500, "", text));
         }
         let ready = pod.condition_is_true("Ready");
         let status = |name: &str| budget.int_at(&["status", name]).unwrap_or(0);

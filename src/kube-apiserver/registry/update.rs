@@ -1,6 +1,7 @@
 //! `update` and `patch`, of objects and of those subresources that show the whole object (status, approval, resize …).
 
 use apimachinery::field::ErrorList;
+use apimachinery::schema::{StructType, restore_error};
 use apimachinery::status::Status;
 use apimachinery::{Body, Object, PatchType, Value, Verb, patch};
 use base::Time;
@@ -133,7 +134,8 @@ impl ApiServer {
             PatchType::Apply => fields::apply(call, Some(&base), patch, now)?.into_value(),
             _ => patch::apply(*kind, base.value(), patch, resource.schema.as_deref())?,
         };
-        let mut new = codec::prune(call, &resource, patched).map_err(|s| patch_error(&s, patch))?;
+        let decoded = codec::prune(call, &resource, patched.clone());
+        let mut new = decoded.map_err(|s| patch_error(&s, *kind, patch, &patched, resource.schema.as_deref()))?;
         resource.strategy.default(&mut new);
         if convert::differs(&resource) {
             new = convert::to_storage(&resource, new);
@@ -144,14 +146,17 @@ impl ApiServer {
     }
 }
 
-/// A patch whose result does not decode is an invalid patch. Models `applyPatchToObject`.
-fn patch_error(status: &Status, patch: &Value) -> Status {
-    if status.message.contains("strict decoding error") {
-        return status.clone();
+/// A patch whose result does not decode is an invalid patch. Models `applyPatchToObject` (strategic merge patches stay trees,
+/// and are named as they came) and `jsonPatcher` (which names the result).
+fn patch_error(status: &Status, kind: PatchType, patch: &Value, patched: &Value, schema: Option<&StructType>) -> Status {
+    let mut why = status.message.split_once(": ").map_or(&*status.message, |(_, why)| why).to_string();
+    let mut shown = apimachinery::json::to_string(patched);
+    if kind == PatchType::StrategicMerge {
+        why = schema.and_then(|s| restore_error(s, patched)).unwrap_or(why);
+        shown = patch::go_print(patch);
     }
-    let why = status.message.split_once(": ").map_or(&*status.message, |(_, why)| why);
     let mut errors = ErrorList::new();
-    errors.invalid(&apimachinery::field::Path::new("patch"), apimachinery::json::to_string(patch), why);
+    errors.invalid(&apimachinery::field::Path::new("patch"), shown, why);
     let mut status = Status::invalid(apimachinery::Gvk::default(), "", &errors);
     status.details.map_mut().retain(|k, _| &**k == "causes");
     status

@@ -228,7 +228,7 @@ mod tests {
         });
         let ports = value!([{"name": "", "port": 80, "protocol": "TCP"}]);
         let text: Rc<str> = json::to_string(&ports).into();
-        Groups::unit(text, Group { ports, endpoints: endpoints.collect() })
+        Groups::from_iter([(text, Group { ports, endpoints: endpoints.collect() })])
     }
     fn sizes(slices: &[Object]) -> Vec<usize> {
         slices.iter().map(|s| s.list_at(&["endpoints"]).len()).collect()

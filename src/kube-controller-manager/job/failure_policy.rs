@@ -1,4 +1,4 @@
-//! `podFailurePolicy`: what a failed pod means. Models `pod_failure_policy.go`, without `FailIndex`.
+//! `podFailurePolicy`: what a failed pod means. Models `pod_failure_policy.go`.
 
 use apimachinery::{Object, Value};
 
@@ -9,6 +9,8 @@ pub enum Verdict {
     Count,
     /// Doesn't count.
     Ignore,
+    /// Counts, and its index is given up.
+    FailIndex,
     /// The job fails, with this message.
     FailJob(String),
 }
@@ -20,6 +22,7 @@ pub fn judge(policy: &Value, pod: &Object) -> Verdict {
         return match rule.str_at(&["action"]) {
             Some("Ignore") => Verdict::Ignore,
             Some("FailJob") => Verdict::FailJob(why),
+            Some("FailIndex") => Verdict::FailIndex,
             _ => Verdict::Count,
         };
     }

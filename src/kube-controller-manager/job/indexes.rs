@@ -62,9 +62,10 @@ pub fn succeeded(view: &View) -> Set<i64> {
     set
 }
 
-/// The lowest `n` indexes that have neither succeeded nor an active pod.
+/// The lowest `n` indexes that have neither succeeded, nor failed for good, nor an active pod.
 pub fn free(view: &View, n: i64) -> Vec<i64> {
-    let done = succeeded(view);
+    let mut done = succeeded(view);
+    done.extend(super::per_index::failed(view));
     let active: Set<i64> = view.active().filter_map(of).collect();
     let all = 0..view.spec_int("completions").unwrap_or(0);
     all.filter(|index| !done.contains(index) && !active.contains(index)).take(n as usize).collect()

@@ -1,11 +1,13 @@
 //! The job controller: runs pods until enough have succeeded.
 //!
 //! Models `pkg/controller/job`. Ended pods are counted exactly once: they are noted in `uncountedTerminatedPods`, lose their finalizer,
-//! and only then move into the counters. Left out: successPolicy, backoffLimitPerIndex, elastic indexed jobs, `managedBy`.
+//! and only then move into the counters. Left out: elastic indexed jobs, `managedBy`.
 
 mod failure_policy;
 mod indexes;
+mod per_index;
 mod status;
+mod success_policy;
 
 use std::rc::Rc;
 
@@ -76,7 +78,7 @@ impl View {
         let ended = |pod: &&Object| {
             pods::is_terminal(pod) || (pod.is_being_deleted() && self.replaces_terminating() && !pods::node_name(pod).is_empty())
         };
-        self.pods.iter().filter(|pod| has_finalizer(pod)).filter(ended)
+        self.pods.iter().filter(|pod| has_finalizer(pod)).filter(ended).filter(|pod| !per_index::is_kept(self, pod))
     }
     /// `podReplacementPolicy: TerminatingOrFailed`: a pod that is being deleted counts as failed at once.
     fn replaces_terminating(&self) -> bool {
@@ -152,8 +154,19 @@ impl JobController {
             return self.note(view, Some(wait), ctx);
         }
         let pods: Vec<Object> = if view.is_indexed() {
-            let free = indexes::free(&view, missing);
-            free.into_iter().map(|index| new_pod(&view.job, Some(index))).collect()
+            let (due, wait) = match per_index::limit(&view) {
+                None => (indexes::free(&view, missing), None),
+                Some(_) => per_index::due(&view, indexes::free(&view, i64::MAX), missing, ctx.now),
+            };
+            if due.is_empty() {
+                return self.note(view, wait, ctx);
+            }
+            let indexed = |index| {
+                let mut pod = new_pod(&view.job, Some(index));
+                per_index::annotate(&view, index, &mut pod);
+                pod
+            };
+            due.into_iter().map(indexed).collect()
         } else {
             (0..missing).map(|_| new_pod(&view.job, None)).collect()
         };

@@ -7,7 +7,7 @@ use base::{Duration, Time};
 use client_go::pods;
 
 use super::failure_policy::{Verdict, judge as judge_pod};
-use super::{View, finished_at, has_finalizer, indexes};
+use super::{View, finished_at, has_finalizer, indexes, per_index, success_policy};
 use crate::refs::{condition, find_condition, remove_condition, set_int};
 
 /// Delays after failed pods: doubling from the first to the second.
@@ -80,7 +80,7 @@ pub fn judge(view: &mut View, now: Time) {
         Some(Verdict::FailJob(message)) => Some(message),
         _ => None,
     };
-    let by_policy = view.uncounted().filter(|pod| pods::phase(pod) == "Failed").find_map(verdict);
+    let by_policy = view.pods.iter().filter(|pod| has_finalizer(pod) && pods::phase(pod) == "Failed").find_map(verdict);
     let limit = view.spec_int("backoffLimit").unwrap_or(6);
     // With restartPolicy OnFailure the restarts of running pods count too.
     let restarts: i64 = match view.job.str_at(&["spec", "template", "spec", "restartPolicy"]) {
@@ -94,10 +94,15 @@ pub fn judge(view: &mut View, now: Time) {
     } else if deadline_in(view, now).is_some_and(|left| left <= Duration::ZERO) {
         Some(("DeadlineExceeded", "Job was active longer than specified deadline".to_string()))
     } else {
-        None
+        too_many_indexes(view, succeeded)
     };
     if let Some((reason, message)) = failure {
         push(view, condition("FailureTarget", "True", reason, &message, now), now);
+        return;
+    }
+    let policy = view.job.at(&["spec", "successPolicy"]).filter(|_| view.is_indexed());
+    if let Some(message) = policy.and_then(|policy| success_policy::matching(policy, &indexes::succeeded(view))) {
+        push(view, condition("SuccessCriteriaMet", "True", "SuccessPolicy", &message, now), now);
         return;
     }
     let active = view.active().count() as i64;
@@ -109,6 +114,18 @@ pub fn judge(view: &mut View, now: Time) {
         let message = "Reached expected number of succeeded pods";
         push(view, condition("SuccessCriteriaMet", "True", "CompletionsReached", message, now), now);
     }
+}
+
+/// Whether the indexes that are given up decide the job's end.
+fn too_many_indexes(view: &View, succeeded: i64) -> Option<(&'static str, String)> {
+    per_index::limit(view)?;
+    let failed = per_index::failed(view).len() as i64;
+    if view.spec_int("maxFailedIndexes").is_some_and(|most| failed > most) {
+        let message = "Job has exceeded the specified maximal number of failed indexes";
+        return Some(("MaxFailedIndexesExceeded", message.into()));
+    }
+    let over = failed > 0 && succeeded + failed >= view.spec_int("completions").unwrap_or(0) && view.active().next().is_none();
+    over.then(|| ("FailedIndexes", "Job has failed indexes".into()))
 }
 
 fn restarts_of(pod: &Object) -> i64 {
@@ -128,12 +145,18 @@ pub fn wanted_active(view: &View) -> i64 {
     match view.spec_int("completions") {
         None if succeeded > 0 => view.active().count() as i64,
         None => parallelism,
-        Some(completions) => parallelism.min((completions - succeeded).max(0)),
+        Some(completions) => {
+            let given_up = if per_index::limit(view).is_some() { per_index::failed(view).len() as i64 } else { 0 };
+            parallelism.min((completions - succeeded - given_up).max(0))
+        }
     }
 }
 
 /// How long to wait before the next pod after failures.
 pub fn backoff(view: &View, now: Time) -> Option<Duration> {
+    if per_index::limit(view).is_some() {
+        return None;
+    }
     let (_, failed) = totals(view);
     let last = view.pods.iter().filter(|pod| pods::phase(pod) == "Failed").filter_map(finished_at).max()?;
     let succeeded_since =
@@ -141,9 +164,13 @@ pub fn backoff(view: &View, now: Time) -> Option<Duration> {
     if failed == 0 || succeeded_since {
         return None;
     }
-    let delay = (BACKOFF.0 * (1i64 << (failed - 1).min(20))).min(BACKOFF.1);
-    let left = (last + delay).since(now);
+    let left = (last + delay_after(failed)).since(now);
     (left > Duration::ZERO).then_some(left)
+}
+
+/// The delay after so many failures.
+pub fn delay_after(failures: i64) -> Duration {
+    (BACKOFF.0 * (1i64 << (failures - 1).clamp(0, 20))).min(BACKOFF.1)
 }
 
 /// Notes ended pods by uid.
@@ -164,6 +191,10 @@ pub fn note_uncounted(view: &mut View) {
         set_int(&mut view.status, "succeeded", done.len() as i64);
         if !done.is_empty() {
             view.status.set_at(&["completedIndexes"], indexes::format(&done));
+        }
+        if per_index::limit(view).is_some() {
+            let failed = indexes::format(&per_index::failed(view));
+            view.status.set_at(&["failedIndexes"], failed);
         }
     }
     for (list, uids) in [("succeeded", succeeded), ("failed", failed)] {

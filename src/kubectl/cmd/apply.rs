@@ -37,8 +37,7 @@ pub(super) fn run(ctx: &mut Ctx) -> Res<Next> {
     let sources = ctx.sources()?;
     let checks = if ctx.validation()? == "Ignore" { Checks::Decode } else { Checks::Schema };
     if checks == Checks::Schema && !ctx.flags.bool("server-side") {
-        // Upstream asks whether the server validates; the answer is known.
-        let _ = ctx.send_request(Request::get_path("/openapi/v3"))?;
+        ctx.ask_for_validation()?;
     }
     let sources = Rc::new(sources);
     then(move |ctx| {
@@ -169,7 +168,10 @@ fn print_collected(ctx: &mut Ctx, applied: &Applied) -> Res<()> {
         [] => Ok(()),
         [one] => ctx.print_object(one, ""),
         many => {
-            let shown: Vec<Object> = many.iter().map(|o| ctx.presentable(o)).collect();
+            let shown: Vec<Object> = match ctx.output(false)? {
+                Output::Objects(printer) => many.iter().map(|o| ctx.presentable_by(&printer, o)).collect(),
+                _ => many.to_vec(),
+            };
             ctx.print_object(&super::get::as_list(&shown), "")
         }
     }

@@ -112,6 +112,9 @@ fn from_files(ctx: &mut Ctx) -> Res<Next> {
     }
     let checks = if ctx.validation()? == "Ignore" { Checks::Decode } else { Checks::Schema };
     let sources = Rc::new(ctx.sources()?);
+    if checks == Checks::Schema {
+        ctx.ask_for_validation()?;
+    }
     then(move |_| {
         let parsed: Vec<Parsed> = sources.iter().flat_map(|source| docs::objects(source, checks)).collect();
         each(

@@ -188,15 +188,16 @@ pub(super) fn wait_gone(ctx: &mut Ctx, info: &Info, uid: &str) -> Res<()> {
     let timeout = ctx.flags.duration("timeout");
     let timer = if timeout > Duration::ZERO { ctx.timer(timeout)? } else { 0 };
     let stream = ctx.watch_one(&info.mapping, &info.namespace, &info.name)?;
+    let mut seen = false;
     loop {
         match ctx.next_event()? {
             (id, Event::Watch(event)) if id == stream => {
-                let other = matches!(event.kind, WatchEventType::Added | WatchEventType::Modified)
-                    && !uid.is_empty()
-                    && event.object.uid() != uid;
-                let empty = event.kind == WatchEventType::Bookmark
-                    && event.object.annotation("k8s.io/initial-events-end").is_some()
-                    && !exists(ctx, info)?;
+                let shown = matches!(event.kind, WatchEventType::Added | WatchEventType::Modified);
+                seen |= shown;
+                let other = shown && !uid.is_empty() && event.object.uid() != uid;
+                // It had gone before the watch began.
+                let initial_end = event.object.annotation("k8s.io/initial-events-end").is_some();
+                let empty = event.kind == WatchEventType::Bookmark && initial_end && !seen;
                 if event.kind == WatchEventType::Deleted || other || empty {
                     break;
                 }
@@ -211,11 +212,6 @@ pub(super) fn wait_gone(ctx: &mut Ctx, info: &Info, uid: &str) -> Res<()> {
     }
     ctx.cancel(stream);
     Ok(())
-}
-
-/// Whether the object still exists (the watch began after it had gone).
-fn exists(ctx: &mut Ctx, info: &Info) -> Res<bool> {
-    Ok(ctx.call_if_found(Request::get(info.mapping.gvr, &info.key()))?.is_some())
 }
 
 /// Deletes and waits, for commands that replace.

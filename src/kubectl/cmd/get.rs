@@ -72,7 +72,7 @@ fn objects(ctx: &mut Ctx, printer: &Printer) -> Res<Next> {
     if infos.is_empty() && !errors.is_empty() {
         return finish(errors);
     }
-    let printed: Vec<Object> = infos.iter().map(|i| ctx.presentable(&i.object)).collect();
+    let printed: Vec<Object> = infos.iter().map(|i| ctx.presentable_by(printer, &i.object)).collect();
     let object = match (single, printed.as_slice()) {
         (true, [one]) => one.clone(),
         _ => as_list(&printed),
@@ -344,7 +344,7 @@ fn follow(state: Watching, printer: Option<Printer>) -> Res<Next> {
 }
 
 fn print_event(ctx: &mut Ctx, printer: &Printer, object: &Object, kind: &'static str) -> Res<()> {
-    let mut object = ctx.presentable(object);
+    let mut object = ctx.presentable_by(printer, object);
     if ctx.flags.bool("output-watch-events") {
         let event = value!({"type": kind, "object": (&object)});
         object = Object::from_value(event).unwrap_or_default();

@@ -21,10 +21,11 @@ pub(crate) fn raw_text(response: &Response) -> String {
     }
 }
 
-/// JSON with kind and apiVersion first, as the server encodes its types.
+/// JSON with kind and apiVersion first, as the server encodes its types; a Status in the order of its struct.
 fn raw_json(value: &Value) -> String {
     let Some(fields) = value.as_map() else { return json::to_string(value) };
-    const FIRST: &[&str] = &["kind", "apiVersion", "metadata", "name", "versions"];
+    const FIRST: &[&str] =
+        &["kind", "apiVersion", "metadata", "name", "versions", "status", "message", "reason", "details", "code"];
     let mut entries: Vec<_> = fields.iter().collect();
     entries.order_by_key(|(k, _)| FIRST.iter().position(|f| *f == &**k).unwrap_or(FIRST.len()));
     let members: Vec<String> = entries
@@ -69,9 +70,17 @@ impl Ctx<'_> {
     pub fn create_object(&mut self, info: &Info, object: &Object) -> Res<Object> {
         let mut request = Request::create(info.mapping.gvr, object.clone());
         request.namespace = info.namespace.clone();
-        request.options.field_validation = Some(self.validation()?.into());
+        // `run` made the object itself and asks for no validation.
+        if self.flags.command != "run" {
+            request.options.field_validation = Some(self.validation()?.into());
+        }
         let request = self.writing(request)?;
         self.call(request)
+    }
+
+    /// Asks whether the server validates, as upstream does before it reads a file. The answer is known.
+    pub fn ask_for_validation(&mut self) -> Res<()> {
+        self.send_request(Request::get_path("/openapi/v3")).map(drop)
     }
 
     /// Sends a patch.

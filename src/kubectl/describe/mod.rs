@@ -102,7 +102,7 @@ impl Writer {
             return self.out.push_str(&format!("{indent}{name}:\t<none>\n"));
         };
         for (i, (k, v)) in fields.iter().enumerate() {
-            let head = if i == 0 { format!("{indent}{name}:\t") } else { format!("{indent}\t") };
+            let head = if i == 0 { format!("{indent}{name}:\t") } else { "\t".to_string() };
             self.out.push_str(&format!("{head}{k}{separator}{}\n", v.as_str().unwrap_or("")));
         }
     }

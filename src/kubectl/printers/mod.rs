@@ -133,7 +133,7 @@ impl Ctx<'_> {
                 Ok(())
             }
             Output::Objects(printer) => {
-                let text = printer.print(&self.presentable(object), self)?;
+                let text = printer.print(&self.presentable_by(&printer, object), self)?;
                 self.print(text);
                 Ok(())
             }
@@ -152,6 +152,14 @@ impl Ctx<'_> {
             object.remove_at(&["metadata", "managedFields"]);
         }
         object
+    }
+
+    /// The same for a printer: only JSON and YAML leave them out.
+    pub fn presentable_by(&self, printer: &Printer, object: &Object) -> Object {
+        match printer {
+            Printer::Json | Printer::Yaml | Printer::Kyaml => self.presentable(object),
+            _ => object.clone(),
+        }
     }
 
     pub fn dry_run(&mut self) -> Res<DryRun> {

@@ -6,12 +6,13 @@
 mod awk;
 mod basic;
 mod compare;
-mod digest;
+pub mod digest;
 mod expr;
 mod files;
 pub mod filter;
 mod find;
 mod grep;
+mod jq;
 mod ls;
 mod net;
 mod options;
@@ -137,6 +138,7 @@ fn table() -> impl Iterator<Item = (&'static str, Make)> {
         grep::TABLE,
         sed::TABLE,
         awk::TABLE,
+        jq::TABLE,
         digest::TABLE,
         compare::TABLE,
         find::TABLE,

@@ -7,9 +7,9 @@ use super::{Instant, Io, Make};
 
 pub(super) const TABLE: &[(&str, Make)] = &[("date", || Instant::boxed(date)), ("uptime", || Instant::boxed(uptime))];
 
-const MONTHS: [&str; 12] =
+pub(crate) const MONTHS: [&str; 12] =
     ["January", "February", "March", "April", "May", "June", "July", "August", "September", "October", "November", "December"];
-const DAYS: [&str; 7] = ["Sunday", "Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday"];
+pub(crate) const DAYS: [&str; 7] = ["Sunday", "Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday"];
 
 /// `strftime` in UTC.
 pub(crate) fn format(time: Time, format: &str) -> String {

@@ -17,6 +17,11 @@ pub fn spec(new: &Object, old: &Object, errors: &mut ErrorList) {
         return;
     }
     validate_spec(n, Some(new.name()), &SPEC, errors);
+    for list in ["containers", "initContainers"] {
+        if n.list_at(&[list]).len() != o.list_at(&[list]).len() {
+            return errors.forbidden(&SPEC.child(list), "pod updates may not add or remove containers");
+        }
+    }
     deadline(n, o, errors);
     let gated = !o.list_at(&["schedulingGates"]).is_empty();
     gates(n, o, errors);
