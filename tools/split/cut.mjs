@@ -8,16 +8,17 @@
 //             the same number of functions. Its element segments fill `$cold`, and take the trampolines' places in the original's
 //             tables.
 
+import { createHash } from "node:crypto";
 import { join, name, s32, section, u32, vector } from "./bytes.mjs";
 import { KIND, SECTION, all, bodiesSection, functionTable, functionTypes, imported, limitsBytes, parse, rebuild } from "./module.mjs";
 import { plan } from "./plan.mjs";
 
 const I32_MUTABLE = [0x7f, 1];
 const NOTHING = [0, 0x00, 0x0b];
-/** The names under which the primary exports what the rest imports. */
-export const EXPORTS = { loaded: "$loaded", cold: "$cold", hot: "$hot" };
+/** The names under which the primary exports what the rest imports. `cold` goes on with the stamp: halves of two cuts don't link. */
+export const EXPORTS = { loaded: "$loaded", cold: "$cold:", hot: "$hot" };
 
-/** `{ primary, rest, plan }` of a module; `hot` and the options as for `plan`. */
+/** `{ primary, rest, plan, stamp }` of a module; `hot` and the options as for `plan`. The stamp is the name of this very cut. */
 export function cut(original, hot, options = {}) {
   const module = parse(original);
   const parts = plan(module, hot, options);
@@ -28,7 +29,9 @@ export function cut(original, hot, options = {}) {
     globals: all(module, KIND.global, module.globals.map((g) => g.type)),
   };
   spaces.first = spaces.functions.length - module.functions.length;
-  return { primary: primary(module, parts, spaces, options.load ?? "loadRest"), rest: rest(module, parts, spaces), plan: parts };
+  const stamp = [original, parts.primary.bodies, parts.rest.bodies].reduce((hash, part) => hash.update(part), createHash("sha256")).digest("hex").slice(0, 16);
+  spaces.coldName = EXPORTS.cold + stamp;
+  return { primary: primary(module, parts, spaces, options.load ?? "loadRest"), rest: rest(module, parts, spaces), plan: parts, stamp };
 }
 
 /** The imported function that loads the rest. */
@@ -66,7 +69,7 @@ function primary(module, parts, spaces, load) {
     ...old(spaces.tables, KIND.table, "t"),
     ...old(spaces.memories, KIND.memory, "m"),
     ...old(spaces.globals, KIND.global, "g"),
-    exported(EXPORTS.cold, KIND.table, cold),
+    exported(spaces.coldName, KIND.table, cold),
     exported(EXPORTS.hot, KIND.table, hot),
     exported(EXPORTS.loaded, KIND.global, loaded),
   ];
@@ -87,7 +90,7 @@ function rest(module, parts, spaces) {
   const imports = [
     ...imported(module, KIND.function).map((i) => import_(i.module, i.name, KIND.function, u32(i.description))),
     ...shared(spaces.tables, KIND.table, "t"),
-    import_("split", EXPORTS.cold, KIND.table, functionTable(parts.toRest.length)),
+    import_("split", spaces.coldName, KIND.table, functionTable(parts.toRest.length)),
     import_("split", EXPORTS.hot, KIND.table, functionTable(parts.toPrimary.length)),
     ...shared(spaces.memories, KIND.memory, "m"),
     ...shared(spaces.globals, KIND.global, "g"),

@@ -1,18 +1,18 @@
 // Makes the first load of the site small: cuts the worker's wasm by what a visitor's first seconds call.
-//   node tools/split/run.mjs FOLDER [--load NAME]
+//   node tools/split/run.mjs FOLDER [--load NAME]     NAME: part of the name of the import that loads the rest (loadRest)
 //
 // FOLDER is the built site, with worker.js and worker_bg.wasm in it. The tool runs an instrumented copy of the worker through the
 // first seconds of a visit (the demo cluster boots and is drawn, a terminal shows its prompt), in a time of its own, so that the
 // same worker always gives the same profile. What was called stays in worker_bg.wasm; everything else goes to
-// worker_rest-HASH.wasm, which worker.js fetches 1.5 s after the start, or at once and while the worker waits if a function of it
-// is wanted before. HASH is of the original module, so a page never gets the rest of another build.
+// worker_rest-STAMP.wasm, which worker.js fetches 1.5 s after the start, or at once and while the worker waits if a function of it
+// is wanted before. STAMP is of the original module and of the cut, and the halves know it: those of two builds don't link.
 //
 // Nothing is lost if the profile misses a function: it is in the rest, and a call to it loads the rest. All functions keep their
 // indices, and no body is rewritten, so whatever holds of the original (its data, its tables, its memory) holds of the two halves;
 // see cut.mjs for how they call each other. Once the rest is there, a call across costs an indirect call more.
+// compare.mjs shows that a split site does what the whole one does.
 
 import { spawnSync } from "node:child_process";
-import { createHash } from "node:crypto";
 import { copyFile, mkdtemp, readFile, readdir, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join, resolve } from "node:path";
@@ -57,17 +57,23 @@ const count = (marks) => marks.reduce((sum, mark) => sum + mark, 0);
 const tell = (what, bytes, functions, trampolines) =>
   console.log(`split: ${what}: ${functions} functions and ${trampolines} trampolines, ${bytes.length} bytes, ${brotli(bytes)} in brotli`);
 
-const original = await readFile(wasmFile);
-const hot = await profile(original);
-const { primary, rest, plan } = cut(original, hot, { load: values.load });
-for (const bytes of [primary, rest]) new WebAssembly.Module(bytes);
+async function main() {
+  const original = await readFile(wasmFile);
+  const hot = await profile(original);
+  const { primary, rest, plan, stamp } = cut(original, hot, { load: values.load });
+  for (const bytes of [primary, rest]) new WebAssembly.Module(bytes);
 
-const hash = createHash("sha256").update(original).digest("hex").slice(0, 16);
-const restName = `worker_rest-${hash}.wasm`;
-const script = withLoader(await readFile(scriptFile, "utf8"), restName);
-for (const old of await readdir(folder)) if (/^worker_rest-.*\.wasm$/.test(old)) await rm(join(folder, old));
-await writeFile(join(folder, restName), rest);
-await writeFile(wasmFile, primary);
-await writeFile(scriptFile, script);
-tell("worker_bg.wasm", primary, count(plan.primary.bodies), plan.toRest.length);
-tell(restName, rest, count(plan.rest.bodies), plan.toPrimary.length);
+  const restName = `worker_rest-${stamp}.wasm`;
+  const script = withLoader(await readFile(scriptFile, "utf8"), restName);
+  for (const old of await readdir(folder)) if (/^worker_rest-.*\.wasm$/.test(old)) await rm(join(folder, old));
+  await writeFile(join(folder, restName), rest);
+  await writeFile(wasmFile, primary);
+  await writeFile(scriptFile, script);
+  tell("worker_bg.wasm", primary, count(plan.primary.bodies), plan.toRest.length);
+  tell(restName, rest, count(plan.rest.bodies), plan.toPrimary.length);
+}
+
+main().catch((error) => {
+  console.error(`split: ${error.message} (KUBOTTLE_SPLIT=0 builds the site with its wasm whole)`);
+  process.exit(1);
+});

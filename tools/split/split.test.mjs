@@ -143,6 +143,12 @@ test("an error of the loader reaches the caller, and a later call loads", () => 
   assert.equal(exports.indirect(1), 3);
 });
 
+test("halves of two cuts don't link", () => {
+  const imports = { env: { __wbg_loadRest_1() {} } };
+  const { exports } = instance(cut(sample(), HOT, { copied: 0 }).primary, imports);
+  assert.throws(() => instance(cut(sample(), HOT, { copied: 200 }).rest, { ...imports, split: exports }), WebAssembly.LinkError);
+});
+
 test("a module without the loader's import is refused", () => {
   assert.throws(() => cut(sample(), HOT, { load: "elsewhere" }), /imports no function named …elsewhere…/);
 });
