@@ -3,6 +3,7 @@
 import { readFile, readdir } from "node:fs/promises";
 import { join, resolve } from "node:path";
 import { pathToFileURL } from "node:url";
+import "../../tools/split/node.mjs";
 import { Visit, rollOut, writeDeployments } from "./visit.mjs";
 
 const [dist, replicas, nodes] = [resolve(process.argv[2]), Number(process.argv[3]), Number(process.argv[4])];

@@ -73,9 +73,18 @@ impl Fields {
             entries.dedup_by(|a, b| a.0 == b.0);
             entries.reverse();
         }
+        entries.shrink_to_fit();
         Fields { entries }
     }
 
+    /// Puts a new member in its place. A map that has been built seldom grows again and lives long: room for one or two more, not
+    /// for twice as many.
+    fn put(&mut self, i: usize, key: Key, value: Value) {
+        if self.entries.len() == self.entries.capacity() {
+            self.entries.reserve_exact(1 + self.entries.len() / 8);
+        }
+        self.entries.insert(i, (key, value));
+    }
     /// Where the key is, or where it would have to be put.
     fn find(&self, key: &str) -> Result<usize, usize> {
         match self.position(key) {
@@ -103,7 +112,7 @@ impl Fields {
         match self.find(&key) {
             Ok(i) => Some(std::mem::replace(&mut self.entries[i].1, value.into())),
             Err(i) => {
-                self.entries.insert(i, (key, value.into()));
+                self.put(i, key, value.into());
                 None
             }
         }
@@ -112,7 +121,7 @@ impl Fields {
     pub fn set(&mut self, name: &str, value: impl Into<Value>) {
         match self.find(name) {
             Ok(i) => self.entries[i].1 = value.into(),
-            Err(i) => self.entries.insert(i, (key(name), value.into())),
+            Err(i) => self.put(i, key(name), value.into()),
         }
     }
     /// The member, made `Null` first if it is missing.
@@ -120,7 +129,7 @@ impl Fields {
         let i = match self.find(name) {
             Ok(i) => i,
             Err(i) => {
-                self.entries.insert(i, (key(name), Value::Null));
+                self.put(i, key(name), Value::Null);
                 i
             }
         };
@@ -175,7 +184,8 @@ impl Value {
     pub fn sym(text: &str) -> Value {
         Value::Str(key(text))
     }
-    pub fn list(items: Vec<Value>) -> Value {
+    pub fn list(mut items: Vec<Value>) -> Value {
+        items.shrink_to_fit();
         Value::List(Rc::new(items))
     }
     pub fn map() -> Value {
@@ -340,7 +350,7 @@ value_from! {
     Rc<str> => |v| Value::Str(v);
     &Rc<str> => |v| Value::Str(v.clone());
     Sym => |v| Value::Str(v.text());
-    Vec<Value> => |v| Value::List(Rc::new(v));
+    Vec<Value> => |v| Value::list(v);
     Fields => |v| Value::Map(Rc::new(v));
     &Value => |v| v.clone();
 }

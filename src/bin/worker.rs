@@ -65,6 +65,20 @@ mod wasm {
         }
     }
 
+    #[wasm_bindgen]
+    extern "C" {
+        /// Loads the part of the module that the first seconds don't need (see `tools/split`): put there by the site's build. Called
+        /// by the functions that are elsewhere, when they are called for the first time.
+        #[wasm_bindgen(js_namespace = self, js_name = loadRest)]
+        fn load_rest();
+    }
+
+    /// Loads that part now.
+    #[wasm_bindgen]
+    pub fn prepare() {
+        load_rest();
+    }
+
     #[wasm_bindgen(start)]
     pub fn worker() {
         console_error_panic_hook::set_once();

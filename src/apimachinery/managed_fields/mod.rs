@@ -11,6 +11,7 @@ mod compare;
 pub mod set;
 
 use std::cmp::Ordering;
+use std::rc::Rc;
 
 use base::Sort as _;
 use base::Time;
@@ -167,7 +168,7 @@ fn own(entries: &mut Vec<Value>, operation: &str, set: Value, writer: &Writer) {
             && text("apiVersion") == writer.api_version
             && text("subresource") == writer.subresource
     };
-    let time = writer.time.rfc3339();
+    let time = writer.time.rfc3339_shared();
     match entries.iter_mut().find(|e| is_ours(e)) {
         Some(entry) => {
             let before = entry.get("fieldsV1").map_or_else(set::leaf, set::intern);
@@ -178,7 +179,7 @@ fn own(entries: &mut Vec<Value>, operation: &str, set: Value, writer: &Writer) {
     }
 }
 
-fn entry(operation: &str, set: Value, time: String, writer: &Writer) -> Value {
+fn entry(operation: &str, set: Value, time: Rc<str>, writer: &Writer) -> Value {
     let mut fields = Fields::with_capacity(7);
     fields.set("apiVersion", Value::sym(writer.api_version));
     fields.set("fieldsType", Value::sym("FieldsV1"));
