@@ -162,11 +162,11 @@ impl Prune {
     }
 
     /// Deletes what was applied earlier and not now.
-    pub fn run(&self, infos: &Rc<[Info]>, uids: &Rc<Vec<Rc<str>>>) -> Res<Next> {
+    pub fn run(&self, infos: &Rc<[Info]>, uids: Rc<[Rc<str>]>) -> Res<Next> {
         if matches!(self, Prune::No) {
             return done();
         }
-        let (prune, infos, uids) = (self.clone(), infos.clone(), uids.clone());
+        let (prune, infos, uids) = (self.clone(), infos.clone(), uids);
         crate::ctx::then(move |ctx| {
             let candidates = prune.candidates(ctx, &infos, &uids)?;
             let (prune, infos) = (prune.clone(), infos.clone());
