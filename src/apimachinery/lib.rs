@@ -8,6 +8,7 @@ pub mod field;
 pub mod fields;
 mod gvr;
 pub mod json;
+pub mod jwt;
 pub mod labels;
 pub mod managed_fields;
 mod object;

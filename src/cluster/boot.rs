@@ -207,7 +207,15 @@ impl Cluster {
     }
 
     /// (Re)starts a node's kubelet, as systemd does.
-    pub(crate) fn start_kubelet(&mut self, name: &str, observer: &mut impl Observer) {
+    /// Ends a node's kubelet, as `systemctl stop kubelet` does: its containers run on.
+    pub fn stop_kubelet(&mut self, name: &str, observer: &mut impl Observer) {
+        if let Some(kubelet) = self.nodes.get(name).map(|n| n.kubelet) {
+            self.stop_process(kubelet, observer);
+        }
+    }
+
+    /// Starts a node's kubelet, with an empty memory.
+    pub fn start_kubelet(&mut self, name: &str, observer: &mut impl Observer) {
         let Some(node) = self.nodes.get(name).cloned() else { return };
         let kubelet = self.make_kubelet(&node);
         self.with_proc(node.kubelet, |p| p.process = Process::Kubelet(kubelet));
@@ -343,6 +351,7 @@ impl Cluster {
                 c.service_cluster_ip_range = config.service_cidr.clone();
                 (c.kube_api_qps, c.kube_api_burst) = (config.kube_api_qps, config.kube_api_burst);
                 c.root_ca = laptop::CA_PEM.into();
+                c.service_account_key = config.seed();
                 Process::ControllerManager(kube_controller_manager::KubeControllerManager::new(c, seed))
             }
             "kube-scheduler" => {

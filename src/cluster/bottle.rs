@@ -5,7 +5,7 @@
 
 use std::rc::Rc;
 
-use base::{Digest, Time};
+use base::{Digest, Duration, Time};
 use cri_api::host::HostMessage;
 use sim::{Addr, Payload};
 
@@ -32,6 +32,8 @@ pub enum Input {
     /// No packets between two processes or machines, either way; and mended again.
     Cut(Text, Text),
     Mend(Text, Text),
+    /// Everything between two processes or machines takes that many milliseconds longer, either way; 0: as usual again.
+    Slow(Text, Text, u32),
     /// A new worker joins. The name is given by the cluster: the next free `node-N`.
     AddNode,
 }
@@ -317,6 +319,14 @@ fn apply(cluster: &mut Cluster, input: &Input, observer: &mut impl Observer) {
         }),
         Input::Mend(a, b) => links(cluster, a, b, |c, link| {
             c.queue.faults.cut.remove(&link);
+        }),
+        Input::Slow(a, b, ms) => links(cluster, a, b, |c, link| match ms {
+            0 => {
+                c.queue.faults.delay.remove(&link);
+            }
+            ms => {
+                c.queue.faults.delay.insert(link, Duration::from_millis((*ms).into()));
+            }
         }),
         Input::AddNode => {
             let taken = |n: &u32| cluster.nodes.contains_key(&*format!("node-{n}"));

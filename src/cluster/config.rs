@@ -117,8 +117,6 @@ impl Config {
                 addons: false,
                 static_pods: false,
                 images_present: true,
-                // So it was when the sessions were recorded.
-                core_scheduler_events: true,
                 ..base
             },
             // Large hollow nodes, ten or `hollow-N`: what benches begin with.

@@ -108,7 +108,9 @@ pub fn laptop_root(hosts: &str) -> Tree {
             true,
         )?;
         root.put_file("etc/hosts", hosts.as_bytes().to_vec(), 0o644, Time::EPOCH)?;
-        root.put_file("root/.profile", b"alias k=kubectl\n".to_vec(), 0o644, Time::EPOCH)?;
+        for file in ["root/.profile", "root/.bashrc"] {
+            root.put_file(file, b"alias k=kubectl\n".to_vec(), 0o644, Time::EPOCH)?;
+        }
         Ok(root)
     };
     build().expect("an empty tree has room")
@@ -304,7 +306,11 @@ fn find(repository: &str, tag: &str) -> Result<Image, PullError> {
         ("registry.k8s.io", "pause") => {
             image(&["/bin/pause"], &[], 1, cached("pause", || tree(&[("bin/pause", "pause")], false)))
         }
-        ("registry.k8s.io", "etcd") => component("etcd", 60),
+        // etcd's image has no shell, but the tools that talk to it.
+        ("registry.k8s.io", "etcd") => {
+            let root = cached("etcd", || tree(&[("usr/local/bin/etcdctl", "etcdctl")], false));
+            Image { root, ..component("etcd", 60) }
+        }
         ("registry.k8s.io", "kube-apiserver" | "kube-controller-manager" | "kube-scheduler" | "kube-proxy") => {
             component(name, 30)
         }

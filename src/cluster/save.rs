@@ -59,6 +59,7 @@ fn to_value(logged: &LoggedInput) -> Option<Value> {
         Input::Kill(n) => ("kill", n.into(), Value::Null),
         Input::Cut(a, b) => ("cut", a.into(), b.into()),
         Input::Mend(a, b) => ("mend", a.into(), b.into()),
+        Input::Slow(a, b, ms) => ("slow", value!({"from": a, "ms": (i64::from(*ms))}), b.into()),
         Input::AddNode => ("addNode", Value::Null, Value::Null),
     };
     Some(value!({"at": (logged.at.0), "events": (logged.events as i64), "kind": kind, "a": a, "b": b}))
@@ -76,6 +77,10 @@ fn from_value(v: &Value) -> Option<LoggedInput> {
         "kill" => Input::Kill(text("a")?),
         "cut" => Input::Cut(text("a")?, text("b")?),
         "mend" => Input::Mend(text("a")?, text("b")?),
+        "slow" => {
+            let ms = u32::try_from(v.int_at(&["a", "ms"])?).ok()?;
+            Input::Slow(v.str_at(&["a", "from"])?.into(), text("b")?, ms)
+        }
         "addNode" => Input::AddNode,
         _ => return None,
     };

@@ -74,6 +74,12 @@ impl Trace {
         self.records.range(first..)
     }
 
+    /// Records sent at `time` or later.
+    pub fn since(&self, time: Time) -> impl DoubleEndedIterator<Item = &Record> {
+        let first = self.records.partition_point(|r| r.message.sent < time);
+        self.records.range(first..)
+    }
+
     /// Records from the newest back.
     pub fn newest(&self) -> impl Iterator<Item = &Record> {
         self.records.iter().rev()
@@ -117,10 +123,11 @@ impl Trace {
     }
 }
 
-/// Lease renewals: drawn only when asked for.
+/// Lease renewals and the heartbeats between members of etcd: drawn only when asked for.
 pub fn is_heartbeat(message: &Message) -> bool {
     match &message.payload {
         Payload::ApiRequest { request, .. } => request.gvr.resource == "leases",
+        Payload::Etcd(etcd_api::Message::Raft(m)) => m.body.is_heartbeat(),
         _ => false,
     }
 }

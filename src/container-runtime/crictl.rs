@@ -1,35 +1,56 @@
 //! What `crictl` shows: the CRI's lists from the runtime's own memory, printed.
 //!
-//! The real crictl speaks gRPC with containerd's socket and prints itself; here the runtime prints. Left out by name: `inspect`
-//! and everything that changes containers.
+//! The real crictl speaks gRPC with containerd's socket and prints itself; here the runtime prints. `crictl exec` is in
+//! `exec.rs`. Left out by name: everything that changes containers, `stats`, `logs -f`, the runtime's own part of `inspect`.
 
 use std::fmt::Write;
 
-use apimachinery::{Request, Response, ResponseBody};
+use apimachinery::{Request, Response, ResponseBody, Value, json, value};
 use base::Sort as _;
 use base::Time;
 use cri_api::cri::{self, ContainerState, Id};
 
-use crate::Runtime;
+use crate::{Container, Runtime, Sandbox};
+
+/// What a command line asked for.
+type Asked<'a> = dyn Fn(&str) -> &'a str + 'a;
 
 impl Runtime {
     /// Answers a call of the CRI by its gRPC path.
     pub(crate) fn crictl(&self, now: Time, request: &Request) -> Response {
-        let query = |name| request.options.query(name).unwrap_or("");
+        let query = |name: &str| request.options.query(name).unwrap_or("");
         let (code, text) = match &*request.path {
-            "/runtime.v1.RuntimeService/ListContainers" => (200, self.print_containers(now, query("all") == "true")),
-            "/runtime.v1.RuntimeService/ListPodSandbox" => (200, self.print_pods(now)),
-            "/runtime.v1.ImageService/ListImages" => (200, self.print_images()),
-            "/runtime.v1.RuntimeService/ContainerLogs" => self.print_log(query("id"), query("tail").parse().ok()),
+            "/runtime.v1.RuntimeService/ListContainers" => (200, self.print_containers(now, &query)),
+            "/runtime.v1.RuntimeService/ListPodSandbox" => (200, self.print_pods(now, &query)),
+            "/runtime.v1.ImageService/ListImages" => (200, self.print_images(query("quiet") == "true")),
+            "/runtime.v1.RuntimeService/ContainerLogs" => {
+                self.print_log(query("id"), query("tail").parse().ok(), query("timestamps") == "true")
+            }
+            "/runtime.v1.RuntimeService/ContainerStatus" => self.inspect_container(query("id")),
+            "/runtime.v1.RuntimeService/PodSandboxStatus" => self.inspect_pod(query("id")),
             path => (501, format!("{path} is not in this bottle")),
         };
         let body = ResponseBody::Text("text/plain; charset=utf-8".into(), text.into());
         Response { code, warnings: Vec::new(), body }
     }
 
-    fn print_containers(&self, now: Time, all: bool) -> String {
-        let mut found: Vec<_> = self.containers().filter(|(_, c)| all || c.is_running()).collect();
+    fn print_containers(&self, now: Time, query: &Asked<'_>) -> String {
+        let states = match (query("state"), query("all")) {
+            ("", "true") => "created running exited",
+            ("", _) => "running",
+            (state, _) => state,
+        };
+        let wanted = |c: &Container| {
+            let state = format!("{:?}", c.state).to_ascii_lowercase();
+            states.split(' ').any(|s| s.eq_ignore_ascii_case(&state))
+                && c.config.name.contains(query("name"))
+                && c.sandbox.starts_with(query("pod"))
+        };
+        let mut found: Vec<_> = self.containers().filter(|(_, c)| wanted(c)).collect();
         found.order_by_key(|(_, c)| std::cmp::Reverse(c.created_at));
+        if query("quiet") == "true" {
+            return found.iter().map(|(id, _)| format!("{id}\n")).collect();
+        }
         let header = ["CONTAINER", "IMAGE", "CREATED", "STATE", "NAME", "ATTEMPT", "POD ID", "POD", "NAMESPACE"];
         let mut rows = vec![header.map(String::from).to_vec()];
         for (id, c) in found {
@@ -54,9 +75,18 @@ impl Runtime {
         table(&rows)
     }
 
-    fn print_pods(&self, now: Time) -> String {
-        let mut found: Vec<_> = self.sandboxes().collect();
+    fn print_pods(&self, now: Time, query: &Asked<'_>) -> String {
+        let wanted = |s: &Sandbox| {
+            let state = if s.ready { "ready" } else { "notready" };
+            s.config.pod_name.contains(query("name"))
+                && (query("namespace").is_empty() || *s.config.pod_namespace == *query("namespace"))
+                && (query("state").is_empty() || query("state").eq_ignore_ascii_case(state))
+        };
+        let mut found: Vec<_> = self.sandboxes().filter(|(_, s)| wanted(s)).collect();
         found.order_by_key(|(_, s)| std::cmp::Reverse(s.created_at));
+        if query("quiet") == "true" {
+            return found.iter().map(|(id, _)| format!("{id}\n")).collect();
+        }
         let header = ["POD ID", "CREATED", "STATE", "NAME", "NAMESPACE", "ATTEMPT", "RUNTIME"];
         let mut rows = vec![header.map(String::from).to_vec()];
         for (id, s) in found {
@@ -73,9 +103,12 @@ impl Runtime {
         table(&rows)
     }
 
-    fn print_images(&self) -> String {
+    fn print_images(&self, quiet: bool) -> String {
         let mut rows = vec![["IMAGE", "TAG", "IMAGE ID", "SIZE"].map(String::from).to_vec()];
         if let cri::Response::Images(images) = self.list_images() {
+            if quiet {
+                return images.iter().map(|image| format!("{}\n", image.digest)).collect();
+            }
             for image in images {
                 let (repository, tag) = image.name.rsplit_once(':').unwrap_or((&image.name, "<none>"));
                 rows.push(vec![repository.into(), tag.into(), image_id(&image.digest), size(image.size_bytes)]);
@@ -85,28 +118,99 @@ impl Runtime {
     }
 
     /// The log of the one container whose id begins so.
-    fn print_log(&self, id: &str, tail: Option<usize>) -> (u16, String) {
+    fn print_log(&self, id: &str, tail: Option<usize>, timestamps: bool) -> (u16, String) {
+        let (_, c) = match self.one_container(id) {
+            Ok(found) => found,
+            Err(text) => return (404, text),
+        };
+        let skip = tail.map_or(0, |n| c.log.len().saturating_sub(n));
+        (200, c.log.iter().skip(skip).map(|line| crate::logs::print(line, timestamps)).collect())
+    }
+
+    /// The one container whose id begins so.
+    pub(crate) fn one_container(&self, id: &str) -> Result<(&Id, &Container), String> {
         let mut matching = self.containers().filter(|(full, _)| !id.is_empty() && full.starts_with(id));
-        let Some((_, c)) = matching.next() else {
-            let text =
-                format!("rpc error: code = NotFound desc = an error occurred when try to find container {id:?}: not found");
+        let refused = |why: &str| {
+            Err(format!("rpc error: code = NotFound desc = an error occurred when try to find container {id:?}: {why}"))
+        };
+        match (matching.next(), matching.next()) {
+            (Some(found), None) => Ok(found),
+            (Some(_), Some(_)) => refused("ID prefix is ambiguous"),
+            (None, _) => refused("not found"),
+        }
+    }
+
+    /// `crictl inspect`
+    fn inspect_container(&self, id: &str) -> (u16, String) {
+        let (id, c) = match self.one_container(id) {
+            Ok(found) => found,
+            Err(text) => return (404, text),
+        };
+        let state = match c.state {
+            ContainerState::Created => "CONTAINER_CREATED",
+            ContainerState::Running => "CONTAINER_RUNNING",
+            ContainerState::Exited => "CONTAINER_EXITED",
+        };
+        let at = |time: Option<Time>| time.map_or_else(|| "0001-01-01T00:00:00Z".to_string(), Time::rfc3339_nano);
+        let mounts: Vec<Value> = c.config.mounts.iter().map(mount).collect();
+        let pod = self.sandboxes.get(&c.sandbox).map(|s| s.config.clone()).unwrap_or_default();
+        let log = format!(
+            "/var/log/pods/{}_{}_{}/{}/{}.log",
+            pod.pod_namespace, pod.pod_name, pod.pod_uid, c.config.name, c.config.attempt
+        );
+        let pid = if c.is_running() { i64::from(c.pid) } else { 0 };
+        let body = value!({
+            "status": {
+                "createdAt": (at(Some(c.created_at))), "exitCode": (i64::from(c.exit_code)), "finishedAt": (at(c.finished_at)),
+                "id": (&**id), "image": {"image": (&*c.config.image)}, "imageRef": (&*self.image_ref(&c.config.image).1),
+                "labels": {
+                    "io.kubernetes.container.name": (&*c.config.name), "io.kubernetes.pod.name": (&*pod.pod_name),
+                    "io.kubernetes.pod.namespace": (&*pod.pod_namespace), "io.kubernetes.pod.uid": (&*pod.pod_uid)
+                },
+                "logPath": (log), "message": (&*c.message),
+                "metadata": {"attempt": (i64::from(c.config.attempt)), "name": (&*c.config.name)},
+                "mounts": (mounts), "reason": (&*c.reason), "startedAt": (at(c.started_at)), "state": (state)
+            },
+            "info": {"pid": (pid), "sandboxID": (&*c.sandbox), "runtimeType": "io.containerd.runc.v2"}
+        });
+        (200, json::to_string_pretty(&body, 2) + "\n")
+    }
+
+    /// `crictl inspectp`
+    fn inspect_pod(&self, id: &str) -> (u16, String) {
+        let mut matching = self.sandboxes().filter(|(full, _)| !id.is_empty() && full.starts_with(id));
+        let Some((id, s)) = matching.next() else {
+            let text = format!("rpc error: code = NotFound desc = an error occurred when try to find sandbox: not found: {id:?}");
             return (404, text);
         };
-        if matching.next().is_some() {
-            return (
-                404,
-                format!(
-                    "rpc error: code = NotFound desc = an error occurred when try to find container {id:?}: ID prefix is ambiguous"
-                ),
-            );
-        }
-        let skip = tail.map_or(0, |n| c.log.len().saturating_sub(n));
-        let mut text = String::new();
-        for line in c.log.iter().skip(skip) {
-            let _ = write!(text, "{}{}", line.text, if line.newline { "\n" } else { "" });
-        }
-        (200, text)
+        let ip = s.ips.first().map(|ip| ip.to_string()).unwrap_or_default();
+        let network = if s.config.host_network { "NODE" } else { "POD" };
+        let body = value!({
+            "status": {
+                "createdAt": (s.created_at.rfc3339_nano()), "id": (&**id),
+                "labels": {
+                    "io.kubernetes.pod.name": (&*s.config.pod_name), "io.kubernetes.pod.namespace": (&*s.config.pod_namespace),
+                    "io.kubernetes.pod.uid": (&*s.config.pod_uid)
+                },
+                "linux": {"namespaces": {"options": {"ipc": "POD", "network": (network), "pid": "CONTAINER"}}},
+                "metadata": {
+                    "attempt": (i64::from(s.config.attempt)), "name": (&*s.config.pod_name),
+                    "namespace": (&*s.config.pod_namespace), "uid": (&*s.config.pod_uid)
+                },
+                "network": {"additionalIps": [], "ip": (ip)},
+                "state": (if s.ready { "SANDBOX_READY" } else { "SANDBOX_NOTREADY" })
+            }
+        });
+        (200, json::to_string_pretty(&body, 2) + "\n")
     }
+}
+
+fn mount(m: &cri::Mount) -> Value {
+    let host = match m.volume.strip_prefix("host:") {
+        Some(path) => path.to_string(),
+        None => format!("/var/lib/kubelet/pods/{}", m.volume),
+    };
+    value!({"containerPath": (&*m.container_path), "hostPath": (host), "readonly": (m.read_only)})
 }
 
 /// crictl shows 13 digits of an id.

@@ -2,7 +2,9 @@
 
 use std::rc::Rc;
 
+use apimachinery::ResponseBody;
 use base::{Duration, Time};
+use cri_api::call::ApiEvent;
 use cri_api::cri::{self, Id};
 use cri_api::machine::TtyId;
 use cri_api::program::Spawn;
@@ -22,10 +24,14 @@ pub(crate) struct Exec {
     pid: u32,
     tty: Option<TtyId>,
     command: Vec<Text>,
+    /// For `crictl exec`: the call of the node's shell.
+    caller: Option<u64>,
     /// For `ExecSync`: what it printed so far (at most 16 KiB each).
     collected: Option<[Rc<Vec<u8>>; 2]>,
 }
 
+/// Numbers of `crictl`'s execs, apart from the kubelet's.
+const CRICTL_REQUEST: u64 = 1 << 62;
 const MAX_COLLECTED: usize = 16 * 1024;
 /// Streams below belong to a container's first process.
 const FIRST_EXEC_STREAM: u32 = 16;
@@ -54,9 +60,10 @@ impl Runtime {
             pid: 0,
             tty: None,
             command: command.to_vec(),
+            caller: None,
             collected: Some(Default::default()),
         };
-        if self.containers.get(container).is_some_and(|c| c.is_running() && c.is_component()) {
+        if self.containers.get(container).is_some_and(|c| c.is_running()) && !self.machines.contains_key(container) {
             return Some(error("Unimplemented", "this image has no shell: its program is a component of the bottle"));
         }
         match self.start_exec(now, exec, false, out) {
@@ -81,20 +88,12 @@ impl Runtime {
         stdin: bool,
         out: &mut Outbox,
     ) -> Option<cri::Response> {
-        match self.containers.get(container) {
-            Some(c) if c.is_running() && c.is_component() => {
-                let text = format!(
-                    "OCI runtime exec failed: exec failed: unable to start container process: exec: {:?}: executable file not found in $PATH",
-                    command.first().map_or("", |c| c)
-                );
-                return Some(error("Unknown", text));
-            }
-            Some(c) if c.is_running() => {}
-            _ => return Some(error("NotFound", format!("container not found ({container:?})"))),
+        if let Err((code, text)) = self.may_exec(container, command) {
+            return Some(error(code, text));
         }
         let tty = tty.then(|| self.machines.get_mut(container).map(|m| Rc::make_mut(m).open_tty(80, 24))).flatten();
-        let exec =
-            Exec { container: container.clone(), to: from, request, pid: 0, tty, command: command.to_vec(), collected: None };
+        let (container, command) = (container.clone(), command.to_vec());
+        let exec = Exec { container, to: from, request, pid: 0, tty, command, caller: None, collected: None };
         // `Streaming` has to come before the first frame, but only a started command streams.
         let before = out.take();
         let started = self.start_exec(now, exec, stdin, out);
@@ -113,6 +112,53 @@ impl Runtime {
                     "failed to exec in container: failed to start exec: OCI runtime exec failed: exec failed: unable to start container process: {text}"
                 ),
             )),
+        }
+    }
+
+    /// Whether a command can be started in a container at all. Most components have nothing but themselves in their image.
+    fn may_exec(&self, container: &Id, command: &[Text]) -> Result<(), (&'static str, String)> {
+        match self.containers.get(container) {
+            Some(c) if c.is_running() && !self.machines.contains_key(container) => {
+                let name = command.first().map_or("", |c| c);
+                let why = match name.contains('/') {
+                    true => format!("stat {name}: no such file or directory"),
+                    false => "executable file not found in $PATH".to_string(),
+                };
+                let text = "OCI runtime exec failed: exec failed: unable to start container process";
+                Err(("Unknown", format!("{text}: exec: {name:?}: {why}")))
+            }
+            Some(c) if c.is_running() => Ok(()),
+            _ => Err(("NotFound", format!("container not found ({container:?})"))),
+        }
+    }
+
+    /// `crictl exec`: the call becomes a stream.
+    pub(crate) fn crictl_exec(&mut self, now: Time, call: u64, request: &apimachinery::Request, out: &mut Outbox) {
+        let query = |name: &str| request.options.query(name).unwrap_or("");
+        let command: Vec<Text> = request.options.query.iter().filter(|(k, _)| &**k == "cmd").map(|(_, v)| v.clone()).collect();
+        let found = self.one_container(query("id")).map(|(id, _)| id.clone());
+        let checked = found.and_then(|id| self.may_exec(&id, &command).map(|()| id).map_err(|(_, text)| text));
+        let id = match checked {
+            Ok(id) => id,
+            Err(text) => return self.to_caller(now, call, ApiEvent::Failed(text.into()), out),
+        };
+        let tty = query("tty") == "true";
+        let tty = tty.then(|| self.machines.get_mut(&id).map(|m| Rc::make_mut(m).open_tty(80, 24))).flatten();
+        let (to, request, caller) = (out.me, CRICTL_REQUEST | call, Some(call));
+        let exec = Exec { container: id, to, request, pid: 0, tty, command, caller, collected: None };
+        let started = apimachinery::Response { code: 101, warnings: Vec::new(), body: ResponseBody::StreamStarted };
+        self.to_caller(now, call, ApiEvent::Response(Rc::new(started)), out);
+        if let Err(text) = self.start_exec(now, exec, query("stdin") == "true", out) {
+            let text = format!("OCI runtime exec failed: exec failed: unable to start container process: {text}");
+            self.to_caller(now, call, ApiEvent::Failed(text.into()), out);
+        }
+    }
+
+    /// A frame for whoever asked for an exec.
+    fn exec_frame(&mut self, now: Time, exec: &Exec, channel: u8, data: Rc<[u8]>, out: &mut Outbox) {
+        match exec.caller {
+            Some(call) => self.to_caller(now, call, ApiEvent::Frame { channel, data }, out),
+            None => frame(exec.to, exec.request, channel, data, out),
         }
     }
 
@@ -186,6 +232,7 @@ impl Runtime {
             pid: c.pid,
             tty: c.tty,
             command: Vec::new(),
+            caller: None,
             collected: None,
         };
         let key = self.next();
@@ -221,7 +268,7 @@ impl Runtime {
         self.feed(now, &exec.container, input, out);
     }
 
-    pub(crate) fn exec_output(&mut self, _now: Time, stream: StreamId, data: Rc<[u8]>, out: &mut Outbox) {
+    pub(crate) fn exec_output(&mut self, now: Time, stream: StreamId, data: Rc<[u8]>, out: &mut Outbox) {
         let n = stream.0.saturating_sub(FIRST_EXEC_STREAM);
         let (key, which) = ((n / 4) as u64, (n % 4) as usize);
         let Some(exec) = self.execs.get_mut(&key) else { return };
@@ -231,7 +278,10 @@ impl Runtime {
                 let room = MAX_COLLECTED.saturating_sub(buffer.len());
                 buffer.extend_from_slice(&data[..data.len().min(room)]);
             }
-            None => frame(exec.to, exec.request, 1 + which.min(1) as u8, data, out),
+            None => {
+                let exec = exec.clone();
+                self.exec_frame(now, &exec, 1 + which.min(1) as u8, data, out);
+            }
         }
     }
 
@@ -240,22 +290,40 @@ impl Runtime {
             self.log(now, id, 0, &data, out);
             return;
         }
-        if let Some(exec) = self.execs.values().find(|e| e.container == *id && e.tty == Some(tty)) {
-            frame(exec.to, exec.request, 1, data, out);
+        let exec = self.execs.values().find(|e| e.container == *id && e.tty == Some(tty)).cloned();
+        if let Some(exec) = exec {
+            self.exec_frame(now, &exec, 1, data, out);
         }
     }
 
-    pub(crate) fn exec_ended(&mut self, _now: Time, id: &Id, pid: u32, code: i32, out: &mut Outbox) {
+    pub(crate) fn exec_ended(&mut self, now: Time, id: &Id, pid: u32, code: i32, out: &mut Outbox) {
         let found = self.execs.iter().find(|(_, e)| e.container == *id && e.pid == pid && !e.command.is_empty());
         let Some(key) = found.map(|(k, _)| *k) else { return };
         let Some(exec) = self.execs.remove(&key) else { return };
-        finish(&exec, code, false, out);
+        self.finish_exec(now, &exec, code, false, out);
     }
 
     pub(crate) fn exec_timeout(&mut self, now: Time, key: u64, out: &mut Outbox) {
         let Some(exec) = self.execs.remove(&key) else { return };
-        finish(&exec, 137, true, out);
+        self.finish_exec(now, &exec, 137, true, out);
         self.feed(now, &exec.container, MachineInput::Signal { pid: exec.pid, signal: Signal::KILL }, out);
+    }
+
+    /// Input and end of a `crictl exec`. False: the call is none.
+    pub(crate) fn crictl_input(&mut self, now: Time, call: u64, channel: u8, data: &Rc<[u8]>, out: &mut Outbox) -> bool {
+        let ours = self.execs.values().any(|e| e.caller == Some(call));
+        if ours {
+            self.exec_input(now, CRICTL_REQUEST | call, channel, data, out);
+        }
+        ours
+    }
+
+    pub(crate) fn crictl_closed(&mut self, now: Time, call: u64, out: &mut Outbox) -> bool {
+        let ours = self.execs.values().any(|e| e.caller == Some(call));
+        if ours {
+            self.exec_closed(now, CRICTL_REQUEST | call, out);
+        }
+        ours
     }
 
     /// The caller has hung up.
@@ -270,37 +338,40 @@ impl Runtime {
         self.feed(now, &exec.container, input, out);
     }
 
-    pub(crate) fn execs_of_ended_container(&mut self, _now: Time, id: &Id, out: &mut Outbox) {
+    pub(crate) fn execs_of_ended_container(&mut self, now: Time, id: &Id, out: &mut Outbox) {
         let keys: Vec<u64> = self.execs.iter().filter(|(_, e)| e.container == *id).map(|(k, _)| *k).collect();
         for key in keys {
             if let Some(exec) = self.execs.remove(&key) {
-                finish(&exec, 137, false, out);
+                self.finish_exec(now, &exec, 137, false, out);
             }
         }
     }
-}
 
-/// Tells the caller how it ended.
-fn finish(exec: &Exec, code: i32, timed_out: bool, out: &mut Outbox) {
-    if let Some([stdout, stderr]) = &exec.collected {
-        let response = cri::Response::ExecSync {
-            exit_code: code,
-            stdout: Rc::from(stdout.as_slice()),
-            stderr: Rc::from(stderr.as_slice()),
-            timed_out,
+    /// Tells the caller how it ended.
+    fn finish_exec(&mut self, now: Time, exec: &Exec, code: i32, timed_out: bool, out: &mut Outbox) {
+        if let Some([stdout, stderr]) = &exec.collected {
+            let response = cri::Response::ExecSync {
+                exit_code: code,
+                stdout: Rc::from(stdout.as_slice()),
+                stderr: Rc::from(stderr.as_slice()),
+                timed_out,
+            };
+            out.send(exec.to, Payload::Cri(Rc::new(cri::Message::Response { id: exec.request, response })));
+            return;
+        }
+        let status = match code {
+            0 => "{\"metadata\":{},\"status\":\"Success\"}".to_string(),
+            _ => format!(
+                "{{\"metadata\":{{}},\"status\":\"Failure\",\"message\":\"command terminated with non-zero exit code: error executing command [{}], exit code {code}\",\"reason\":\"NonZeroExitCode\",\"details\":{{\"causes\":[{{\"reason\":\"ExitCode\",\"message\":\"{code}\"}}]}}}}",
+                exec.command.iter().map(|c| c.escape_default().to_string()).collect::<Vec<_>>().join(" ")
+            ),
         };
-        out.send(exec.to, Payload::Cri(Rc::new(cri::Message::Response { id: exec.request, response })));
-        return;
+        self.exec_frame(now, exec, 3, status.into_bytes().into(), out);
+        match exec.caller {
+            Some(call) => self.to_caller(now, call, ApiEvent::Closed, out),
+            None => out.send(exec.to, Payload::Cri(Rc::new(cri::Message::FrameEnd { id: exec.request }))),
+        }
     }
-    let status = match code {
-        0 => "{\"metadata\":{},\"status\":\"Success\"}".to_string(),
-        _ => format!(
-            "{{\"metadata\":{{}},\"status\":\"Failure\",\"message\":\"command terminated with non-zero exit code: error executing command [{}], exit code {code}\",\"reason\":\"NonZeroExitCode\",\"details\":{{\"causes\":[{{\"reason\":\"ExitCode\",\"message\":\"{code}\"}}]}}}}",
-            exec.command.iter().map(|c| c.escape_default().to_string()).collect::<Vec<_>>().join(" ")
-        ),
-    };
-    frame(exec.to, exec.request, 3, status.into_bytes().into(), out);
-    out.send(exec.to, Payload::Cri(Rc::new(cri::Message::FrameEnd { id: exec.request })));
 }
 
 /// `{"Width":80,"Height":24}`

@@ -9,27 +9,25 @@ use cri_api::call::{ApiCall, ApiEvent, CallId};
 use cri_api::cri::Id;
 use cri_api::host::HostMessage;
 use cri_api::machine::{StreamId, TtyId};
-use cri_api::net::NetInput;
-use cri_api::packet::{Endpoint, PacketBody};
 use cri_api::program::Spawn;
 use cri_api::{MachineInput, MachineOutput, StartSpec, Stdio};
 use sim::{Addr, Outbox, Payload};
 
 use crate::network::Owner;
-use crate::{Runtime, Text, Wake};
+use crate::{Runtime, Text, Wake, ssh};
 
 /// Calls to kube-apiserver that programs have made, and terminals on the node.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct HostCalls {
     /// Our id → whose call: a container's, or the node's own.
     calls: Map<u64, (Option<Id>, CallId)>,
-    ttys: Map<u32, (TtyId, u32)>,
+    pub(crate) ttys: Map<u32, (TtyId, u32)>,
     /// Commands without a terminal: job → its process.
-    jobs: Map<u32, u32>,
+    pub(crate) jobs: Map<u32, u32>,
     /// Open buffers of the page's editor: whose, and which call.
     buffers: Map<u32, (Option<Id>, CallId)>,
-    /// Terminals that are at the other end of a connection (ssh).
-    ssh: Map<u32, (Endpoint, Endpoint)>,
+    /// Connections to the node's ssh daemon.
+    pub(crate) ssh: Map<u32, ssh::Session>,
     /// kube-apiserver's address, as the world told.
     apiserver: Addr,
     /// etcd's members by the address of the machine that they run on.
@@ -59,7 +57,9 @@ impl Runtime {
                 }
             }
             HostMessage::ComponentLog { container, line } => self.log_line(now, container, line, out),
-            HostMessage::TtyOpen { tab, cols, rows } => self.open_shell(now, *tab, *cols, *rows, out),
+            HostMessage::TtyOpen { tab, cols, rows } => {
+                self.open_shell(now, *tab, *cols, *rows, &["bash".into(), "-i".into()], out);
+            }
             HostMessage::TtyInput { tab, data } => {
                 if let Some((tty, _)) = self.host_calls.ttys.get(tab).copied() {
                     self.feed_host(now, MachineInput::Tty { tty, data: data.clone() }, out);
@@ -79,14 +79,19 @@ impl Runtime {
                 self.write_host_file(now, path, data, 0o644);
                 self.notice_directories(now, out);
             }
-            HostMessage::RunJob { job, argv, stdin } => self.run_job(now, *job, argv, stdin, out),
+            HostMessage::RunJob { job, argv, stdin } => {
+                self.start_job(now, *job, argv, out);
+                let stream = job_streams(*job)[2];
+                self.feed_host(now, MachineInput::Stdin { stream, data: stdin.clone() }, out);
+                self.feed_host(now, MachineInput::StdinEof { stream }, out);
+            }
             HostMessage::BufferClosed { buffer, saved } => self.buffer_closed(now, *buffer, saved.clone(), out),
             _ => {}
         }
     }
 
-    /// Runs a command of the page without a terminal.
-    fn run_job(&mut self, now: Time, job: u32, argv: &[Text], stdin: &Rc<[u8]>, out: &mut Outbox) {
+    /// Starts a command without a terminal; its input comes later.
+    pub(crate) fn start_job(&mut self, now: Time, job: u32, argv: &[Text], out: &mut Outbox) {
         let host = Rc::make_mut(&mut self.host);
         let env = Some(shell_env(&self.config.node));
         let command = Spawn { argv: argv.to_vec(), env, cwd: Some("/root".into()), ..Spawn::default() };
@@ -99,13 +104,10 @@ impl Runtime {
             Ok(pid) => {
                 self.host_calls.jobs.insert(job, pid);
                 self.carry_out_host(now, outputs, out);
-                self.feed_host(now, MachineInput::Stdin { stream: input, data: stdin.clone() }, out);
-                self.feed_host(now, MachineInput::StdinEof { stream: input }, out);
             }
             Err(e) => {
-                let data = format!("{e}\n").into_bytes().into();
-                self.ask_world(HostMessage::JobOutput { job, stderr: true, data }, out);
-                self.ask_world(HostMessage::JobDone { job, code: 127 }, out);
+                self.job_output(now, job, true, format!("{e}\n").into_bytes().into(), out);
+                self.job_done(now, job, 127, out);
             }
         }
     }
@@ -126,48 +128,39 @@ impl Runtime {
         }
     }
 
-    /// Somebody connects to port 22 of the node: a shell on a terminal of the node is at the other end.
-    pub(crate) fn accept_ssh(&mut self, now: Time, near: Endpoint, far: Endpoint, out: &mut Outbox) {
-        let tab = u32::MAX - self.next() as u32;
-        self.host_calls.ssh.insert(tab, (near, far));
-        self.network.remember(near, far, Owner::Ssh(tab), cri_api::net::ConnId::incoming(tab.into()));
-        self.send(now, near, far, PacketBody::SynAck, out);
-        self.open_shell(now, tab, 80, 24, out);
-    }
-
-    pub(crate) fn ssh_event(&mut self, now: Time, tab: u32, input: NetInput, out: &mut Outbox) {
-        let Some((tty, _)) = self.host_calls.ttys.get(&tab).copied() else { return };
-        match input {
-            NetInput::Data { data, .. } => self.feed_host(now, MachineInput::Tty { tty, data }, out),
-            NetInput::Eof { .. } | NetInput::Failed { .. } => {
-                self.host_calls.ttys.remove(&tab);
-                self.host_calls.ssh.remove(&tab);
-                self.feed_host(now, MachineInput::TtyHangup { tty }, out);
-            }
-            _ => {}
-        }
-    }
-
     /// Terminal output: to the page, or to the far end of an ssh session.
     fn tab_output(&mut self, now: Time, tab: u32, data: Rc<[u8]>, out: &mut Outbox) {
-        match self.host_calls.ssh.get(&tab).copied() {
-            Some((near, far)) => self.send(now, near, far, PacketBody::Data(data), out),
-            None => self.ask_world(HostMessage::TtyOutput { tab, data }, out),
+        if !self.ssh_tab_output(now, tab, &data, out) {
+            self.ask_world(HostMessage::TtyOutput { tab, data }, out);
         }
     }
 
     fn tab_closed(&mut self, now: Time, tab: u32, code: i32, out: &mut Outbox) {
         self.host_calls.ttys.remove(&tab);
-        match self.host_calls.ssh.remove(&tab) {
-            Some((near, far)) => self.send(now, near, far, PacketBody::Fin, out),
-            None => self.ask_world(HostMessage::TtyClosed { tab, code }, out),
+        if !self.ssh_tab_closed(now, tab, code, out) {
+            self.ask_world(HostMessage::TtyClosed { tab, code }, out);
         }
     }
 
-    fn open_shell(&mut self, now: Time, tab: u32, cols: u16, rows: u16, out: &mut Outbox) {
+    fn job_output(&mut self, now: Time, job: u32, stderr: bool, data: Rc<[u8]>, out: &mut Outbox) {
+        if !self.ssh_job_output(now, job, stderr, &data, out) {
+            self.ask_world(HostMessage::JobOutput { job, stderr, data }, out);
+        }
+    }
+
+    fn job_done(&mut self, now: Time, job: u32, code: i32, out: &mut Outbox) {
+        self.host_calls.jobs.remove(&job);
+        if !self.ssh_job_done(now, job, code, out) {
+            self.ask_world(HostMessage::JobDone { job, code }, out);
+        }
+    }
+
+    /// Starts a command on a terminal of its own.
+    pub(crate) fn open_shell(&mut self, now: Time, tab: u32, cols: u16, rows: u16, argv: &[Text], out: &mut Outbox) {
         let host = Rc::make_mut(&mut self.host);
         let tty = host.open_tty(cols, rows);
-        let command = Spawn { env: Some(shell_env(&self.config.node)), cwd: Some("/root".into()), ..Spawn::new(&["sh", "-i"]) };
+        let env = Some(shell_env(&self.config.node));
+        let command = Spawn { argv: argv.to_vec(), env, cwd: Some("/root".into()), ..Spawn::default() };
         let spec = StartSpec { command, uid: 0, gid: 0, groups: Vec::new(), stdio: [Stdio::Tty(tty); 3] };
         let mut outputs = Vec::new();
         let mut lent = cri_api::Host { volumes: &mut self.volumes, programs: &self.config.programs };
@@ -204,8 +197,7 @@ impl Runtime {
                         self.tab_closed(now, tab, status.code(), out);
                     }
                     if let Some(job) = job {
-                        self.host_calls.jobs.remove(&job);
-                        self.ask_world(HostMessage::JobDone { job, code: status.code() }, out);
+                        self.job_done(now, job, status.code(), out);
                     }
                 }
                 MachineOutput::Net(net) => self.net_request(now, Owner::Host, self.config.node_ip, net, out),
@@ -216,7 +208,7 @@ impl Runtime {
                 MachineOutput::EditClosed { .. } => {}
                 MachineOutput::Output { stream, data } => {
                     let (job, stderr) = job_of(stream);
-                    self.ask_world(HostMessage::JobOutput { job, stderr, data }, out);
+                    self.job_output(now, job, stderr, data, out);
                 }
             }
         }
@@ -228,7 +220,11 @@ impl Runtime {
         let id = self.next();
         self.host_calls.calls.insert(id, (whose.clone(), call));
         if whose.is_none() && request.server.starts_with("unix://") {
-            return out.respond(out.me, id, self.crictl(out.now, &request.request));
+            let now = out.now;
+            return match &*request.request.path {
+                "/runtime.v1.RuntimeService/Exec" => self.crictl_exec(now, id, &request.request, out),
+                _ => out.respond(out.me, id, self.crictl(now, &request.request)),
+            };
         }
         match self.server(&request.server) {
             Ok(addr) => out.send(addr, Payload::ApiRequest { id, request: request.request.clone() }),
@@ -252,7 +248,8 @@ impl Runtime {
     }
 
     pub(crate) fn api_call_frame(&mut self, whose: Option<&Id>, call: CallId, channel: u8, data: Rc<[u8]>, out: &mut Outbox) {
-        if let Some(id) = self.find_call(whose, call) {
+        let Some(id) = self.find_call(whose, call) else { return };
+        if !self.crictl_input(out.now, id, channel, &data, out) {
             out.send(self.host_calls.apiserver, Payload::StreamFrame { id, channel, data });
         }
     }
@@ -260,11 +257,13 @@ impl Runtime {
     pub(crate) fn api_call_closed(&mut self, whose: Option<&Id>, call: CallId, out: &mut Outbox) {
         if let Some(id) = self.find_call(whose, call) {
             self.host_calls.calls.remove(&id);
-            out.send(self.host_calls.apiserver, Payload::StreamEnd { id });
+            if !self.crictl_closed(out.now, id, out) {
+                out.send(self.host_calls.apiserver, Payload::StreamEnd { id });
+            }
         }
     }
 
-    fn to_caller(&mut self, now: Time, id: u64, event: ApiEvent, out: &mut Outbox) {
+    pub(crate) fn to_caller(&mut self, now: Time, id: u64, event: ApiEvent, out: &mut Outbox) {
         let Some((whose, call)) = self.host_calls.calls.get(&id).cloned() else { return };
         if event.is_last() {
             self.host_calls.calls.remove(&id);
@@ -319,8 +318,11 @@ fn shell_env(node: &str) -> cri_api::program::Env {
     env
 }
 
+/// Jobs from here on are commands of the ssh daemon.
+pub(crate) const FIRST_SSH_JOB: u32 = 1 << 28;
+
 /// Output, error and input of a job.
-fn job_streams(job: u32) -> [StreamId; 3] {
+pub(crate) fn job_streams(job: u32) -> [StreamId; 3] {
     [StreamId(job * 4), StreamId(job * 4 + 1), StreamId(job * 4 + 2)]
 }
 

@@ -17,6 +17,7 @@ mod image;
 mod logs;
 mod network;
 mod route;
+mod ssh;
 mod volume;
 
 use std::net::IpAddr;
@@ -311,6 +312,10 @@ impl Runtime {
     /// The processes of a container, for the page.
     pub fn machine(&self, container: &str) -> Option<&Machine> {
         self.machines.get(container).map(|m| &**m)
+    }
+    /// The processes of the node's own shell (or the laptop's).
+    pub fn own_machine(&self) -> &Machine {
+        &self.host
     }
     pub fn network(&self) -> &Network {
         &self.network

@@ -152,7 +152,7 @@ fn lossy(bytes: &[u8]) -> Text {
     String::from_utf8_lossy(bytes).into_owned().into()
 }
 
-fn print(line: &LogLine, timestamps: bool) -> String {
+pub(crate) fn print(line: &LogLine, timestamps: bool) -> String {
     let end = if line.newline { "\n" } else { "" };
     if timestamps { format!("{} {}{end}", line.time.rfc3339_nano(), line.text) } else { format!("{}{end}", line.text) }
 }

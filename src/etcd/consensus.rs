@@ -8,7 +8,7 @@ use std::rc::Rc;
 use base::{Duration, Time, Vector};
 use etcd_api::raftpb::{EntryData, Snapshot};
 use etcd_api::{Command, Database, Error, Message, Proposal, RaftMessage, Request, Response};
-use sim::{Addr, Outbox, Payload};
+use sim::{Addr, MsgId, Outbox, Payload};
 
 use crate::client::Client;
 use crate::data_dir::{DataDir, State};
@@ -63,7 +63,7 @@ impl Member {
         if !self.ticking && !self.is_alone() {
             self.ticking = true;
             let offset = self.config.seed.derive("tick").below(now.0 as u64, TICK.as_micros() as u64);
-            out.timer(Duration(offset as i64), timer::TICK);
+            arm(Duration(offset as i64), out);
         }
     }
 
@@ -83,7 +83,7 @@ impl Member {
         self.work(now, out);
         if !self.is_alone() {
             self.ticking = true;
-            out.timer(TICK, timer::TICK);
+            arm(TICK, out);
         }
     }
 
@@ -352,6 +352,13 @@ impl Member {
         self.data.state.members = members.iter().map(|m| (m.id, m.clone())).collect();
         self.keep_ticking(now, out);
     }
+}
+
+/// The clock has no cause: nobody made it tick.
+fn arm(delay: Duration, out: &mut Outbox) {
+    out.set_cause(Some(MsgId(0)));
+    out.timer(delay, timer::TICK);
+    out.set_cause(None);
 }
 
 /// Proposed by the member for itself: nobody waits for it.

@@ -44,9 +44,23 @@ impl ApiServer {
             let claims = token::verify(seed, &self.config.issuer, text)?;
             Some((Rc::new(service_account_user(&claims)), Rc::new(claims)))
         });
-        let (user, claims) = known?;
+        let Some((user, claims)) = known else { return self.token_of_secret(text).map(Rc::new) };
         let for_us = claims.audiences.iter().any(|a| **a == *self.config.issuer);
         (for_us && self.token_holds(&claims, now)).then_some(user)
+    }
+
+    /// A token that lies in a Secret: good as long as it lies there. Models `legacyValidator`.
+    fn token_of_secret(&self, text: &str) -> Option<UserInfo> {
+        let [namespace, secret, account, uid] = token::verify_legacy(self.config.seed, text)?;
+        let secret = self.peek(resources::secrets(), &namespace, &secret).filter(|s| !s.is_being_deleted())?;
+        let account = self.peek(resources::serviceaccounts(), &namespace, &account).filter(|a| a.uid() == &*uid)?;
+        let stored = secret.str_at(&["data", "token"]).and_then(standard64)?;
+        let mut user = UserInfo::new(
+            &format!("system:serviceaccount:{namespace}:{}", account.name()),
+            &["system:serviceaccounts", &format!("system:serviceaccounts:{namespace}"), AUTHENTICATED],
+        );
+        user.uid = uid;
+        (stored == text.as_bytes()).then_some(user)
     }
 
     /// Whether a token's account and the object it is bound to are still there, and its time is not over.

@@ -99,12 +99,27 @@ impl ApiServer {
         let response = match response.code {
             0 => {
                 let ResponseBody::Text(_, text) = &response.body else { return };
-                let path = format!("Get \"https://{}:10250\": {text}", call.name);
-                Status::new(500, "", path).into()
+                let text = format!("Get \"{}\": {text}", self.kubelet_url(&call));
+                Status::new(500, "", text).into()
             }
             _ => (*response).clone(),
         };
         self.finish(call, response, now, out);
+    }
+
+    /// What a call asks of a kubelet, as errors name it.
+    fn kubelet_url(&self, call: &Call) -> String {
+        let pod = self.cached(call);
+        let node = pod.as_ref().and_then(node_name).map_or("", |n| &**n);
+        let addresses = self.peek(resources::nodes(), "", node).map(|n| n.list_at(&["status", "addresses"])).unwrap_or_default();
+        let internal = addresses.iter().find(|a| a.str_at(&["type"]) == Some("InternalIP"));
+        let host = internal.and_then(|a| a.str_at(&["address"])).unwrap_or(node);
+        let path = self.kubelet_request(call).map(|(_, request)| request.path.to_string()).unwrap_or_default();
+        let mut query: Vec<String> =
+            call.request.options.query.iter().filter(|(k, _)| &**k != "container").map(|(k, v)| format!("{k}={v}")).collect();
+        query.sort();
+        let query = if query.is_empty() { String::new() } else { format!("?{}", query.join("&")) };
+        format!("https://{host}:10250{path}{query}")
     }
 
     /// Passes a frame on to the other end.

@@ -1,12 +1,11 @@
-//! Service account tokens: three parts as a JWT has them, signed with a keyed hash of the cluster's seed.
-//!
-//! A real server signs with an RSA or elliptic key. What clients do with a token is the same: they send it back, and decode its
-//! claims. The signature is no protection against anybody who has the program; nothing here needs one.
+//! Service account tokens: their claims. How they are signed: `apimachinery::jwt`.
 
 use std::rc::Rc;
 
-use apimachinery::{Value, json, value};
-use base::{Digest, Seed, Time};
+use apimachinery::{Value, jwt, value};
+use base::{Seed, Time};
+
+pub use apimachinery::jwt::{decode64, encode64};
 
 /// What a token says.
 #[derive(Clone, Debug, PartialEq)]
@@ -24,52 +23,20 @@ pub struct Claims {
     pub node: Option<(Rc<str>, Rc<str>)>,
 }
 
-const ALPHABET: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
+/// The issuer of tokens that lie in Secrets.
+const LEGACY_ISSUER: &str = "kubernetes/serviceaccount";
 
-/// base64url without padding.
-pub fn encode64(bytes: &[u8]) -> String {
-    let mut out = String::with_capacity(bytes.len() * 4 / 3 + 3);
-    for chunk in bytes.chunks(3) {
-        let word = chunk.iter().fold(0u32, |w, b| w << 8 | u32::from(*b)) << (8 * (3 - chunk.len()));
-        for i in 0..=chunk.len() {
-            out.push(ALPHABET[(word >> (18 - 6 * i) & 63) as usize] as char);
-        }
-    }
-    out
-}
-
-/// The bytes of base64url without padding; the error is the place of the first bad character.
-pub fn decode64(text: &str) -> Result<Vec<u8>, usize> {
-    let mut out = Vec::with_capacity(text.len() * 3 / 4);
-    let (mut word, mut bits) = (0u32, 0);
-    for (i, c) in text.bytes().enumerate() {
-        let digit = ALPHABET.iter().position(|a| *a == c).ok_or(i)? as u32;
-        word = word << 6 | digit;
-        bits += 6;
-        if bits >= 8 {
-            bits -= 8;
-            out.push((word >> bits) as u8);
-            word &= (1 << bits) - 1;
-        }
-    }
-    // One digit alone holds no byte.
-    if bits == 6 { Err(text.len() - 1) } else { Ok(out) }
-}
-
-fn signature(seed: Seed, signed: &str) -> String {
-    let mut bytes = Vec::with_capacity(32);
-    for part in 0..4 {
-        let mut digest = Digest::new();
-        digest.write_u64(seed.derive("service-account-key").draw(part));
-        digest.write(signed.as_bytes());
-        bytes.extend(digest.finish().to_be_bytes());
-    }
-    encode64(&bytes)
+/// What a token from a Secret says: namespace, the Secret's name, the account's name and uid.
+pub fn verify_legacy(seed: Seed, token: &str) -> Option<[Rc<str>; 4]> {
+    let payload = jwt::verify(seed, token)?;
+    let claim = |name: &str| payload.at(&[&format!("kubernetes.io/serviceaccount/{name}")])?.as_rc_str().cloned();
+    let is_legacy = payload.str_at(&["iss"]) == Some(LEGACY_ISSUER);
+    let claims = [claim("namespace")?, claim("secret.name")?, claim("service-account.name")?, claim("service-account.uid")?];
+    is_legacy.then_some(claims)
 }
 
 /// A token with these claims.
 pub fn sign(seed: Seed, issuer: &str, claims: &Claims) -> String {
-    let header = value!({"alg": "KH256", "kid": "kubottle"});
     let mut kubernetes = value!({
         "namespace": (&claims.namespace),
         "serviceaccount": {"name": (&claims.service_account), "uid": (&claims.service_account_uid)}
@@ -86,19 +53,12 @@ pub fn sign(seed: Seed, issuer: &str, claims: &Claims) -> String {
         "iss": issuer, "jti": (&claims.id), "kubernetes.io": kubernetes,
         "sub": (format!("system:serviceaccount:{}:{}", claims.namespace, claims.service_account))
     });
-    let part = |v: &Value| encode64(json::to_string(v).as_bytes());
-    let signed = format!("{}.{}", part(&header), part(&payload));
-    let signature = signature(seed, &signed);
-    format!("{signed}.{signature}")
+    jwt::sign(seed, &payload)
 }
 
 /// The claims of a token that this cluster signed; nothing else is checked.
 pub fn verify(seed: Seed, issuer: &str, token: &str) -> Option<Claims> {
-    let (signed, given) = token.rsplit_once('.')?;
-    if signature(seed, signed) != given {
-        return None;
-    }
-    let payload = json::parse(&decode64(signed.split_once('.')?.1).ok()?).ok()?;
+    let payload = jwt::verify(seed, token)?;
     if payload.str_at(&["iss"]) != Some(issuer) {
         return None;
     }

@@ -28,6 +28,8 @@ pub struct Config {
     pub service_cluster_ip_range: Rc<str>,
     /// The text of `--root-ca-file`: goes into every namespace as `kube-root-ca.crt`.
     pub root_ca: Rc<str>,
+    /// `--service-account-private-key-file`
+    pub service_account_key: base::Seed,
     pub node_monitor_period: Duration,
     pub node_monitor_grace_period: Duration,
     pub node_startup_grace_period: Duration,
@@ -53,6 +55,7 @@ impl Config {
             node_cidr_mask_size: 24,
             service_cluster_ip_range: "10.96.0.0/12".into(),
             root_ca: "".into(),
+            service_account_key: base::Seed(0),
             node_monitor_period: Duration::from_secs(5),
             node_monitor_grace_period: Duration::from_secs(50),
             node_startup_grace_period: Duration::from_secs(60),

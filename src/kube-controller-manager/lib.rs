@@ -18,6 +18,7 @@ pub mod template_hash;
 
 mod clusterrole_aggregation;
 mod cronjob;
+mod csr_signing;
 mod daemonset;
 mod deployment;
 mod disruption;
@@ -36,6 +37,7 @@ mod serviceaccount;
 mod statefulset;
 mod taint_eviction;
 mod tally;
+mod token_secrets;
 mod ttl;
 mod ttl_after_finished;
 mod volumes;

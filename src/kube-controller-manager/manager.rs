@@ -285,7 +285,7 @@ impl KubeControllerManager {
     fn ensure_account(&mut self, number: usize, out: &mut Outbox) {
         let known = |n: usize| {
             let account = self.runners[n].info().account;
-            self.runners[..n].iter().any(|r| r.info().account == account)
+            account.is_empty() || self.runners[..n].iter().any(|r| r.info().account == account)
         };
         let next = (number..self.runners.len()).find(|n| !known(*n));
         match next {

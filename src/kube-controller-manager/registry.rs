@@ -6,9 +6,9 @@ use crate::config::Config;
 use crate::framework::Controller;
 use crate::runner::{AnyRunner, Runner};
 use crate::{
-    clusterrole_aggregation, cronjob, daemonset, deployment, disruption, endpoints, garbage, hpa, job, namespace, node_ipam,
-    node_lifecycle, pod_gc, quota, replicaset, root_ca, serviceaccount, statefulset, taint_eviction, ttl, ttl_after_finished,
-    volumes,
+    clusterrole_aggregation, cronjob, csr_signing, daemonset, deployment, disruption, endpoints, garbage, hpa, job, namespace,
+    node_ipam, node_lifecycle, pod_gc, quota, replicaset, root_ca, serviceaccount, statefulset, taint_eviction, token_secrets,
+    ttl, ttl_after_finished, volumes,
 };
 
 /// Controllers of v1.37 that are not in the bottle.
@@ -16,7 +16,6 @@ pub const NOT_IN_THE_BOTTLE: &[&str] = &[
     "bootstrap-signer-controller",
     "certificatesigningrequest-approving-controller",
     "certificatesigningrequest-cleaner-controller",
-    "certificatesigningrequest-signing-controller",
     "device-taint-eviction-controller",
     "endpointslice-mirroring-controller",
     "ephemeral-volume-controller",
@@ -30,7 +29,6 @@ pub const NOT_IN_THE_BOTTLE: &[&str] = &[
     "resourcepoolstatusrequest-controller",
     "selinux-warning-controller",
     "service-cidr-controller",
-    "serviceaccount-token-controller",
     "storage-version-migrator-controller",
     "storageversion-garbage-collector-controller",
     "token-cleaner-controller",
@@ -67,6 +65,8 @@ pub fn runners(config: &Config, first_scope: u16, seed: Seed) -> Vec<Box<dyn Any
     list.add(volumes::Protection::volumes());
     list.add(hpa::HorizontalPodAutoscalerController::default());
     list.add(clusterrole_aggregation::ClusterRoleAggregation::default());
+    list.add(csr_signing::SigningController { key: config.service_account_key });
+    list.add(token_secrets::TokenController { key: config.service_account_key, root_ca: config.root_ca.clone() });
     // Every deletion takes two calls: upstream doubles its rate.
     list.add_faster(garbage::GarbageCollector::default(), 2, 1);
     list.add_faster(namespace::NamespaceController::default(), 20, 100);
@@ -87,8 +87,13 @@ impl Builder<'_> {
     /// With a multiple of the usual request rate.
     fn add_faster<C: Controller>(&mut self, controller: C, qps: u32, burst: u32) {
         let scope = self.first_scope + self.runners.len() as u16;
-        let with_token = !self.config.use_service_account_credentials;
-        let mut client = self.config.client(&format!("system:serviceaccount:kube-system:{}", controller.info().account));
+        let account = controller.info().account;
+        let with_token = !self.config.use_service_account_credentials || account.is_empty();
+        let mut client = match account {
+            // It speaks as the process itself.
+            "" => self.config.client("tokens-controller"),
+            account => self.config.client(&format!("system:serviceaccount:kube-system:{account}")),
+        };
         client.qps *= qps;
         client.burst *= burst;
         self.runners.push(Runner::boxed(controller, scope, client, with_token, self.seed));

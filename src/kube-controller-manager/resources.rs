@@ -51,6 +51,8 @@ pub const PODS_BY_LABEL: usize = 3;
 pub const SERVICES_BY_SELECTOR: usize = 0;
 /// Index of slices by service: `namespace/service`.
 pub const SLICES_BY_SERVICE: usize = 0;
+/// Index of token Secrets by their account: `namespace/account`.
+pub const SECRETS_BY_ACCOUNT: usize = 0;
 /// Index of claims by volume name, and of volumes by `namespace/claim`.
 pub const BY_VOLUME: usize = 0;
 
@@ -61,7 +63,7 @@ resources! {
     SERVICES = "" "v1" "services" "Service" true &[by_selector];
     ENDPOINTS = "" "v1" "endpoints" "Endpoints" true NONE;
     CONFIGMAPS = "" "v1" "configmaps" "ConfigMap" true NONE;
-    SECRETS = "" "v1" "secrets" "Secret" true NONE;
+    SECRETS = "" "v1" "secrets" "Secret" true &[crate::token_secrets::by_account];
     SERVICEACCOUNTS = "" "v1" "serviceaccounts" "ServiceAccount" true NONE;
     PERSISTENTVOLUMES = "" "v1" "persistentvolumes" "PersistentVolume" false &[by_claim_ref];
     PERSISTENTVOLUMECLAIMS = "" "v1" "persistentvolumeclaims" "PersistentVolumeClaim" true &[by_volume_name];

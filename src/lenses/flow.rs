@@ -67,6 +67,7 @@ pub fn pod_creation(flow: &Flow, view: &View) -> Scene {
         height: y + 20.0,
         title: flow.title.clone(),
         choices: flow.choices.clone(),
+        choose: "Flow of".into(),
         playhead: playhead.or((!flow.messages.is_empty()).then_some(y - STEP / 2.0)),
         empty: flow.messages.is_empty().then(|| "No pod has been created by a message that is still in the trace. Apply a Deployment, or run `kubectl run web --image=nginx`.".into()),
     };

@@ -5,13 +5,22 @@
 
 mod architecture;
 mod compact;
+mod components;
+mod control_plane;
 mod flow;
 mod grammar;
 mod observed;
+mod service;
+#[cfg(test)]
+mod tests;
+mod words;
 
 pub use architecture::architecture;
+pub use components::components;
+pub use control_plane::control_plane;
 pub use flow::pod_creation;
-pub use observed::{Chip, Component, Flow, FlowMessage, Lifeline, NodeSeen, Observed, Part, PodSeen, RevisionSeen, Traffic};
+pub use observed::*;
+pub use service::service_network;
 
 use protocol::{Scene, View};
 

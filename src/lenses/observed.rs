@@ -1,7 +1,15 @@
 //! What a session has observed, as plain data: the input of every lens.
 
+mod components;
+mod control_plane;
+mod service;
+
 use base::Time;
 use protocol::{Glyph, MessageKind, Span, State, Thing};
+
+pub use components::{Client, Connections, Fault, Link, NodeClients};
+pub use control_plane::{CheckSeen, ComponentHealth, Health, LeaseSeen, MemberSeen, NodeHealth};
+pub use service::{EndpointSeen, HopSeen, NameSeen, Place, ServiceSeen, TableSeen};
 
 /// The cluster at one moment, as much of it as is drawn.
 #[derive(Clone, Debug, Default, PartialEq)]

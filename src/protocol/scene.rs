@@ -20,7 +20,13 @@
 //! - `Lifeline`: a head (the box, which stays in sight while the picture scrolls) with a thin line from its bottom down to the
 //!   scene's end; `title` (12, bold) centred, `lines[0]` below it if the height is at least 40.
 //! - `Fold`: a horizontal band over the whole width with `title` centred: an idle stretch left out.
+//! - `Bar`: a track that is filled to `level` (0 to 1) with `title` (11) centred in it; height 18.
+//! - `Entry`: one entry of a Raft log. State `Ok`: applied (filled); `Writing`: committed (outlined); `Pending`: appended (dashed);
+//!   `Idle`: missing (dotted).
+//! - `Tag`: a label or selector, `title` (11, mono) centred; `Ok` matches, `Failing` doesn't (dashed, struck through). Height 18.
 //! - `Plain`: no frame; title and lines as in `Card` but starting at x, y+12.
+//!
+//! A box with a `crown` has it above its upper right corner (a cylinder: above its middle).
 //!
 //! Titles and lines that don't fit are cut with an ellipsis by the page; the full text is in `aria`.
 
@@ -30,7 +36,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{Span, Thing};
 
-/// The lenses. Only those with [`Lens::drawn`] can be asked for.
+/// The lenses: five ways to look at one cluster.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub enum Lens {
     #[default]
@@ -53,11 +59,6 @@ impl Lens {
             Lens::ServiceNetwork => "Service network",
             Lens::PodCreation => "Pod creation",
         }
-    }
-
-    /// Whether this build can draw it.
-    pub fn drawn(self) -> bool {
-        matches!(self, Lens::Architecture | Lens::PodCreation)
     }
 }
 
@@ -82,6 +83,8 @@ pub struct SceneHead {
     /// What can be chosen to be drawn (pods, in Pod creation flow), newest first; empty if nothing. If there is something, the
     /// page puts a list over the top left corner: leave the first 44 px free.
     pub choices: Vec<Choice>,
+    /// What the list of choices is called: `Flow of`, `Service`.
+    pub choose: String,
     /// Pod creation flow: the y of the moment shown.
     pub playhead: Option<f32>,
     /// Said instead of a picture that would be empty: `No pod has been created yet. …`
@@ -144,6 +147,9 @@ pub enum Shape {
     Lifeline,
     Fold,
     Plain,
+    Bar,
+    Entry,
+    Tag,
 }
 
 /// What is painted over what: grounds, then edges, then things, then details on them.
@@ -233,6 +239,10 @@ pub struct SceneBox {
     pub rect: Rect,
     pub state: State,
     pub glyph: Glyph,
+    /// It leads: a crown is drawn at its upper edge.
+    pub crown: bool,
+    /// How full a `Bar` is, from 0 to 1.
+    pub level: f32,
     pub title: String,
     /// Each line is a run of spans.
     pub lines: Vec<Vec<Span>>,
@@ -254,8 +264,10 @@ pub struct SceneEdge {
     pub look: EdgeLook,
     /// Which message this is; colours the line when it is lit (connections: None, a dot on it lights it).
     pub kind: Option<MessageKind>,
-    /// Along the line, above its middle (flow lens).
+    /// Along the line, above its middle.
     pub label: Vec<Span>,
+    /// The same below it.
+    pub note: Vec<Span>,
     pub opens: Option<Thing>,
     pub aria: String,
 }

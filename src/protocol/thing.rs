@@ -17,6 +17,8 @@ pub enum Thing {
     Message { id: u64 },
     /// The connection between two components (boxes' component names).
     Connection { from: String, to: String },
+    /// One of the tries behind "what works now": `read`, `write`, …
+    Check { name: String },
     /// One revision of etcd's log.
     Revision { revision: u64 },
 }
@@ -45,6 +47,7 @@ impl Thing {
             Thing::Container { pod, container, .. } => format!("{pod}/{container}"),
             Thing::Message { id } => format!("message {id}"),
             Thing::Connection { from, to } => format!("{from} → {to}"),
+            Thing::Check { name } => format!("can I {name}?"),
             Thing::Revision { revision } => format!("revision {revision}"),
         }
     }
@@ -90,6 +93,41 @@ pub enum Action {
         from: String,
         to: String,
     },
+    /// Everything between the two takes longer by so many milliseconds; 0: as usual again.
+    Slow {
+        from: String,
+        to: String,
+        ms: u32,
+    },
+    /// Cut a machine off from all other machines; and plug it in again.
+    Isolate {
+        machine: String,
+    },
+    Rejoin {
+        machine: String,
+    },
+    /// Take a static pod's manifest out of the kubelet's directory, so that it stays stopped; and put it back.
+    Stop {
+        component: String,
+    },
+    Start {
+        component: String,
+    },
+    /// `kubectl label --overwrite`; None takes the label off.
+    Label {
+        thing: Thing,
+        key: String,
+        value: Option<String>,
+    },
+    /// One HTTP request from a pod (or, None, from the laptop) to a URL.
+    Request {
+        from: Option<Thing>,
+        url: String,
+    },
+    /// `kubectl run client --image=busybox`: a pod to send requests from.
+    RunClient,
+    /// Try anew what works now.
+    Recheck,
     /// `kubectl delete`; `grace_s` None is the object's own grace period.
     Delete {
         thing: Thing,

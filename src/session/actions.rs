@@ -1,11 +1,19 @@
 //! Buttons: what a user does to machines, components and objects. Machines and processes are acted on as they are; objects
 //! through kubectl on the laptop, as by hand.
 
+use std::rc::Rc;
+
 use cluster::Input;
 use cri_api::host::HostMessage;
-use protocol::{Action, Thing};
+use protocol::{Action, Level, Notice, Thing};
 
 use crate::session::Session;
+use crate::{message, offers};
+
+/// The jobs of the laptop and of machines that the page starts: buttons, requests to a Service, manifests.
+pub(crate) const BUTTON: u32 = 7;
+pub(crate) const REQUEST: u32 = 8;
+const MANIFEST: u32 = 6;
 
 /// Carries out an action.
 ///
@@ -20,6 +28,26 @@ pub(crate) fn act(session: &mut Session, action: Action) -> Result<(), String> {
         Action::Kill { component } => session.input(Input::Kill(process(session, &component)?.into())),
         Action::Cut { from, to } => session.input(Input::Cut(process(session, &from)?.into(), process(session, &to)?.into())),
         Action::Mend { from, to } => session.input(Input::Mend(process(session, &from)?.into(), process(session, &to)?.into())),
+        Action::Slow { from, to, ms } => {
+            session.input(Input::Slow(process(session, &from)?.into(), process(session, &to)?.into(), ms));
+        }
+        Action::Isolate { machine } => each_other(session, &machine, Input::Cut),
+        Action::Rejoin { machine } => each_other(session, &machine, Input::Mend),
+        Action::Stop { component } => move_manifest(session, &component, true)?,
+        Action::Start { component } => move_manifest(session, &component, false)?,
+        Action::Label { thing, key, value } => {
+            let mut words = vec!["label".to_string()];
+            words.extend(target(&thing)?);
+            words.push(value.map_or_else(|| format!("{key}-"), |v| format!("{key}={v}")));
+            words.push("--overwrite".into());
+            kubectl(session, words);
+        }
+        Action::Request { from, url } => request(session, from, &url)?,
+        Action::RunClient => {
+            let words = ["run", "client", "--image=busybox:1.36", "--", "sleep", "1d"];
+            kubectl(session, words.map(String::from).to_vec());
+        }
+        Action::Recheck => session.checks.forget(),
         Action::AddNode => session.input(Input::AddNode),
         Action::Delete { thing, grace_s } => {
             let mut words = vec!["delete".to_string()];
@@ -55,7 +83,8 @@ fn process(session: &Session, name: &str) -> Result<String, String> {
     if cluster.addr(name).is_some() || cluster.nodes.contains_key(name) {
         return Ok(name.to_string());
     }
-    let found = cluster.procs().find(|(_, p)| p.component() == name).map(|(_, p)| p.name.to_string());
+    let at = |addr| message::is_at(cluster, addr, name);
+    let found = cluster.procs().find(|(a, p)| p.component() == name || at(*a)).map(|(_, p)| p.name.to_string());
     found.ok_or_else(|| format!("there is no process {name:?}"))
 }
 
@@ -72,7 +101,71 @@ fn target(thing: &Thing) -> Result<Vec<String>, String> {
     Ok(words)
 }
 
+/// Does something to the links between a machine and every other one.
+fn each_other(session: &mut Session, machine: &str, input: fn(Rc<str>, Rc<str>) -> Input) {
+    let Some(cluster) = session.bottle().map(|b| b.head()) else { return };
+    let mut others: Vec<Rc<str>> = cluster.procs().map(|(_, p)| p.machine.clone()).filter(|m| **m != *machine).collect();
+    others.sort();
+    others.dedup();
+    for other in others {
+        session.input(input(machine.into(), other));
+    }
+}
+
+/// As an administrator does it: the kubelet of a static pod looks at a directory.
+fn move_manifest(session: &mut Session, component: &str, away: bool) -> Result<(), String> {
+    let name = process(session, component)?;
+    let cluster = session.bottle().ok_or("there is no cluster yet")?.head();
+    let proc = cluster.procs().find(|(_, p)| *p.name == *name).map(|(_, p)| p).ok_or("there is no such process")?;
+    let (here, there) = offers::manifest_paths(proc.component());
+    let (from, to) = if away { (here, there) } else { (there, here) };
+    let machine = proc.machine.clone();
+    let argv = ["mv".to_string(), from, to].map(Into::into).to_vec();
+    let job = HostMessage::RunJob { job: MANIFEST, argv, stdin: (*b"").into() };
+    session.input(Input::Machine(machine, job.into()));
+    Ok(())
+}
+
+/// One HTTP request, from a pod by exec or from the laptop itself.
+fn request(session: &mut Session, from: Option<Thing>, url: &str) -> Result<(), String> {
+    let mut words: Vec<String> = Vec::new();
+    match from {
+        Some(Thing::Object { namespace, name, .. }) => {
+            words.extend(["kubectl", "exec", "-n"].map(String::from));
+            words.extend([namespace, name, "--".into()]);
+            words.extend(["wget", "-q", "-O-", "-T", "5", url].map(String::from));
+        }
+        Some(other) => return Err(format!("{} can't send a request", other.title())),
+        None => words.extend(["curl", "-sS", "-m", "5", url].map(String::from)),
+    }
+    session.request_output = Some(String::new());
+    let argv = words.into_iter().map(Into::into).collect();
+    session.to_laptop(HostMessage::RunJob { job: REQUEST, argv, stdin: (*b"").into() });
+    Ok(())
+}
+
+/// What a request came to, for the user.
+pub(crate) fn came_back(output: &str, code: i32) -> Notice {
+    let line = |text: &str| text.trim().chars().take(120).collect::<String>();
+    let (level, text) = match code {
+        0 => {
+            let told = output.lines().map(str::trim).find(|l| l.contains("<title>") || !l.is_empty() && !l.starts_with('<'));
+            let told = told.map(|l| l.replace("<title>", "").replace("</title>", "")).unwrap_or_default();
+            (Level::Info, format!("Answered, {} bytes: {}", output.len(), line(&told)))
+        }
+        code => {
+            let last = output
+                .lines()
+                .rev()
+                .find(|l| !l.trim().is_empty() && !l.starts_with("command terminated"))
+                .unwrap_or("no output");
+            (Level::Warning, format!("No answer (exit {code}): {}", line(last)))
+        }
+    };
+    Notice { level, text, thing: None }
+}
+
 fn kubectl(session: &mut Session, words: Vec<String>) {
     let argv = std::iter::once("kubectl".to_string()).chain(words).map(Into::into).collect();
-    session.to_laptop(HostMessage::RunJob { job: 7, argv, stdin: (*b"").into() });
+    session.to_laptop(HostMessage::RunJob { job: BUTTON, argv, stdin: (*b"").into() });
 }

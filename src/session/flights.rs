@@ -3,12 +3,13 @@
 use std::collections::BTreeMap;
 
 use base::Time;
-use cluster::{Cluster, Record, Trace, is_heartbeat};
-use protocol::{Flight, MessageKind};
+use cluster::{Bottle, Cluster, Record, Trace, is_heartbeat};
+use protocol::{Flight, Lens, MessageKind, Scene};
 use sim::{MsgId, Payload};
 
-use crate::message::{box_of, caption, kind_of};
+use crate::message::{box_of, caption, drawn, kind_of};
 use crate::pacer::Pacer;
+use crate::service;
 
 /// Dots per batch: above, messages of one edge are one counted dot.
 const MAX_PER_EDGE: u32 = 2;
@@ -18,7 +19,9 @@ const LEAST_MS: u32 = 420;
 const SPREAD_MS: u32 = 160;
 
 /// Collects the flights of the records from `next` on, and moves `next` past them. Chains are noticed on the way.
-pub(crate) fn collect(cluster: &Cluster, trace: &Trace, next: &mut MsgId, pacer: &mut Pacer, heartbeats: bool) -> Vec<Flight> {
+pub(crate) fn collect(bottle: &Bottle, scene: &Scene, next: &mut MsgId, pacer: &mut Pacer, heartbeats: bool) -> Vec<Flight> {
+    let (cluster, trace) = (bottle.head(), bottle.trace());
+    let packets = (scene.head.lens == Lens::ServiceNetwork).then(|| service::Ways::of(scene));
     let mut flights: BTreeMap<(String, String, u8), Flight> = BTreeMap::new();
     let mut order: Vec<(String, String, u8)> = Vec::new();
     for record in trace.from(*next) {
@@ -28,7 +31,14 @@ pub(crate) fn collect(cluster: &Cluster, trace: &Trace, next: &mut MsgId, pacer:
         if !heartbeats && hidden(record, trace) {
             continue;
         }
-        let (from, to) = (box_of(cluster, record.message.from), box_of(cluster, record.message.to));
+        if let (Some(ways), Payload::Packet(packet)) = (&packets, &record.message.payload) {
+            order.extend(ways.legs(cluster, record, packet).into_iter().filter_map(|flight| {
+                let key = (flight.from.clone(), flight.to.clone(), kind as u8);
+                flights.insert(key.clone(), flight).is_none().then_some(key)
+            }));
+            continue;
+        }
+        let (from, to) = (drawn(scene, cluster, record.message.from), drawn(scene, cluster, record.message.to));
         if from == to {
             continue;
         }
@@ -36,7 +46,12 @@ pub(crate) fn collect(cluster: &Cluster, trace: &Trace, next: &mut MsgId, pacer:
         match flights.get_mut(&key) {
             Some(flight) => flight.count += 1,
             None => {
-                let (edge, reverse) = edge_of(record, &from, &to);
+                let (mut edge, mut reverse) = edge_of(record, &from, &to);
+                // Between equals (etcd's members) the line is drawn one way only.
+                let other = if reverse { format!("{from}>{to}") } else { format!("{to}>{from}") };
+                if !scene.edges.contains_key(&edge) && scene.edges.contains_key(&other) {
+                    (edge, reverse) = (other, !reverse);
+                }
                 let flight = Flight {
                     message: record.message.id.0,
                     kind,
@@ -57,7 +72,7 @@ pub(crate) fn collect(cluster: &Cluster, trace: &Trace, next: &mut MsgId, pacer:
     let n = order.len().max(1) as u32;
     let mut out: Vec<Flight> = order.iter().filter_map(|key| flights.remove(key)).collect();
     for (i, flight) in out.iter_mut().enumerate() {
-        flight.start_ms = (i as u32 * SPREAD_MS) / n;
+        flight.start_ms += (i as u32 * SPREAD_MS) / n;
         if flight.count <= MAX_PER_EDGE {
             flight.count = 1;
         }
@@ -67,7 +82,8 @@ pub(crate) fn collect(cluster: &Cluster, trace: &Trace, next: &mut MsgId, pacer:
 
 /// Heartbeats, and what belongs to them: the lease's way to etcd and back.
 fn hidden(record: &Record, trace: &Trace) -> bool {
-    if is_heartbeat(&record.message) {
+    let sign_of_life = matches!(&record.message.payload, Payload::Etcd(etcd_api::Message::Raft(m)) if m.body.is_heartbeat());
+    if is_heartbeat(&record.message) || sign_of_life {
         return true;
     }
     let mut cause = record.message.cause;
@@ -95,6 +111,11 @@ fn edge_of(record: &Record, from: &str, to: &str) -> (String, bool) {
         _ => false,
     };
     if towards_client { (format!("{to}>{from}"), true) } else { (format!("{from}>{to}"), false) }
+}
+
+/// The same for the moment shown; of the past nothing is known to move.
+pub(crate) fn recent_of(bottle: &Bottle, since: Time) -> Vec<(String, String, MessageKind, MsgId)> {
+    if bottle.is_past() { Vec::new() } else { recent(bottle.head(), bottle.trace(), since, 400) }
 }
 
 /// Boxes that talked within the last moment, for lit edges and chips: newest last.

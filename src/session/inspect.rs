@@ -5,23 +5,29 @@ use cluster::{Bottle, Cluster, Record};
 use protocol::{Action, Glyph, Inspector, Log, MessageDetail, MessageRef, Offer, Row, Source, Span, Stage, State, Tab, Thing};
 use sim::{MsgId, Payload};
 
-use crate::{api, lists, message, observe, why};
+use crate::offers::{self, offer};
+use crate::{api, connection, control_plane, lists, message, observe, why};
 
 const MAX_LOG_LINES: usize = 400;
 const MAX_YAML: usize = 200_000;
 /// Effects of a message are looked for among so many messages after it.
 const EFFECTS_WINDOW: usize = 4_000;
 
-pub(crate) fn inspect(bottle: &Bottle, thing: &Thing, tab: Tab) -> Inspector {
+/// Shows a thing. `service`: the Service that the lens draws, if it draws one.
+pub(crate) fn inspect(bottle: &Bottle, thing: &Thing, tab: Tab, service: Option<&Thing>) -> Inspector {
     let mut inspector = match thing {
         Thing::Object { group, resource, namespace, name } => object(bottle, group, resource, namespace, name, tab),
         Thing::Container { namespace, pod, .. } => object(bottle, "", "pods", namespace, pod, tab),
         Thing::Message { id } => message_detail(bottle, MsgId(*id)),
         Thing::Component { name } => component(bottle, name),
         Thing::Machine { name } => machine(bottle, name, tab),
-        Thing::Connection { from, to } => connection(bottle, from, to),
+        Thing::Connection { from, to } => connection::connection(bottle, from, to),
+        Thing::Check { name } => gone(name.clone()),
         Thing::Revision { revision: number } => revision(bottle, *number as i64),
     };
+    if let Some(service) = service {
+        inspector.offers.splice(0..0, offers::of_service_lens(bottle.shown(), service, thing));
+    }
     inspector.thing = Some(thing.clone());
     inspector
 }
@@ -30,7 +36,7 @@ fn row(label: &str, value: impl Into<String>) -> Row {
     Row { label: label.into(), value: vec![Span::plain(value)], source: Source::Api, thing: None, heading: None }
 }
 
-fn as_it_is(label: &str, value: impl Into<String>) -> Row {
+pub(crate) fn as_it_is(label: &str, value: impl Into<String>) -> Row {
     Row { source: Source::AsItIs, ..row(label, value) }
 }
 
@@ -66,7 +72,7 @@ fn object(bottle: &Bottle, group: &str, resource: &str, namespace: &str, name: &
         yaml: (tab == Tab::Yaml).then(|| object_yaml(&object)),
         events: (tab == Tab::Events).then(|| events.iter().rev().map(lists::event_row).collect()),
         logs: (tab == Tab::Logs).then(|| logs(cluster, &object)),
-        offers: offers(cluster, group, resource, &object),
+        offers: object_offers(cluster, group, resource, &object),
         ..Inspector::default()
     }
 }
@@ -143,11 +149,7 @@ fn logs(cluster: &Cluster, pod: &Object) -> Vec<Log> {
         .collect()
 }
 
-fn offer(action: Action, label: &str, hint: &str, danger: bool) -> Offer {
-    Offer { action, label: label.into(), hint: hint.into(), danger, disabled: None }
-}
-
-fn offers(cluster: &Cluster, group: &str, resource: &str, object: &Object) -> Vec<Offer> {
+fn object_offers(cluster: &Cluster, group: &str, resource: &str, object: &Object) -> Vec<Offer> {
     let thing = Thing::object(group, resource, object.namespace(), object.name());
     let mut offers = Vec::new();
     match resource {
@@ -168,6 +170,7 @@ fn offers(cluster: &Cluster, group: &str, resource: &str, object: &Object) -> Ve
                 )),
                 None => {}
             }
+            offers.extend(offers::of_machine(cluster, &name));
             match object.bool_at(&["spec", "unschedulable"]) {
                 Some(true) => {
                     offers.push(offer(Action::Uncordon { node: name.clone() }, "Uncordon", "New pods may come again", false))
@@ -224,9 +227,10 @@ fn component(bottle: &Bottle, name: &str) -> Inspector {
     if let Some(container) = &proc.container {
         rows.push(as_it_is("Container", container.chars().take(12).collect::<String>()));
     }
+    rows.extend(control_plane::member_rows(cluster, addr));
     rows.extend(component_rows(cluster, base, part));
     let mut offers = Vec::new();
-    if proc.is_running() && base != "laptop" {
+    if proc.is_running() && base != "laptop" && (frozen || !cluster.is_silent(addr)) {
         let component = proc.name.to_string();
         if frozen {
             offers.push(offer(
@@ -244,9 +248,15 @@ fn component(bottle: &Bottle, name: &str) -> Inspector {
             ));
         }
         if base != "containerd" {
-            offers.push(offer(Action::Kill { component }, "Kill", "SIGKILL: whoever started it starts it again", true));
+            offers.push(offer(
+                Action::Kill { component },
+                "Restart",
+                "SIGKILL: whoever started it starts it again, with an empty memory",
+                true,
+            ));
         }
     }
+    offers.extend(offers::of_static_pod(cluster, proc));
     let (state, glyph) = if word == "running" { (State::Ok, Glyph::Running) } else { (State::Off, Glyph::Off) };
     Inspector {
         title: name.to_string(),
@@ -266,11 +276,6 @@ fn component_rows(cluster: &Cluster, base: &str, part: &str) -> Vec<Row> {
     match base {
         "etcd" => {
             if let Some(m) = cluster.etcd_member() {
-                let s = m.status();
-                rows.push(as_it_is("Revision", m.revision().to_string()));
-                rows.push(as_it_is("Size", format!("{} kB", s.db_size / 1024)));
-                rows.push(as_it_is("Watches", m.watch_count().to_string()));
-                rows.push(as_it_is("Leases", m.lease_count().to_string()));
                 for change in m.recent(12) {
                     let what = if change.deleted {
                         "deleted"
@@ -339,27 +344,6 @@ fn machine(bottle: &Bottle, name: &str, tab: Tab) -> Inspector {
         ]);
     }
     inspector
-}
-
-fn connection(bottle: &Bottle, from: &str, to: &str) -> Inspector {
-    let cluster = bottle.shown();
-    let between = |r: &&Record| {
-        let (a, b) = (message::box_of(cluster, r.message.from), message::box_of(cluster, r.message.to));
-        a == from && b == to || a == to && b == from
-    };
-    let last = bottle.trace().newest().take(20_000).filter(between).filter(|r| message::kind_of(r).is_some()).take(30);
-    let rows = last.map(|r| {
-        let t = r.message.sent.rfc3339_micro();
-        let time = t.get(11..23).unwrap_or("").to_string();
-        Row { thing: Some(Thing::Message { id: r.message.id.0 }), ..as_it_is(&time, message::caption(r)) }
-    });
-    Inspector {
-        title: format!("{from} → {to}"),
-        subtitle: "the last messages of this connection".into(),
-        tabs: vec![(Tab::Overview, None)],
-        overview: Some(rows.collect()),
-        ..Inspector::default()
-    }
 }
 
 fn revision(bottle: &Bottle, revision: i64) -> Inspector {
@@ -469,7 +453,7 @@ fn message_detail(bottle: &Bottle, id: MsgId) -> Inspector {
 }
 
 /// The answer to a request, if it is still in the trace.
-fn answer_to<'a>(bottle: &'a Bottle, request: &Record) -> Option<&'a Record> {
+pub(crate) fn answer_to<'a>(bottle: &'a Bottle, request: &Record) -> Option<&'a Record> {
     let Payload::ApiRequest { id, .. } = request.message.payload else { return None };
     bottle.trace().from(request.message.id).take(EFFECTS_WINDOW).find(|r| {
         r.message.to == request.message.from

@@ -6,17 +6,28 @@
 mod actions;
 mod api;
 mod apply;
+mod attempt;
+mod checks;
 mod clone_run;
+mod components;
+mod connection;
+mod control_plane;
 mod flights;
 mod flow;
 mod inspect;
 mod lists;
 mod message;
 mod observe;
+mod offers;
 mod pacer;
+mod request;
+mod service;
 mod session;
 mod terminal;
+#[cfg(test)]
+mod tests;
 mod timeline;
+mod ways;
 mod why;
 
 pub use session::{Session, Tick};

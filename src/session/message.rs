@@ -2,7 +2,7 @@
 
 use cluster::{Cluster, Record};
 use cri_api::cri;
-use protocol::MessageKind;
+use protocol::{MessageKind, Scene};
 use sim::{Addr, Payload};
 
 /// The box that stands for a process in every lens.
@@ -11,10 +11,55 @@ pub(crate) fn box_of(cluster: &Cluster, addr: Addr) -> String {
     match proc.component() {
         name @ ("etcd" | "kube-apiserver" | "kube-scheduler" | "kube-controller-manager") => name.into(),
         "coredns" => format!("pod/kube-system/{}", proc.name.rsplit('/').next().unwrap_or("")),
-        "flanneld" => format!("kube-proxy/{}", proc.machine),
         "kubeadm" => "laptop".into(),
         _ => proc.name.to_string(),
     }
+}
+
+/// The box of an etcd member: `etcd` if it is the only one.
+pub(crate) fn etcd_box(cluster: &Cluster, proc: &cluster::Proc) -> String {
+    let members = cluster.procs().filter(|(_, p)| p.component() == "etcd").count();
+    if members > 1 { proc.name.to_string() } else { "etcd".into() }
+}
+
+/// Whether kube-apiserver speaks to this member: it has its watches there.
+pub(crate) fn serves(cluster: &Cluster, member: Addr) -> bool {
+    let watched = |addr: Addr| cluster.etcd_members().any(|(a, m)| a == addr && m.watch_count() > 0);
+    watched(member) || member == cluster.etcd && !cluster.etcd_members().any(|(a, m)| a != member && m.watch_count() > 0)
+}
+
+/// The box of a process in a picture: the most particular one that is drawn there. A process in a container that has no box of
+/// its own is at its pod.
+pub(crate) fn drawn(scene: &Scene, cluster: &Cluster, addr: Addr) -> String {
+    let general = box_of(cluster, addr);
+    let Some(proc) = cluster.proc(addr) else { return general };
+    let known = |id: &str| scene.boxes.contains_key(id);
+    if known(&proc.name) {
+        return proc.name.to_string();
+    }
+    if known(&general) {
+        return general;
+    }
+    let kind = format!("{}/*", proc.component());
+    if known(&kind) {
+        return kind;
+    }
+    pod_of(cluster, proc).filter(|id| known(id)).unwrap_or(general)
+}
+
+/// The pod that a process' container is in.
+fn pod_of(cluster: &Cluster, proc: &cluster::Proc) -> Option<String> {
+    let machine = cluster.machine(&proc.machine)?;
+    let container = proc.container.as_ref()?;
+    let sandbox = machine.containers().find(|(id, _)| *id == container)?.1.sandbox.clone();
+    let config = &machine.sandboxes().find(|(id, _)| **id == sandbox)?.1.config;
+    Some(format!("pod/{}/{}", config.pod_namespace, config.pod_name))
+}
+
+/// Whether a box stands for a process.
+pub(crate) fn is_at(cluster: &Cluster, addr: Addr, id: &str) -> bool {
+    let Some(proc) = cluster.proc(addr) else { return id == "laptop" };
+    *proc.name == *id || box_of(cluster, addr) == id || id.strip_suffix("/*") == Some(proc.component())
 }
 
 /// What kind of dot a message is. `None`: it isn't drawn (timers, the hosting world's own talk).

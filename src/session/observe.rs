@@ -20,12 +20,7 @@ pub(crate) fn observe(bottle: &Bottle, options: &ViewOptions) -> Observed {
     let recent = if bottle.is_past() { Vec::new() } else { flights::recent(cluster, bottle.trace(), now - GLOW, 400) };
     let glows = |id: &str| recent.iter().any(|(from, to, ..)| from == id || to == id);
     let traffic = recent.iter().map(|(from, to, kind, _)| Traffic { from: from.clone(), to: to.clone(), kind: *kind }).collect();
-    let control_plane = cluster.config.nodes.iter().find(|n| n.control_plane).map_or(String::new(), |n| n.name.to_string());
-    let note = match (control_plane.is_empty(), cluster.config.static_pods) {
-        (true, _) => "runs without kubelets".to_string(),
-        (false, true) => format!("node {control_plane} · static pods from /etc/kubernetes/manifests"),
-        (false, false) => format!("node {control_plane}"),
-    };
+    let (control_plane, note) = control_plane(cluster);
     let mut seen = Observed {
         now,
         control_plane,
@@ -42,6 +37,17 @@ pub(crate) fn observe(bottle: &Bottle, options: &ViewOptions) -> Observed {
     light_stages(cluster, &recent, &mut seen);
     pods_and_nodes(cluster, options, &glows, &mut seen);
     seen
+}
+
+/// The machine of the control plane, and a word about how it runs there.
+pub(crate) fn control_plane(cluster: &Cluster) -> (String, String) {
+    let machine = cluster.config.nodes.iter().find(|n| n.control_plane).map_or(String::new(), |n| n.name.to_string());
+    let note = match (machine.is_empty(), cluster.config.static_pods) {
+        (true, _) => "runs without kubelets".to_string(),
+        (false, true) => format!("node {machine} · static pods from /etc/kubernetes/manifests"),
+        (false, false) => format!("node {machine}"),
+    };
+    (machine, note)
 }
 
 /// Lights the stages that the newest request to kube-apiserver has passed, as kube-apiserver recorded them.
@@ -224,18 +230,8 @@ fn node_seen(
     heat: bool,
     glows: &dyn Fn(&str) -> bool,
 ) -> NodeSeen {
-    let ready = object.and_then(|o| o.condition("Ready")).and_then(|c| c.str_at(&["status"]));
-    let cordoned = object.is_some_and(|o| o.bool_at(&["spec", "unschedulable"]) == Some(true));
-    let (state, glyph, word) = match (node.powered, ready) {
-        (false, _) => {
-            (State::Off, Glyph::Off, if ready == Some("True") { "switched off · still Ready in the API" } else { "switched off" })
-        }
-        (_, None) => (State::Starting, Glyph::Starting, "not registered yet"),
-        (_, Some("True")) if cordoned => (State::Idle, Glyph::Cordoned, "Ready, SchedulingDisabled"),
-        (_, Some("True")) => (State::Idle, Glyph::Running, "Ready"),
-        (_, Some("Unknown")) => (State::Failing, Glyph::Failing, "NotReady (Unknown)"),
-        _ => (State::Starting, Glyph::Starting, "NotReady"),
-    };
+    let ready = ready_status(object);
+    let (state, glyph, word) = node_state(node, object);
     let renewed = lease.and_then(|l| l.str_at(&["spec", "renewTime"])).and_then(Time::parse);
     let note = match renewed {
         Some(at) if node.powered || ready != Some("True") => format!("{word} · lease {} ago", age(cluster.now().since(at))),
@@ -263,6 +259,26 @@ fn node_seen(
         }
     }
     NodeSeen { name: name.into(), state, glyph, note, parts, control_plane: node.config.control_plane, ..NodeSeen::default() }
+}
+
+fn ready_status(node: Option<&Object>) -> Option<&str> {
+    node.and_then(|o| o.condition("Ready")).and_then(|c| c.str_at(&["status"]))
+}
+
+/// A node as its object and its power say.
+pub(crate) fn node_state(node: &cluster::Node, object: Option<&Object>) -> (State, Glyph, &'static str) {
+    let ready = ready_status(object);
+    let cordoned = object.is_some_and(|o| o.bool_at(&["spec", "unschedulable"]) == Some(true));
+    match (node.powered, ready) {
+        (false, _) => {
+            (State::Off, Glyph::Off, if ready == Some("True") { "switched off · still Ready in the API" } else { "switched off" })
+        }
+        (_, None) => (State::Starting, Glyph::Starting, "not registered yet"),
+        (_, Some("True")) if cordoned => (State::Idle, Glyph::Cordoned, "Ready, SchedulingDisabled"),
+        (_, Some("True")) => (State::Idle, Glyph::Running, "Ready"),
+        (_, Some("Unknown")) => (State::Failing, Glyph::Failing, "NotReady (Unknown)"),
+        _ => (State::Starting, Glyph::Starting, "NotReady"),
+    }
 }
 
 /// A pod in one box: the STATUS column of `kubectl get pods` and what it means.

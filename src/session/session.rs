@@ -12,9 +12,10 @@ use protocol::{
 use sim::MsgId;
 
 use crate::apply::Applies;
+use crate::checks::Checks;
 use crate::pacer::{BootPlay, Pacer, Slice};
 use crate::terminal::Terminals;
-use crate::{actions, flights, flow, inspect, lists, observe, timeline};
+use crate::{actions, components, control_plane, flights, flow, inspect, lists, observe, service, timeline};
 
 /// A slice of work takes at most this long, in wall ms, so that a key press is answered soon.
 const SLICE_MS: f64 = 8.0;
@@ -49,6 +50,10 @@ pub struct Session {
     pub(crate) terminals: Terminals,
     pub(crate) applies: Applies,
     inspecting: Option<(Thing, Tab)>,
+    /// What was found to work, while somebody looks.
+    pub(crate) checks: Checks,
+    /// What the last request from a button has printed so far.
+    pub(crate) request_output: Option<String>,
     events: Option<EventsQuery>,
     table: Option<TableQuery>,
     /// Last sent of each kind, so that only changes go out.
@@ -87,6 +92,8 @@ impl Session {
             terminals: Terminals::default(),
             applies: Applies::default(),
             inspecting: None,
+            checks: Checks::default(),
+            request_output: None,
             events: None,
             table: None,
             sent: BTreeMap::new(),
@@ -295,16 +302,33 @@ impl Session {
         let full = self.bottle.is_some() && self.visible && self.run(started, clock);
         self.longest_slice_ms = self.longest_slice_ms.max(clock() - started);
         self.page_messages();
+        let trying = self.visible && self.try_what_works(clock);
         if self.in_flight < CREDIT {
             self.look(started);
         }
         let batch = self.batch();
-        let again_ms = match (full, self.bottle.is_some()) {
+        let again_ms = match (full || trying, self.bottle.is_some()) {
             (true, _) => 0,
             (false, true) => 15,
             (false, false) => 50,
         };
         Tick { batch, again_ms }
+    }
+
+    /// Tries for a slice what works now, if that is on screen. True: there is more to try.
+    fn try_what_works(&mut self, clock: &dyn Fn() -> f64) -> bool {
+        let shown = self.view.as_ref().is_some_and(|v| v.lens == protocol::Lens::ControlPlane)
+            || matches!(self.inspecting, Some((Thing::Check { .. }, _)));
+        let Some(bottle) = self.bottle.as_ref().filter(|_| shown && !self.booting && self.pacer.boot.is_none()) else {
+            return false;
+        };
+        if !self.checks.begin(bottle, clock()) {
+            return false;
+        }
+        if self.checks.run(clock) {
+            self.redraw();
+        }
+        true
     }
 
     /// Runs the cluster for one slice. True: there was more to do than time.
@@ -361,6 +385,14 @@ impl Session {
                 HostMessage::OpenBuffer { buffer, name, text } => {
                     self.queue.push(ToPage::OpenBuffer { buffer, name: name.to_string(), text: text.to_string() });
                 }
+                HostMessage::JobOutput { job: actions::REQUEST, data, .. } => {
+                    let text = String::from_utf8_lossy(&data);
+                    self.request_output.get_or_insert_default().push_str(&text);
+                }
+                HostMessage::JobDone { job: actions::REQUEST, code } => {
+                    let output = self.request_output.take().unwrap_or_default();
+                    self.queue.push(ToPage::Notice(actions::came_back(&output, code)));
+                }
                 HostMessage::JobOutput { job, stderr, data } => self.applies.output(job, stderr, &data, &mut self.queue),
                 HostMessage::JobDone { job, code } => self.applies.done(job, code, &mut self.queue),
                 _ => {}
@@ -373,7 +405,7 @@ impl Session {
     fn look(&mut self, wall_ms: f64) {
         let Some(bottle) = &self.bottle else { return };
         let heartbeats = self.view.as_ref().is_some_and(|v| v.options.heartbeats);
-        let flights = flights::collect(bottle.head(), bottle.trace(), &mut self.next_record, &mut self.pacer, heartbeats);
+        let flights = flights::collect(bottle, &self.scene, &mut self.next_record, &mut self.pacer, heartbeats);
         if !flights.is_empty() && !bottle.is_past() && self.pacer.speed != Speed::Max {
             self.queue.push(ToPage::Flights(flights));
         }
@@ -401,7 +433,10 @@ impl Session {
                 let flow = flow::observe(bottle, &view.options);
                 lenses::pod_creation(&flow, view)
             }
-            _ => lenses::draw_architecture(&observe::observe(bottle, &view.options), view),
+            protocol::Lens::Components => lenses::components(&components::observe(bottle), view),
+            protocol::Lens::ControlPlane => lenses::control_plane(&control_plane::observe(bottle, &self.checks), view),
+            protocol::Lens::ServiceNetwork => lenses::service_network(&service::observe(bottle, &view.options), view),
+            protocol::Lens::Architecture => lenses::draw_architecture(&observe::observe(bottle, &view.options), view),
         };
         let patch = if std::mem::take(&mut self.reset_scene) {
             ScenePatch::whole(&scene)
@@ -417,7 +452,12 @@ impl Session {
 
     fn inspect(&mut self) {
         let (Some(bottle), Some((thing, tab))) = (&self.bottle, &self.inspecting) else { return };
-        let inspector = inspect::inspect(bottle, thing, *tab);
+        let service = self.scene.head.choices.iter().find(|c| c.chosen).map(|c| &c.thing);
+        let service = service.filter(|_| self.scene.head.lens == protocol::Lens::ServiceNetwork);
+        let inspector = match thing {
+            Thing::Check { name } => crate::checks::inspector(&self.checks, name, bottle.shown().now()),
+            thing => inspect::inspect(bottle, thing, *tab, service),
+        };
         self.send_changed("inspector", ToPage::Inspector(Box::new(inspector)));
     }
 

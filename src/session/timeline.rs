@@ -65,6 +65,8 @@ fn label(input: &Input) -> Option<String> {
         Input::Kill(name) => format!("kill {name}"),
         Input::Cut(a, b) => format!("cut {a} – {b}"),
         Input::Mend(a, b) => format!("mend {a} – {b}"),
+        Input::Slow(a, b, 0) => format!("{a} – {b} as fast as before"),
+        Input::Slow(a, b, ms) => format!("slow {a} – {b} by {ms} ms"),
         Input::AddNode => "add node".into(),
     })
 }

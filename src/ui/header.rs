@@ -35,6 +35,7 @@ pub fn Header(props: &HeaderProps) -> Html {
             <div class="lenses" role="tablist" aria-label="Lens">
                 { for Lens::ALL.into_iter().map(|lens| lens_tab(props, lens)) }
             </div>
+            { lens_pick(props) }
             <div class="header-side">
                 { for cluster.offers.iter().map(|offer| offer_button(&props.run, offer, "btn wide")) }
                 <button class="btn wide" title="Commands" aria-label="Commands" onclick={run(|| Do::Palette(true))}><span class="t-dim">{ crate::js::shortcut("K") }</span></button>
@@ -50,9 +51,24 @@ pub fn Header(props: &HeaderProps) -> Html {
 fn lens_tab(props: &HeaderProps, lens: Lens) -> Html {
     let run = props.run.clone();
     let onclick = Callback::from(move |_: MouseEvent| run.emit(Do::Lens(lens)));
-    let title = if lens.drawn() { String::new() } else { format!("{} is not in this build yet", lens.title()) };
     html! {
-        <button role="tab" aria-selected={(lens == props.lens).to_string()} disabled={!lens.drawn()} {title} {onclick}>{ lens.title() }</button>
+        <button role="tab" aria-selected={(lens == props.lens).to_string()} {onclick}>{ lens.title() }</button>
+    }
+}
+
+/// The same where there is no room for tabs.
+fn lens_pick(props: &HeaderProps) -> Html {
+    let run = props.run.clone();
+    let onchange = Callback::from(move |event: Event| {
+        let select: web_sys::HtmlSelectElement = event.target_unchecked_into();
+        if let Some(lens) = Lens::ALL.get(select.selected_index().max(0) as usize) {
+            run.emit(Do::Lens(*lens));
+        }
+    });
+    html! {
+        <select class="select lens-pick" aria-label="Lens" {onchange}>
+            { for Lens::ALL.into_iter().map(|lens| html! { <option selected={lens == props.lens}>{ lens.title() }</option> }) }
+        </select>
     }
 }
 

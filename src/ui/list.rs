@@ -33,7 +33,7 @@ pub fn List(props: &ListProps) -> Html {
 /// Things without a click and without anything inside say nothing in a list.
 fn item(props: &ListProps, b: &SceneBox, depth: u32) -> Html {
     let inside = if depth < 4 { props.picture.inside(Some(&b.id)) } else { Vec::new() };
-    let told = b.opens.is_some() && !matches!(b.shape, Shape::Stage | Shape::Slot | Shape::Fold);
+    let told = b.opens.is_some() && !matches!(b.shape, Shape::Stage | Shape::Slot | Shape::Fold | Shape::Entry);
     if !told && inside.is_empty() {
         return html! {};
     }

@@ -139,6 +139,83 @@ await test("no console error, no request to another host", async () => {
 });
 await page.context().close();
 
+// The other lenses, of one cluster with a Service and a client: large, then as an embed and on a phone.
+const box1 = (p, id) => p.locator(`[data-box="${id}"]`);
+async function lens(p, title) {
+  const pick = p.locator(".lens-pick");
+  if (await pick.isVisible()) await pick.selectOption({ label: title });
+  else await p.getByRole("tab", { name: title, exact: true }).click();
+  await p.waitForFunction(() => document.querySelectorAll("[data-box], .list li").length > 3, null, { timeout: 20_000 });
+  await sleep(700);
+}
+async function legible(p, what) {
+  const small = await p.evaluate(() => [...document.querySelectorAll(".canvas text, .list .row")].filter((t) => t.textContent && parseFloat(getComputedStyle(t).fontSize) < 11).map((t) => t.textContent).slice(0, 3));
+  check(small.length === 0, `${what}: text under 11 px: ${small.join(", ")}`);
+  const overflow = await p.evaluate(() => document.documentElement.scrollWidth - innerWidth);
+  check(overflow <= 0, `${what}: the page is ${overflow} px too wide`);
+}
+const tiles = (p, pattern) => p.waitForFunction((source) => {
+  const all = [...document.querySelectorAll('[data-box^="check/"]')].map((t) => t.getAttribute("aria-label"));
+  return all.length === 7 && all.every((t) => !/trying|not tried/.test(t)) && all.some((t) => new RegExp(source).test(t));
+}, pattern, { timeout: 180_000 });
+for (const theme of ["dark", "light"]) {
+  const p = await open(1440, 900, theme);
+  await test(`${theme}: components, control plane and Service network of a busy cluster`, async () => {
+    await boots(p);
+    await booted(p);
+    await apply(p, WEB);
+    await p.waitForFunction(
+      () => { const pods = [...document.querySelectorAll('[data-box^="pod/default/web-"]')]; return pods.length === 3 && pods.every((b) => /Running/.test(b.getAttribute("aria-label"))); }, null, { timeout: 180_000 });
+    await lens(p, "Components");
+    await legible(p, "components");
+    check(await p.locator('[data-edge$=">etcd"]').count() === 1, "only kube-apiserver has a connection to etcd");
+    await shot(p, `components-${theme}`);
+    await p.locator('[data-edge="kube-scheduler>kube-apiserver"] .hit').dispatchEvent("click");
+    await p.getByRole("button", { name: "Cut", exact: true }).waitFor({ timeout: 10_000 });
+    if (theme === "dark") await shot(p, "components-connection-dark");
+  });
+  await test(`${theme}: a request is told hop by hop`, async () => {
+    await lens(p, "Service network");
+    await p.locator('[data-box^="service/default/my-service/"]').first().click();
+    await p.getByRole("button", { name: "Run a client pod" }).click();
+    await p.waitForFunction(() => /Running|10\.244/.test(document.querySelector('[data-box="pod/default/client"]')?.textContent ?? ""), null, { timeout: 120_000 });
+    await box1(p, "pod/default/client").click();
+    await p.getByRole("button", { name: "Send a request" }).click();
+    await p.waitForFunction(() => /accepts/.test(document.querySelector('[data-box="hop/4"]')?.getAttribute("aria-label") ?? ""), null, { timeout: 120_000 });
+    await sleep(400);
+    await legible(p, "service network");
+    await shot(p, `service-network-${theme}`);
+  });
+  await test(`${theme}: what works is found by trying`, async () => {
+    await lens(p, "Control plane");
+    await tiles(p, "Heal: replaced");
+    await legible(p, "control plane");
+    await shot(p, `control-plane-${theme}`);
+    if (theme === "light") return;
+    await box1(p, "kube-controller-manager").click();
+    await p.getByRole("button", { name: "Freeze" }).click();
+    await tiles(p, "Heal: no new pod");
+    await shot(p, "control-plane-frozen-dark");
+    await p.getByRole("button", { name: "Thaw" }).click();
+  });
+  if (theme === "dark") {
+    for (const [width, height, size] of [[600, 400, "embed"], [360, 800, "phone"]]) {
+      await test(`the lenses at ${width}×${height}`, async () => {
+        await p.getByLabel("Close", { exact: true }).first().click({ timeout: 2_000 }).catch(() => {});
+        await p.setViewportSize({ width, height });
+        await sleep(500);
+        for (const [title, name] of [["Components", "components"], ["Control plane", "control-plane"], ["Service network", "service-network"]]) {
+          await lens(p, title);
+          await legible(p, `${name} ${size}`);
+          await shot(p, `${name}-${size}`);
+        }
+      });
+    }
+  }
+  await test(`${theme}: no console error`, async () => check(p.errors.length === 0, p.errors.join("\n")));
+  await p.context().close();
+}
+
 for (const [width, height, theme, name, path] of [
   [1440, 900, "light", "architecture-light", ""],
   [600, 400, "dark", "embed-dark", "embed.html"],

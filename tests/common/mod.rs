@@ -18,6 +18,8 @@ use sim::Payload;
 /// One `$ command` with what it must print.
 pub struct Command {
     pub text: String,
+    /// What a sentence says was done by other hands than kubectl's: not counted.
+    pub deed: bool,
     pub status: i32,
     pub lines: Vec<String>,
 }
@@ -41,6 +43,8 @@ pub fn parse(path: &Path) -> Scenario {
     for line in text.lines() {
         match &mut fence {
             None => {
+                let deeds = DEEDS.iter().filter(|(sentence, _)| line.starts_with(sentence)).flat_map(|(_, deeds)| *deeds);
+                scenario.commands.extend(deeds.map(|deed| Command::deed(deed)));
                 let Some(info) = line.strip_prefix("```") else { continue };
                 let file = info.split_whitespace().find_map(|w| w.strip_prefix("file=")).map(str::to_string);
                 fence = Some((info.split_whitespace().next() == Some("console"), file, String::new()));
@@ -61,9 +65,33 @@ pub fn parse(path: &Path) -> Scenario {
     scenario
 }
 
+impl Command {
+    fn deed(text: &str) -> Command {
+        Command { text: text.into(), deed: true, status: 0, lines: Vec::new() }
+    }
+}
+
+/// The sentences in the recordings of a node that tell what was done beside kubectl.
+const DEEDS: &[(&str, &[&str])] = &[
+    ("There is a second node, `node-2`, kept ready but cordoned", &["kubectl cordon node-2"]),
+    ("The kubelet is stopped here", &["sim stop-kubelet node-1"]),
+    ("The kubelet is started again.", &["sim start-kubelet node-1"]),
+    ("The kubelet is stopped and its Node deleted; then it is started again.", &["sim stop-kubelet node-1"]),
+    ("The file below is put into the kubelet's static pod directory", &["sim manifest static-web.yaml"]),
+    (
+        "Now the file's image becomes `nginx:1.25`:",
+        &["sed -i s/nginx:1.27/nginx:1.25/ static-web.yaml", "sim manifest static-web.yaml"],
+    ),
+    ("And now the file is taken away:", &["rm static-web.yaml", "sim manifest static-web.yaml"]),
+];
+
 fn console_line(commands: &mut Vec<Command>, line: &str) {
     if let Some(text) = line.strip_prefix("$ ") {
-        return commands.push(Command { text: text.into(), status: 0, lines: Vec::new() });
+        // The one place where a deed has no sentence of its own: "then it is started again".
+        if text.starts_with("kubectl wait --for=create node/") {
+            commands.push(Command::deed("sim start-kubelet node-1"));
+        }
+        return commands.push(Command { text: text.into(), deed: false, status: 0, lines: Vec::new() });
     }
     let Some(last) = commands.last_mut() else { return };
     match line.strip_prefix("? ") {
@@ -226,10 +254,27 @@ impl Session {
             ["sim", "advance", time] | ["sleep", time] if seconds(time).is_some() => self.advance(seconds(time)?),
             ["sim", "power-off", node] => self.cluster.power_off(node, &mut ()),
             ["sim", "power-on", node] => self.cluster.power_on(node, &mut ()),
+            ["sim", "stop-kubelet", node] => self.cluster.stop_kubelet(node, &mut ()),
+            ["sim", "start-kubelet", node] => self.cluster.start_kubelet(node, &mut ()),
+            ["sim", "manifest", name] => self.manifest(name),
             ["sim", ..] => return Some(format!("unknown: {text}")),
             _ => return None,
         }
         Some(String::new())
+    }
+
+    /// Puts a file of the working directory among node-1's static pods, or takes away what isn't there any more.
+    fn manifest(&mut self, name: &str) {
+        let (status, text) = self.run(&format!("cat {name}"));
+        let path = format!("/etc/kubernetes/manifests/{name}");
+        let Some(node) = self.cluster.nodes.get("node-1").and_then(|n| n.runtime) else { return };
+        let message = match status {
+            0 => HostMessage::WriteFile { path: path.as_str().into(), data: text.as_bytes().into() },
+            _ => HostMessage::RunJob { job: 1, argv: ["rm", &path].map(Into::into).to_vec(), stdin: (*b"").into() },
+        };
+        self.cluster.inject(node, Payload::Host(Rc::new(message)), &mut ());
+        self.advance(Duration::from_millis(100));
+        self.cluster.take_page_messages();
     }
 
     fn command(&mut self, command: &Command) -> Result<(), String> {
@@ -251,6 +296,10 @@ impl Session {
         }
         for line in got.iter().filter(|g| !want.iter().any(|w| line_matches(w, g))) {
             let _ = writeln!(report, "    + {line}");
+        }
+        if !report.contains("\n    ") {
+            report.push_str("    the same lines, but not in this order or number:\n");
+            got.iter().for_each(|line| _ = writeln!(report, "      {line}"));
         }
         Err(report)
     }
@@ -279,6 +328,7 @@ pub fn play(scenario: &Scenario, cluster: Cluster) -> Outcome {
     let mut outcome = Outcome { name: scenario.name.clone(), passed: 0, failures: Vec::new() };
     for command in &scenario.commands {
         match session.command(command) {
+            _ if command.deed => {}
             Ok(()) => outcome.passed += 1,
             Err(report) => outcome.failures.push(report),
         }
@@ -300,6 +350,22 @@ pub fn files(folder: &str) -> Vec<PathBuf> {
     files
 }
 
+const WITH_SECOND: &str = "+node-2";
+
+/// A built-in configuration, with a second node like the first if the name says so.
+fn config(name: &str) -> Config {
+    let mut config = Config::named(name.strip_suffix(WITH_SECOND).unwrap_or(name)).unwrap();
+    // As the Scheduled events of the recorded node show.
+    config.core_scheduler_events = &*config.name == "kubelet";
+    if name.ends_with(WITH_SECOND) {
+        let first = config.nodes[0].clone();
+        let std::net::IpAddr::V4(ip) = first.ip else { panic!("IPv4") };
+        let next = std::net::Ipv4Addr::from(u32::from(ip) + 1);
+        config.nodes.push(cluster::NodeConfig { name: "node-2".into(), ip: next.into(), control_plane: false, ..first });
+    }
+    config
+}
+
 /// Plays all files on as many threads as there are processors; each boots a configuration once and clones it.
 pub fn play_all(files: &[PathBuf], default_config: &str) -> Vec<Outcome> {
     let next = AtomicUsize::new(0);
@@ -311,16 +377,24 @@ pub fn play_all(files: &[PathBuf], default_config: &str) -> Vec<Outcome> {
                 let mut booted: Vec<(String, Cluster)> = Vec::new();
                 while let Some(path) = files.get(next.fetch_add(1, Ordering::Relaxed)) {
                     let scenario = parse(path);
-                    let name = scenario.config.clone().unwrap_or_else(|| default_config.to_string());
+                    let mut name = scenario.config.clone().unwrap_or_else(|| default_config.to_string());
+                    if scenario.commands.iter().any(|c| c.deed && c.text == "kubectl cordon node-2") {
+                        name.push_str(WITH_SECOND);
+                    }
                     if !booted.iter().any(|(n, _)| *n == name) {
-                        booted.push((name.clone(), boot(Config::named(&name).unwrap())));
+                        booted.push((name.clone(), boot(config(&name))));
                     }
                     let cluster = booted.iter().find(|(n, _)| *n == name).unwrap().1.clone();
                     let played = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| play(&scenario, cluster)));
                     let outcome = played.unwrap_or_else(|_| Outcome {
                         name: scenario.name.clone(),
                         passed: 0,
-                        failures: scenario.commands.iter().map(|c| format!("  $ {} (panicked somewhere)\n", c.text)).collect(),
+                        failures: scenario
+                            .commands
+                            .iter()
+                            .filter(|c| !c.deed)
+                            .map(|c| format!("  $ {} (panicked somewhere)\n", c.text))
+                            .collect(),
                     });
                     outcomes.lock().unwrap().push(outcome);
                 }

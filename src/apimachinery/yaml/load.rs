@@ -43,6 +43,12 @@ impl std::error::Error for Error {}
 pub fn parse(text: &str) -> Result<Document, Error> {
     let mut builder = Builder::default();
     let text = text.strip_prefix('\u{feff}').unwrap_or(text);
+    // go-yaml refuses what can't be printed before it looks at anything else (the scanner takes a NUL for the end).
+    if let Some(at) = text.find(|c: char| c.is_control() && !matches!(c, '\t' | '\n' | '\r' | '\u{85}')) {
+        let begin = text[..at].rfind('\n').map_or(0, |i| i + 1);
+        let (line, column) = (text[..at].matches('\n').count() + 1, text[begin..at].chars().count() + 1);
+        return Err(Error { message: "yaml: control characters are not allowed".into(), line, column });
+    }
     // YAML 1.2 allows what 1.1 refuses: a tab before the first token.
     if let Some((i, _)) = text.lines().enumerate().find(|(_, l)| !l.is_empty()).filter(|(_, l)| l.starts_with('\t')) {
         let place = if i > 0 { format!("line {}: ", i + 1) } else { String::new() };
@@ -277,6 +283,10 @@ impl Builder {
     /// not begin on the first line, else that of the problem; both counted from 0, except where the scanner stopped.
     fn scan_error(&self, e: &ScanError) -> Error {
         let info = e.info();
+        if info.contains("recursion limit") {
+            let message = format!("yaml: exceeded max depth of {MAX_DEPTH}");
+            return Error { message, line: e.marker().line(), column: e.marker().col() + 1 };
+        }
         let (line, column) = (e.marker().line(), e.marker().col() + 1);
         let words = info.rsplit_once(", ").map_or(info, |(_, last)| last);
         let (text, scanner) = match words {
@@ -286,6 +296,7 @@ impl Builder {
             _ if info.starts_with("unexpected character") => ("found character that cannot start any token", true),
             "simple key expect ':'" | "simple key expected" => ("could not find expected ':'", true),
             "invalid indentation" => ("did not find expected key", false),
+            "invalid indentation in quoted scalar" | "unterminated quote" => ("found unexpected end of stream", true),
             "unexpected eof" => ("did not find expected node content", false),
             other => (other, info.contains("scanning") || other.contains("not allowed in this context")),
         };

@@ -57,7 +57,18 @@ fn etcdctl_sees_what_is_there() {
         ("etcdctl endpoint status -w table", &["| RAFT TERM |", "https://172.18.0.2:2379 |"]),
         ("etcdctl endpoint health", &["https://172.18.0.2:2379 is healthy: successfully committed proposal: took = "]),
         ("etcdctl --endpoints=127.0.0.1:2379 endpoint health", &["unhealthy", "connect: connection refused"]),
-        ("etcdctl snapshot save x", &["Error: etcdctl snapshot save is not in this bottle\n"]),
+        ("etcdctl snapshot save x", &["Snapshot saved at x\nServer version 3.7.0\n"]),
+        ("etcdctl snapshot status x", &["Deprecated: Use `etcdutl snapshot status` instead.", ", 3.7.0\n"]),
+        ("etcdutl snapshot status nothing", &["Error: stat nothing: no such file or directory\n"]),
+        ("etcdctl put /a b && etcdctl get /a && etcdctl del /a", &["OK\n/a\nb\n1\n"]),
+        ("etcdctl compaction 5", &["compacted revision 5\n"]),
+        ("etcdctl compaction 5", &["Error: etcdserver: mvcc: required revision has been compacted\n"]),
+        ("etcdctl defrag", &["Finished defragmenting etcd member[https://172.18.0.2:2379]. took "]),
+        ("etcdctl alarm list && etcdctl alarm disarm && echo none", &["none\n"]),
+        ("etcdctl member remove zzz", &["Error: bad member ID arg (strconv.ParseUint: parsing \"zzz\": invalid syntax)"]),
+        ("etcdctl member add cp-9 --peer-urls=https://172.18.0.2:2380", &["Error: etcdserver: Peer URLs already exists\n"]),
+        ("etcdctl move-leader 1", &["Error: etcdserver: bad leader transferee\n"]),
+        ("etcdctl endpoint health --cluster", &["https://172.18.0.2:2379 is healthy"]),
     ] {
         let out = run(&mut bottle, command);
         println!("$ {command}\n{}", out.chars().take(1500).collect::<String>());

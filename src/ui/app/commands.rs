@@ -17,7 +17,7 @@ impl App {
         for example in &EXAMPLES {
             add(format!("Example: {}", example.title), example.name, Do::InsertExample(example.name));
         }
-        for lens in Lens::ALL.into_iter().filter(|l| l.drawn() && *l != self.lens) {
+        for lens in Lens::ALL.into_iter().filter(|l| *l != self.lens) {
             add(format!("Lens: {}", lens.title()), "", Do::Lens(lens));
         }
         let pace = |p: Pace| Do::Send(ToWorker::Pace(p));

@@ -71,6 +71,7 @@ fn waiting() -> Html {
 }
 
 fn tabs(props: &InspectorProps, seen: Option<&Shared<Seen>>) -> Html {
+    let open = open_tab(props, seen.map(|s| &**s));
     let offered: Vec<(Tab, Option<u32>)> = match seen {
         Some(seen) if !seen.tabs.is_empty() => seen.tabs.clone(),
         _ => Tab::ALL.into_iter().map(|t| (t, None)).collect(),
@@ -78,7 +79,7 @@ fn tabs(props: &InspectorProps, seen: Option<&Shared<Seen>>) -> Html {
     html! {
         <div class="tabs" role="tablist">
             { for offered.into_iter().map(|(tab, count)| html! {
-                <button role="tab" aria-selected={(tab == props.tab).to_string()} aria-controls="inspector-body" onclick={emit(&props.run, Do::InspectTab(tab))}>
+                <button role="tab" aria-selected={(tab == open).to_string()} aria-controls="inspector-body" onclick={emit(&props.run, Do::InspectTab(tab))}>
                     { tab.title() }
                     if let Some(count) = count { <span class="count">{ count }</span> }
                 </button>
@@ -87,8 +88,15 @@ fn tabs(props: &InspectorProps, seen: Option<&Shared<Seen>>) -> Html {
     }
 }
 
+/// The tab that was asked for, or the first one if this thing doesn't have it.
+fn open_tab(props: &InspectorProps, seen: Option<&Seen>) -> Tab {
+    let offered = seen.map(|s| s.tabs.as_slice()).unwrap_or_default();
+    let has = offered.is_empty() || offered.iter().any(|(tab, _)| *tab == props.tab);
+    if has { props.tab } else { offered[0].0 }
+}
+
 fn body(props: &InspectorProps, seen: &Seen) -> Html {
-    match props.tab {
+    match open_tab(props, Some(seen)) {
         Tab::Why => seen.why.as_ref().map(|steps| parts::why(steps, &props.run)),
         Tab::Overview => match (&seen.message, &seen.overview) {
             (None, None) => None,

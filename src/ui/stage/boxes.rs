@@ -37,6 +37,7 @@ pub fn BoxView(props: &BoxProps) -> Html {
             }
             { frame(b) }
             { words(b) }
+            { crown(b) }
         </g>
     }
 }
@@ -61,6 +62,9 @@ fn shape_class(b: &SceneBox) -> &'static str {
         Shape::Lifeline => "lifeline",
         Shape::Fold => "fold",
         Shape::Plain => "plain",
+        Shape::Bar => "bar",
+        Shape::Entry => "entry",
+        Shape::Tag => "tag-box",
     }
 }
 
@@ -84,7 +88,9 @@ fn radius(b: &SceneBox) -> f32 {
         Shape::Group => 18.0,
         Shape::Card | Shape::Laptop | Shape::Lifeline => 12.0,
         Shape::Pill => b.rect.h / 2.0,
-        Shape::Stage => 5.0,
+        Shape::Stage | Shape::Tag => 5.0,
+        Shape::Bar => b.rect.h / 2.0,
+        Shape::Entry => 2.0,
         Shape::Cell => 4.0_f32.min(b.rect.h / 4.0),
         _ => 8.0,
     }
@@ -98,6 +104,9 @@ fn frame(b: &SceneBox) -> Html {
     if b.shape == Shape::Cylinder {
         return cylinder(w, h);
     }
+    if b.shape == Shape::Bar {
+        return bar(b);
+    }
     let tint = matches!(b.shape, Shape::Pill).then_some("tint");
     let size = format!("width: {w}px; height: {h}px");
     html! {
@@ -108,6 +117,29 @@ fn frame(b: &SceneBox) -> Html {
             }
         </>
     }
+}
+
+/// A track and what of it is filled.
+fn bar(b: &SceneBox) -> Html {
+    let (w, h, r) = (b.rect.w, b.rect.h, radius(b));
+    let full = (w * b.level.clamp(0.0, 1.0)).max(0.0);
+    html! {
+        <>
+            <rect class="shape" width={w.to_string()} height={h.to_string()} rx={r.to_string()} />
+            if full > 1.0 {
+                <rect class="level" width={full.to_string()} height={h.to_string()} rx={r.min(full / 2.0).to_string()} />
+            }
+        </>
+    }
+}
+
+/// It leads: a crown on the upper edge, in the middle of a cylinder's lid, else at the right.
+fn crown(b: &SceneBox) -> Html {
+    if !b.crown {
+        return html! {};
+    }
+    let (x, y) = if b.shape == Shape::Cylinder { (b.rect.w / 2.0, -7.0) } else { (b.rect.w - 24.0, 17.0) };
+    html! { <g transform={format!("translate({x} {y})")}><path class="crown" d="M-9 6 L-10 -5 L-4.5 0 L0 -7 L4.5 0 L10 -5 L9 6 z" /></g> }
 }
 
 /// etcd: a body with a lid, drawn in the box.
@@ -134,7 +166,9 @@ fn words(b: &SceneBox) -> Html {
     let (w, h) = (b.rect.w, b.rect.h);
     let middle = w / 2.0;
     match b.shape {
-        Shape::Slot => html! {},
+        Shape::Slot | Shape::Entry => html! {},
+        Shape::Bar => title(&b.title, middle, h / 2.0 + 4.0, 11.0, w - 12.0, "middle", ""),
+        Shape::Tag => title(&b.title, middle, h / 2.0 + 4.0, 11.0, w - 6.0, "middle", "mono"),
         Shape::Group => group_words(b),
         Shape::Card => card_words(b, 14.0, 22.0, 39.0),
         Shape::Plain => card_words(b, 0.0, 12.0, 28.0),

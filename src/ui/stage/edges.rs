@@ -1,6 +1,6 @@
 //! One edge of a scene as SVG: the line, its arrowhead, its label; and the walk along it that dots take.
 
-use protocol::{Anchor, EdgeLook, Point, SceneEdge, SceneText, Segment};
+use protocol::{Anchor, EdgeLook, Point, SceneEdge, SceneText, Segment, Span};
 use yew::prelude::*;
 
 use super::boxes::{runs, tone_class};
@@ -39,7 +39,10 @@ pub fn EdgeView(props: &EdgeProps) -> Html {
                 <path class="hit" {d} />
             }
             if !e.label.is_empty() {
-                { label(e, &points) }
+                { along(&e.label, &points, -5.0) }
+            }
+            if !e.note.is_empty() {
+                { along(&e.note, &points, 14.0) }
             }
         </g>
     }
@@ -105,10 +108,11 @@ fn middle_cross(points: &[Point]) -> Html {
     html! { <path class="g-cross" d={format!("M{} {} l10 10 m0 -10 l-10 10", p.x - 5.0, p.y - 5.0)} /> }
 }
 
-fn label(e: &SceneEdge, points: &[Point]) -> Html {
+/// A text along the edge, so far below its middle.
+fn along(spans: &[Span], points: &[Point], dy: f32) -> Html {
     let (Some(first), Some(last)) = (points.first(), points.last()) else { return html! {} };
     let room = (last.x - first.x).abs().max(120.0) - 16.0;
-    html! { <g class="halo">{ runs(&e.label, (first.x + last.x) / 2.0, (first.y + last.y) / 2.0 - 5.0, 11.0, room, "middle", "") }</g> }
+    html! { <g class="halo">{ runs(spans, (first.x + last.x) / 2.0, (first.y + last.y) / 2.0 + dy, 11.0, room, "middle", "") }</g> }
 }
 
 #[derive(Properties, PartialEq)]

@@ -177,7 +177,7 @@ impl Component for Stage {
     }
 }
 
-/// A list of what can be drawn (pods, in the flow lens).
+/// A list of what can be drawn: pods in the flow lens, Services in the network lens.
 fn choices(props: &StageProps) -> Html {
     let head = &props.picture.head;
     if head.choices.is_empty() {
@@ -193,8 +193,8 @@ fn choices(props: &StageProps) -> Html {
     });
     html! {
         <label class="stage-choose">
-            <span class="wide">{ "Flow of" }</span>
-            <select class="select" {onchange}>
+            <span class="wide">{ &head.choose }</span>
+            <select class="select" aria-label={head.choose.clone()} {onchange}>
                 { for head.choices.iter().map(|c| html! { <option selected={c.chosen}>{ &c.label }</option> }) }
             </select>
         </label>

@@ -1,0 +1,227 @@
+//! The last request to a Service, from the trace: who asked for the name, what was called, which endpoint the rules chose and why.
+
+use std::net::IpAddr;
+
+use apimachinery::{Object, resources};
+use base::Time;
+use cluster::{Bottle, Cluster, Record};
+use cri_api::net::{Answer, RecordData, ResponseCode};
+use cri_api::packet::{Endpoint, HopKind, Packet, PacketBody};
+use lenses::HopSeen;
+use protocol::{Glyph, State, Thing};
+use sim::Payload;
+
+use crate::api;
+
+/// Messages looked at most.
+const MAX_RECORDS: usize = 60_000;
+
+/// A name that was asked for.
+#[derive(Clone, Debug)]
+pub(crate) struct Asked {
+    /// The box of the server.
+    pub server: String,
+    name: String,
+    answer: Option<String>,
+    message: u64,
+}
+
+/// One connection to the Service.
+#[derive(Clone, Debug)]
+pub(crate) struct Request {
+    /// The box of the client.
+    pub from: String,
+    /// What it called: a virtual address or a node port.
+    pub called: Endpoint,
+    /// The node whose rules translated it.
+    pub rule_node: Option<String>,
+    pub endpoint: Option<Endpoint>,
+    pub dns: Option<Asked>,
+    at: Time,
+    of: u32,
+    message: u64,
+    refused: Option<String>,
+    accepted: bool,
+    endpoint_pod: Option<(String, String)>,
+    via: Option<String>,
+}
+
+/// Finds the newest connection to a Service.
+pub(crate) fn last(bottle: &Bottle, service: &Object, pods: &[Object]) -> Option<Request> {
+    let now = bottle.shown().now();
+    let key = format!("{}/{}:", service.namespace(), service.name());
+    let records = bottle.trace().newest().filter(|r| r.message.sent <= now).take(MAX_RECORDS);
+    let found = records.filter_map(|r| Some((r, packet(r)?))).find_map(|(r, p)| opening(r, p, &key))?;
+    Some(complete(bottle, found, pods, now))
+}
+
+fn packet(record: &Record) -> Option<&Packet> {
+    match &record.message.payload {
+        Payload::Packet(packet) => Some(packet),
+        _ => None,
+    }
+}
+
+/// A first packet that the rules of this Service have translated, or refused.
+fn opening(record: &Record, packet: &Packet, key: &str) -> Option<Request> {
+    let dnat = packet.hops.iter().find_map(|h| match &h.what {
+        HopKind::Dnat { service, from, to, of } if service.starts_with(key) => Some((h.place.to_string(), *from, *to, *of)),
+        _ => None,
+    });
+    let first = matches!(packet.body, PacketBody::Syn);
+    let refused = packet.hops.iter().find_map(|h| match &h.what {
+        HopKind::Refused { reason } => Some(reason.to_string()),
+        _ => None,
+    });
+    let (place, from, to, of) = dnat.filter(|_| first || refused.is_some())?;
+    Some(Request {
+        from: packet.hops.first().map_or_else(String::new, |h| h.place.to_string()),
+        called: from,
+        rule_node: Some(place),
+        endpoint: Some(to),
+        dns: None,
+        at: record.message.sent,
+        of,
+        via: packet.hops.iter().find_map(|h| match &h.what {
+            HopKind::Routed { cidr, via } => Some(format!("route {cidr} via {via}")),
+            _ => None,
+        }),
+        message: record.message.id.0,
+        refused,
+        accepted: false,
+        endpoint_pod: None,
+    })
+}
+
+/// Adds what came before (the name) and after (the answer).
+fn complete(bottle: &Bottle, mut request: Request, pods: &[Object], now: Time) -> Request {
+    let sender = request.from.strip_prefix("pod ").map(|p| format!("pod/{p}"));
+    let client_ip = sender.as_ref().and_then(|id| ip_of(pods, id));
+    request.from = sender.unwrap_or_else(|| match request.from.as_str() {
+        "laptop" => "laptop".into(),
+        node => format!("node/{node}"),
+    });
+    request.endpoint_pod = request.endpoint.and_then(|(ip, _)| pod_at(pods, ip)).map(|p| (p.namespace().into(), p.name().into()));
+    let after = bottle.trace().from(sim::MsgId(request.message)).take(4_000).filter(|r| r.message.sent <= now);
+    for p in after.filter_map(packet) {
+        if Some(p.src) == request.endpoint && matches!(p.body, PacketBody::SynAck) {
+            request.accepted = true;
+            break;
+        }
+    }
+    request.dns = client_ip.and_then(|ip| asked(bottle, &request, ip, pods));
+    request
+}
+
+fn ip_of(pods: &[Object], id: &str) -> Option<IpAddr> {
+    let pod = pods.iter().find(|p| id == format!("pod/{}/{}", p.namespace(), p.name()))?;
+    pod.str_at(&["status", "podIP"])?.parse().ok()
+}
+
+pub(crate) fn pod_at(pods: &[Object], ip: IpAddr) -> Option<&Object> {
+    let text = ip.to_string();
+    pods.iter().find(|p| p.str_at(&["status", "podIP"]) == Some(&text) && p.bool_at(&["spec", "hostNetwork"]) != Some(true))
+}
+
+/// The question that the client asked before, whose answer is the address that it called.
+fn asked(bottle: &Bottle, request: &Request, client: IpAddr, pods: &[Object]) -> Option<Asked> {
+    let before = bottle.trace().newest().skip_while(|r| r.message.id.0 >= request.message).take(8_000);
+    let mut answer: Option<(u64, String)> = None;
+    for (record, p) in before.filter_map(|r| Some((r, packet(r)?))) {
+        match &p.body {
+            PacketBody::Answer(n, a) if p.dst.0 == client && answers(a, request.called.0) => answer = Some((*n, words(a))),
+            PacketBody::Query(n, question) if p.src.0 == client && answer.as_ref().is_some_and(|(of, _)| of == n) => {
+                let server = pod_at(pods, p.dst.0).map(|s| format!("pod/{}/{}", s.namespace(), s.name()))?;
+                let answer = answer.map(|(_, words)| words);
+                return Some(Asked { server, name: question.name.to_string(), answer, message: record.message.id.0 });
+            }
+            _ => {}
+        }
+    }
+    None
+}
+
+fn answers(answer: &Answer, ip: IpAddr) -> bool {
+    answer.records.iter().any(|r| r.data == RecordData::Ip(ip))
+}
+
+fn words(answer: &Answer) -> String {
+    match (answer.code, answer.records.first()) {
+        (ResponseCode::NoError, Some(r)) => match &r.data {
+            RecordData::Ip(ip) => format!("A {ip}, for {} s", r.ttl),
+            other => format!("{other:?}"),
+        },
+        (code, _) => format!("{code:?}"),
+    }
+}
+
+impl Request {
+    /// The steps with their reasons.
+    pub fn hops(&self, cluster: &Cluster, service: &Object) -> Vec<HopSeen> {
+        let (.., h, m, s) = self.at.civil();
+        let step = |title: &str, reason: String, message: u64| HopSeen {
+            title: title.into(),
+            reason,
+            state: State::Idle,
+            glyph: Glyph::Done,
+            opens: Some(Thing::Message { id: message }),
+        };
+        let who = self.from.rsplit('/').next().unwrap_or("");
+        let called = format!("{}:{}", self.called.0, self.called.1);
+        let mut steps = vec![step("client", format!("{who} connects to {called} at {h:02}:{m:02}:{s:02}"), self.message)];
+        match &self.dns {
+            Some(dns) => {
+                let server = dns.server.rsplit('/').next().unwrap_or("");
+                let answer = dns.answer.clone().unwrap_or_default();
+                steps.insert(1, step("name", format!("{} is {answer}, says {server}", dns.name), dns.message));
+            }
+            None => steps.push(HopSeen {
+                glyph: Glyph::Off,
+                ..step("name", "no name was asked for: the address was given".into(), self.message)
+            }),
+        }
+        let node = self.rule_node.as_deref().unwrap_or("");
+        steps.push(step("address", format!("no machine has {called}: kube-proxy's rules on {node} match it"), self.message));
+        steps.push(self.rule_step(service, step("rule", String::new(), self.message)));
+        steps.push(self.endpoint_step(cluster, step("endpoint", String::new(), self.message)));
+        steps
+    }
+
+    fn rule_step(&self, service: &Object, step: HopSeen) -> HopSeen {
+        let Some(to) = self.endpoint else { return step };
+        let why = match service.str_at(&["spec", "sessionAffinity"]) {
+            Some("ClientIP") => format!("kept for this client, of {} ready ones", self.of),
+            _ => format!("drawn at random, 1 of {} ready", self.of),
+        };
+        let route = self.via.clone().unwrap_or_else(|| "on the same node".into());
+        HopSeen { reason: format!("{}:{} {why}; {route}", to.0, to.1), ..step }
+    }
+
+    fn endpoint_step(&self, cluster: &Cluster, step: HopSeen) -> HopSeen {
+        let (namespace, name) = self.endpoint_pod.clone().unwrap_or_default();
+        let policies = api::list(cluster, resources::networkpolicies(), &namespace);
+        let policy = match policies.iter().find(|p| selects(cluster, p, &namespace, &name)) {
+            Some(p) => format!("NetworkPolicy {} selects it, but policies are not enforced here", p.name()),
+            None => "no NetworkPolicy selects it, so all may come".into(),
+        };
+        let who = if name.is_empty() { "the endpoint".to_string() } else { name };
+        match (&self.refused, self.accepted) {
+            (Some(reason), _) => {
+                HopSeen { state: State::Failing, glyph: Glyph::Failing, reason: format!("refused: {reason}"), ..step }
+            }
+            (None, true) => HopSeen { reason: format!("{who} accepts; {policy}"), ..step },
+            (None, false) => HopSeen {
+                state: State::Starting,
+                glyph: Glyph::Starting,
+                reason: format!("{who} has not answered yet; {policy}"),
+                ..step
+            },
+        }
+    }
+}
+
+fn selects(cluster: &Cluster, policy: &Object, namespace: &str, pod: &str) -> bool {
+    let Some(pod) = api::get(cluster, resources::pods(), namespace, pod) else { return false };
+    let selector = policy.at(&["spec", "podSelector"]);
+    apimachinery::labels::Selector::from_label_selector(selector).is_ok_and(|s| s.matches(pod.labels()))
+}
