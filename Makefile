@@ -27,7 +27,7 @@ test: setup
 browser-test: build
 	@$(ENV) tools/browser-test.sh
 
-bench: setup
+bench: build
 	@$(ENV) tools/bench.sh
 
 clean:

@@ -5,7 +5,7 @@ use std::path::Path;
 
 /// The floors, top to bottom.
 const FLOORS: [&str; 13] = [
-    "base",
+    "base allocator",
     "apimachinery",
     "cri-api etcd-api",
     "sim",

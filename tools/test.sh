@@ -7,6 +7,8 @@ step() { printf '\n== %s (%ss)\n' "$*" "$SECONDS"; }
 
 step "wasm"
 cargo check --quiet --target wasm32-unknown-unknown --bin page --bin worker
+step "the splitter of the site's wasm"
+node --test tools/split/
 step "tests"
 cargo test --workspace
 step "done"

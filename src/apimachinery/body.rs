@@ -1,6 +1,7 @@
 //! Bodies of requests: bytes and a content type to an object, with upstream's complaints. Models
 //! `apiserver/pkg/endpoints/handlers` (create, update) and `apimachinery/pkg/runtime/serializer/json`.
 
+use base::Sort as _;
 use std::rc::Rc;
 
 use crate::gvr::Gvk;
@@ -155,7 +156,7 @@ fn in_document_order(bytes: &[u8], complaints: Vec<(bool, String)>) -> Vec<Strin
             false => (members.iter().position(|m| *m == path).unwrap_or(0), format!("unknown field \"{path}\"")),
         })
         .collect();
-    placed.sort_by_key(|(at, _)| *at);
+    placed.order_by_key(|(at, _)| *at);
     placed.into_iter().map(|(_, text)| text).collect()
 }
 

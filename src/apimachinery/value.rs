@@ -7,6 +7,7 @@
 use std::fmt;
 use std::rc::Rc;
 
+use base::Sort as _;
 use base::Sym;
 
 /// A key of a map. Interned when it comes from the schema, see [`key`].
@@ -31,6 +32,25 @@ pub enum Value {
     Map(Rc<Fields>),
 }
 
+/// Maps up to this size are scanned, larger ones halved.
+const SCANNED: usize = 20;
+
+/// Equality of short texts, eight bytes at a time: a call of `memcmp` costs more than that, in wasm much more.
+#[inline]
+fn same_text(a: &str, b: &str) -> bool {
+    let (mut a, mut b) = (a.as_bytes(), b.as_bytes());
+    if a.len() != b.len() {
+        return false;
+    }
+    while let (Some((x, rest_a)), Some((y, rest_b))) = (a.split_first_chunk::<8>(), b.split_first_chunk::<8>()) {
+        if u64::from_ne_bytes(*x) != u64::from_ne_bytes(*y) {
+            return false;
+        }
+        (a, b) = (rest_a, rest_b);
+    }
+    a.iter().zip(b).all(|(x, y)| x == y)
+}
+
 /// The members of a map, sorted by key, each key once.
 #[derive(Clone, Default, PartialEq)]
 pub struct Fields {
@@ -48,31 +68,51 @@ impl Fields {
     /// From entries in any order; of equal keys the last wins.
     pub fn from_entries(mut entries: Vec<(Key, Value)>) -> Fields {
         if !entries.is_sorted_by(|a, b| a.0 < b.0) {
-            entries.sort_by(|a, b| a.0.cmp(&b.0));
+            entries.order_by(|a, b| a.0.cmp(&b.0));
             entries.reverse();
             entries.dedup_by(|a, b| a.0 == b.0);
             entries.reverse();
         }
+        entries.shrink_to_fit();
         Fields { entries }
     }
 
+    /// Puts a new member in its place. A map that has been built seldom grows again and lives long: room for one or two more, not
+    /// for twice as many.
+    fn put(&mut self, i: usize, key: Key, value: Value) {
+        if self.entries.len() == self.entries.capacity() {
+            self.entries.reserve_exact(1 + self.entries.len() / 8);
+        }
+        self.entries.insert(i, (key, value));
+    }
+    /// Where the key is, or where it would have to be put.
     fn find(&self, key: &str) -> Result<usize, usize> {
-        self.entries.binary_search_by(|(k, _)| (**k).cmp(key))
+        match self.position(key) {
+            Some(i) => Ok(i),
+            None => Err(self.entries.partition_point(|(k, _)| **k < *key)),
+        }
+    }
+    /// Where the key is. Most maps are small and most keys differ in length: then no text is looked at but the right one.
+    fn position(&self, key: &str) -> Option<usize> {
+        if self.entries.len() <= SCANNED {
+            return self.entries.iter().position(|(k, _)| same_text(k, key));
+        }
+        self.entries.binary_search_by(|(k, _)| (**k).cmp(key)).ok()
     }
     pub fn get(&self, key: &str) -> Option<&Value> {
-        self.find(key).ok().map(|i| &self.entries[i].1)
+        self.position(key).map(|i| &self.entries[i].1)
     }
     pub fn get_mut(&mut self, key: &str) -> Option<&mut Value> {
-        self.find(key).ok().map(|i| &mut self.entries[i].1)
+        self.position(key).map(|i| &mut self.entries[i].1)
     }
     pub fn contains_key(&self, key: &str) -> bool {
-        self.find(key).is_ok()
+        self.position(key).is_some()
     }
     pub fn insert(&mut self, key: Key, value: impl Into<Value>) -> Option<Value> {
         match self.find(&key) {
             Ok(i) => Some(std::mem::replace(&mut self.entries[i].1, value.into())),
             Err(i) => {
-                self.entries.insert(i, (key, value.into()));
+                self.put(i, key, value.into());
                 None
             }
         }
@@ -81,7 +121,7 @@ impl Fields {
     pub fn set(&mut self, name: &str, value: impl Into<Value>) {
         match self.find(name) {
             Ok(i) => self.entries[i].1 = value.into(),
-            Err(i) => self.entries.insert(i, (key(name), value.into())),
+            Err(i) => self.put(i, key(name), value.into()),
         }
     }
     /// The member, made `Null` first if it is missing.
@@ -89,14 +129,14 @@ impl Fields {
         let i = match self.find(name) {
             Ok(i) => i,
             Err(i) => {
-                self.entries.insert(i, (key(name), Value::Null));
+                self.put(i, key(name), Value::Null);
                 i
             }
         };
         &mut self.entries[i].1
     }
     pub fn remove(&mut self, key: &str) -> Option<Value> {
-        self.find(key).ok().map(|i| self.entries.remove(i).1)
+        self.position(key).map(|i| self.entries.remove(i).1)
     }
     pub fn retain(&mut self, mut keep: impl FnMut(&Key, &mut Value) -> bool) {
         self.entries.retain_mut(|(k, v)| keep(k, v));
@@ -144,7 +184,8 @@ impl Value {
     pub fn sym(text: &str) -> Value {
         Value::Str(key(text))
     }
-    pub fn list(items: Vec<Value>) -> Value {
+    pub fn list(mut items: Vec<Value>) -> Value {
+        items.shrink_to_fit();
         Value::List(Rc::new(items))
     }
     pub fn map() -> Value {
@@ -309,7 +350,7 @@ value_from! {
     Rc<str> => |v| Value::Str(v);
     &Rc<str> => |v| Value::Str(v.clone());
     Sym => |v| Value::Str(v.text());
-    Vec<Value> => |v| Value::List(Rc::new(v));
+    Vec<Value> => |v| Value::list(v);
     Fields => |v| Value::Map(Rc::new(v));
     &Value => |v| v.clone();
 }

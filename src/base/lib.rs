@@ -7,11 +7,13 @@
 mod collections;
 mod hash;
 mod rand;
+mod sort;
 mod sym;
 mod time;
 
 pub use collections::{Map, Set, Vector};
 pub use hash::{Digest, hash64, mix64};
 pub use rand::{SAFE_ALPHANUMS, Seed};
+pub use sort::Sort;
 pub use sym::Sym;
 pub use time::{Duration, Time};

@@ -1,6 +1,8 @@
 //! Virtual time, in microseconds since the Unix epoch. No wall clock is read anywhere in the core.
 
+use std::cell::RefCell;
 use std::fmt;
+use std::rc::Rc;
 use std::ops::{Add, AddAssign, Mul, Sub};
 
 /// A moment of virtual time: microseconds since 1970-01-01T00:00:00Z.
@@ -58,6 +60,20 @@ impl Time {
     pub fn rfc3339(self) -> String {
         let (y, mo, d, h, mi, s) = self.civil();
         format!("{y:04}-{mo:02}-{d:02}T{h:02}:{mi:02}:{s:02}Z")
+    }
+
+    /// [`Time::rfc3339`] as a shared text: what happens within one second names one allocation.
+    pub fn rfc3339_shared(self) -> Rc<str> {
+        thread_local! {
+            /// A memo: the second asked for last.
+            static LAST: RefCell<(i64, Rc<str>)> = RefCell::new((i64::MIN, "".into()));
+        }
+        LAST.with_borrow_mut(|last| {
+            if last.0 != self.secs() {
+                *last = (self.secs(), self.rfc3339().into());
+            }
+            last.1.clone()
+        })
     }
 
     /// `metav1.MicroTime` on the wire: RFC 3339 with six digits, e.g. `2026-11-23T03:00:24.000123Z`.

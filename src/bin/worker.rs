@@ -12,6 +12,9 @@ mod wasm {
     use wasm_bindgen::prelude::*;
     use web_sys::{DedicatedWorkerGlobalScope, MessageChannel, MessageEvent};
 
+    #[global_allocator]
+    static MEMORY: allocator::Slab = allocator::Slab::new();
+
     /// A session with its beat.
     struct Host {
         session: RefCell<Session>,
@@ -60,6 +63,20 @@ mod wasm {
             self.due.set(false);
             self.again(0);
         }
+    }
+
+    #[wasm_bindgen]
+    extern "C" {
+        /// Loads the part of the module that the first seconds don't need (see `tools/split`): put there by the site's build. Called
+        /// by the functions that are elsewhere, when they are called for the first time.
+        #[wasm_bindgen(js_namespace = self, js_name = loadRest)]
+        fn load_rest();
+    }
+
+    /// Loads that part now.
+    #[wasm_bindgen]
+    pub fn prepare() {
+        load_rest();
     }
 
     #[wasm_bindgen(start)]

@@ -1,5 +1,6 @@
 //! ControllerRevisions: the history that DaemonSets and StatefulSets keep. Models `pkg/controller/history`.
 
+use base::Sort as _;
 use std::rc::Rc;
 
 use apimachinery::{Fields, Object, Value, json, key, value};
@@ -70,7 +71,7 @@ pub fn equal(a: &Object, b: &Object) -> bool {
 
 /// Oldest first: by number, then age, then name.
 pub fn sort(revisions: &mut [Object]) {
-    revisions.sort_by(|a, b| {
+    revisions.order_by(|a, b| {
         number(a)
             .cmp(&number(b))
             .then_with(|| a.creation_timestamp().cmp(&b.creation_timestamp()))

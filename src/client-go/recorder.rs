@@ -142,7 +142,7 @@ impl EventRecorder {
             let event = self.new_event(about, &seen, &namespace, kind, reason, message, now);
             return Some(Request::create(resources::events(), event));
         }
-        let patch = value!({"count": (seen.count), "lastTimestamp": (now.rfc3339()), "message": message});
+        let patch = value!({"count": (seen.count), "lastTimestamp": (now.rfc3339_shared()), "message": message});
         let key = ObjectKey { namespace, name: seen.name };
         Some(Request::patch(resources::events(), &key, PatchType::StrategicMerge, patch))
     }
@@ -206,7 +206,7 @@ impl EventRecorder {
             "metadata": {"name": (&seen.name), "namespace": namespace},
             "involvedObject": about, "reason": (Value::sym(reason)), "message": message,
             "source": source, "type": (Value::sym(kind.as_str())),
-            "firstTimestamp": (seen.first.rfc3339()), "lastTimestamp": (now.rfc3339()), "count": (seen.count),
+            "firstTimestamp": (seen.first.rfc3339_shared()), "lastTimestamp": (now.rfc3339()), "count": (seen.count),
             "eventTime": null, "reportingComponent": (&self.component), "reportingInstance": (&self.host)
         });
         Object::from_value(event).expect("a map was built")

@@ -57,7 +57,7 @@ pub struct Config {
 const GI: i64 = 1 << 30;
 
 /// The names that [`Config::named`] knows.
-pub const NAMES: [&str; 5] = ["demo", "ha", "recorded", "wire", "kubelet"];
+pub const NAMES: [&str; 6] = ["demo", "ha", "recorded", "wire", "kubelet", "hollow"];
 
 impl Config {
     fn base(name: &str) -> Config {
@@ -119,7 +119,8 @@ impl Config {
                 images_present: true,
                 ..base
             },
-            _ => return None,
+            // Large hollow nodes, ten or `hollow-N`: what benches begin with.
+            _ => Config::hollow(hollow_nodes(name)?),
         })
     }
 
@@ -154,6 +155,14 @@ impl Config {
     }
 }
 
+/// `hollow` or `hollow-N` with N up to 5,000.
+fn hollow_nodes(name: &str) -> Option<u32> {
+    match name.strip_prefix("hollow")? {
+        "" => Some(10),
+        number => number.strip_prefix('-')?.parse().ok().filter(|n| (1..=5_000).contains(n)),
+    }
+}
+
 fn from_value(value: &Value) -> Result<Config, String> {
     let fields = value.as_map().ok_or("a cluster configuration is a map")?;
     let base = value.str_at(&["base"]).unwrap_or("demo");
@@ -185,8 +194,10 @@ fn from_value(value: &Value) -> Result<Config, String> {
                 if n > 5000 {
                     return Err("workers: at most 5000".into());
                 }
+                // As the base has them: of its size, hollow or not.
+                let model = config.nodes.iter().rfind(|n| !n.control_plane).cloned();
                 config.nodes.retain(|n| n.control_plane);
-                config.nodes.extend((1..=n as u32).map(|n| node(n, &format!("node-{n}"), false)));
+                config.nodes.extend((1..=n as u32).map(|n| worker(n, model.as_ref())));
             }
             "nodes" => config.nodes = v.items().iter().enumerate().map(|(i, n)| node_from(i, n)).collect::<Result<_, _>>()?,
             other => return Err(format!("unknown field {other:?}")),
@@ -194,6 +205,15 @@ fn from_value(value: &Value) -> Result<Config, String> {
     }
     place_etcd(&mut config);
     Ok(config)
+}
+
+/// The `n`-th worker, of the size of `model`.
+fn worker(n: u32, model: Option<&NodeConfig>) -> NodeConfig {
+    let plain = node(n, &format!("node-{n}"), false);
+    match model {
+        Some(m) => NodeConfig { name: plain.name, ip: plain.ip, ..m.clone() },
+        None => plain,
+    }
 }
 
 /// `etcd: {members: 3}`

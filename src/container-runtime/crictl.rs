@@ -8,6 +8,7 @@ use std::fmt::Write;
 use std::rc::Rc;
 
 use apimachinery::{Request, Response, ResponseBody, Value, json, value};
+use base::Sort as _;
 use base::Time;
 use cri_api::cri::{self, ContainerState, Id};
 
@@ -48,7 +49,7 @@ impl Runtime {
                 && c.sandbox.starts_with(query("pod"))
         };
         let mut found: Vec<_> = self.containers().filter(|(_, c)| wanted(c)).collect();
-        found.sort_by_key(|(_, c)| std::cmp::Reverse(c.created_at));
+        found.order_by_key(|(_, c)| std::cmp::Reverse(c.created_at));
         if query("quiet") == "true" {
             return found.iter().map(|(id, _)| format!("{id}\n")).collect();
         }
@@ -84,7 +85,7 @@ impl Runtime {
                 && (query("state").is_empty() || query("state").eq_ignore_ascii_case(state))
         };
         let mut found: Vec<_> = self.sandboxes().filter(|(_, s)| wanted(s)).collect();
-        found.sort_by_key(|(_, s)| std::cmp::Reverse(s.created_at));
+        found.order_by_key(|(_, s)| std::cmp::Reverse(s.created_at));
         if query("quiet") == "true" {
             return found.iter().map(|(id, _)| format!("{id}\n")).collect();
         }

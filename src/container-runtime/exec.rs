@@ -290,7 +290,8 @@ impl Runtime {
             self.log(now, id, 0, &data, out);
             return;
         }
-        if let Some(exec) = self.execs.values().find(|e| e.container == *id && e.tty == Some(tty)).cloned() {
+        let exec = self.execs.values().find(|e| e.container == *id && e.tty == Some(tty)).cloned();
+        if let Some(exec) = exec {
             self.exec_frame(now, &exec, 1, data, out);
         }
     }

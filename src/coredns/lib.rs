@@ -8,6 +8,7 @@ use std::net::{IpAddr, Ipv4Addr};
 use std::rc::Rc;
 
 use apimachinery::{Object, Response, ResponseBody, Value, resources};
+use base::Sort as _;
 use base::{Seed, Time};
 use client_go::{ClientConfig, Informers, Selectors};
 use cri_api::net::{Answer, Question, Record, RecordData, RecordType, ResponseCode};
@@ -107,7 +108,7 @@ impl CoreDns {
         }
         let publish = service.bool_at(&["spec", "publishNotReadyAddresses"]) == Some(true);
         let mut ips: Vec<IpAddr> = self.endpoints(namespace, name, publish).map(|(ip, _)| ip).collect();
-        ips.sort();
+        ips.order();
         ips.dedup();
         (!ips.is_empty()).then(|| ips.into_iter().map(|ip| record(question, RecordData::Ip(ip))).collect())
     }

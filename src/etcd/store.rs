@@ -1,7 +1,7 @@
 //! Keys and revisions: etcd's `mvcc`.
 //!
 //! Upstream keeps a B-tree in memory from key to its generations of revisions and a B+ tree on disk from revision to value.
-//! Here both are persistent: `keys` is an ordered map (imbl's, a B+ tree whose nodes are shared, so that cloning the store is
+//! Here both are persistent: `keys` is an ordered map (`base::Map`, a B+ tree whose nodes are shared, so that cloning the store is
 //! O(1) and a put copies one path of about four nodes), and `log` holds one entry per changed key in order of revision. An entry
 //! names the value before it, so an old revision of a key is found by walking back from its newest entry, and freeing history
 //! means dropping the front of the log and nothing else: what is still current is held by `keys`.
@@ -267,7 +267,7 @@ impl Store {
             let middle = (low + high) / 2;
             if self.log[middle].revision < revision { low = middle + 1 } else { high = middle }
         }
-        self.log.focus().narrow(low..).into_iter()
+        self.log.range(low..)
     }
 
     /// Frees what is older than `revision`: the log up to it and keys whose deletion is in that part.

@@ -87,7 +87,17 @@ impl Cache {
             let middle = (low + high) / 2;
             if self.window[middle].revision <= revision { low = middle + 1 } else { high = middle }
         }
-        Some(self.window.focus().narrow(low..).into_iter())
+        Some(self.window.range(low..))
+    }
+
+    /// The changes that are remembered, newest first.
+    pub fn changes_from_newest(&self) -> impl Iterator<Item = &Change> {
+        self.window.iter().rev()
+    }
+
+    /// The revision of the newest change.
+    pub fn changed_at(&self) -> i64 {
+        self.window.last().map_or(self.forgotten, |c| c.revision)
     }
 
     /// The oldest revision a watch may begin after.

@@ -23,6 +23,7 @@ mod endpoints;
 mod etcd_client;
 mod fields;
 mod memo;
+mod observe;
 mod openapi;
 mod paths;
 mod proxy;

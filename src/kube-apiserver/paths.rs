@@ -4,6 +4,7 @@ use std::rc::Rc;
 
 use apimachinery::status::Status;
 use apimachinery::{Object, Request, Response, ResponseBody, UserInfo, Verb, key, value};
+use base::Sort as _;
 use base::Time;
 
 use crate::discovery;
@@ -169,7 +170,7 @@ fn root() -> Object {
         paths.push(format!("{name}/{version}"));
     }
     paths.extend(["/healthz", "/livez", "/metrics", "/readyz", "/version"].map(String::from));
-    paths.sort();
+    paths.order();
     Object::from_value(value!({"paths": (paths.iter().map(|p| p.as_str().into()).collect::<Vec<apimachinery::Value>>())}))
         .expect("a map was built")
 }

@@ -5,6 +5,7 @@ use std::rc::Rc;
 
 use apimachinery::status::Status;
 use apimachinery::{Body, Credential, Gvr, Options, Request, UserInfo, Value, Verb, key};
+use base::Sort as _;
 use base::Sym;
 
 use crate::scheme::scheme;
@@ -83,7 +84,7 @@ fn impersonation(headers: &[Header]) -> Result<Option<Rc<UserInfo>>, Status> {
             }
         }
     }
-    user.extra.sort();
+    user.extra.order();
     let any = !user.groups.is_empty() || !user.extra.is_empty() || !user.uid.is_empty();
     match (user.name.is_empty(), any) {
         (false, _) => Ok(Some(Rc::new(user))),

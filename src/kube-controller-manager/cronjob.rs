@@ -4,6 +4,7 @@ use std::rc::Rc;
 
 use api::batch::cron::Schedule;
 use apimachinery::{Object, ObjectKey, Request, Value, key, value};
+use base::Sort as _;
 use base::{Duration, Time};
 use client_go::Delta;
 
@@ -121,7 +122,7 @@ impl CronJobController {
             [("Complete", "successfulJobsHistoryLimit", 3), ("Failed", "failedJobsHistoryLimit", 1)]
         {
             let mut ended: Vec<&Object> = jobs.iter().filter(|job| job.condition_is_true(condition)).collect();
-            ended.sort_by_key(|job| (job.str_at(&["status", "startTime"]).map(str::to_string), job.name().to_string()));
+            ended.order_by_key(|job| (job.str_at(&["status", "startTime"]).map(str::to_string), job.name().to_string()));
             let limit = refs::spec_int(cron, field, default).max(0) as usize;
             doomed.extend(ended.iter().take(ended.len().saturating_sub(limit)).map(|job| (*job).clone()));
         }

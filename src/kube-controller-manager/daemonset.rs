@@ -4,6 +4,7 @@ use std::rc::Rc;
 
 use apimachinery::quantity::scaled_int_or_percent;
 use apimachinery::{Object, ObjectKey, Request, Value, key, value};
+use base::Sort as _;
 use base::{Duration, Map, Time};
 use client_go::history::{REVISION_HASH_LABEL, number, revision_name, template_patch};
 use client_go::{Delta, Expectations, pods};
@@ -161,7 +162,7 @@ impl DaemonSetController {
                 doomed.push(pod.clone());
             }
             alive.retain(|p| !pods::is_terminal(p));
-            alive.sort_by_key(|p| (p.creation_timestamp(), p.name().to_string()));
+            alive.order_by_key(|p| (p.creation_timestamp(), p.name().to_string()));
             doomed.extend(excess(&ds, &hash, &alive, ctx.now));
             if there.is_empty() && run {
                 missing.push(name);

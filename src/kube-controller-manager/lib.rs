@@ -36,6 +36,7 @@ mod root_ca;
 mod serviceaccount;
 mod statefulset;
 mod taint_eviction;
+mod tally;
 mod token_secrets;
 mod ttl;
 mod ttl_after_finished;

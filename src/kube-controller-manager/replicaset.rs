@@ -6,7 +6,8 @@
 use std::rc::Rc;
 
 use apimachinery::labels::Selector;
-use apimachinery::{Object, ObjectKey, Request, Value};
+use apimachinery::{Fields, Object, ObjectKey, Request, Value};
+use base::Sort as _;
 use base::{Duration, Map, Time};
 use client_go::pods::{self, DeletionRank};
 use client_go::{Delta, Expectations};
@@ -14,6 +15,7 @@ use client_go::{Delta, Expectations};
 use crate::framework::{Controller, Ctx, Enqueue, Info, Outcome, Plan, failure};
 use crate::refs;
 use crate::resources::{Caches, PODS, REPLICASETS, REPLICATIONCONTROLLERS, Res, gvr};
+use crate::tally::{Tallies, all_match};
 
 /// The most that one sync creates or deletes.
 const BURST_REPLICAS: i64 = 500;
@@ -23,6 +25,7 @@ pub struct ReplicaSetController {
     res: Res,
     info: Info,
     expectations: Expectations<ObjectKey>,
+    tallies: Tallies,
 }
 
 /// Where a sync stands.
@@ -62,7 +65,7 @@ impl ReplicaSetController {
     pub fn replica_sets() -> ReplicaSetController {
         let info =
             Info { name: "replicaset-controller", account: "replicaset-controller", source: "replicaset-controller", workers: 5 };
-        ReplicaSetController { res: REPLICASETS, info, expectations: Expectations::default() }
+        ReplicaSetController { res: REPLICASETS, info, expectations: Expectations::default(), tallies: Tallies::default() }
     }
     pub fn replication_controllers() -> ReplicaSetController {
         let info = Info {
@@ -71,7 +74,7 @@ impl ReplicaSetController {
             source: "replication-controller",
             workers: 5,
         };
-        ReplicaSetController { res: REPLICATIONCONTROLLERS, info, expectations: Expectations::default() }
+        ReplicaSetController { res: REPLICATIONCONTROLLERS, info, expectations: Expectations::default(), tallies: Tallies::default() }
     }
 
     fn selector(&self, rs: &Object) -> Selector {
@@ -92,6 +95,7 @@ impl ReplicaSetController {
     }
 
     fn on_pod(&mut self, delta: &Delta, queue: &mut Enqueue<ObjectKey>) {
+        self.tallies.change(delta);
         let key_of = |pod: &Object, queue: &Enqueue<ObjectKey>| refs::controller_key(queue.caches, self.res, pod);
         match (&delta.old, &delta.new) {
             (old, Some(pod)) => {
@@ -165,6 +169,45 @@ impl ReplicaSetController {
         Plan::calls(why, calls, Stage::Deleting { rs, counted })
     }
 
+    /// The pods in numbers without a look at each; `None` where one has to be looked at: pods to adopt or to let go, or times to
+    /// be compared.
+    fn tallied(&self, rs: &Object, selector: &Selector, ctx: &Ctx) -> Option<Counted> {
+        let classes = self.tallies.of(rs.uid());
+        let adopts = |pod: &Object| !pod.is_being_deleted() && selector.matches(pod.labels());
+        if refs::spec_int(rs, "minReadySeconds", 0) > 0
+            || !all_match(classes, selector)
+            || ctx.caches.orphans(PODS, rs.namespace()).any(adopts)
+        {
+            return None;
+        }
+        let mut counted = Counted::default();
+        for (class, n) in classes {
+            if class.active {
+                counted.replicas += n;
+                counted.fully_labeled += if has_labels_of_template(rs, class.labels.as_map()) { *n } else { 0 };
+                counted.ready += if class.ready { *n } else { 0 };
+            }
+            counted.terminating += if class.terminating { *n } else { 0 };
+        }
+        counted.available = counted.ready;
+        Some(counted)
+    }
+
+    /// Creates what is missing; too many pods are for [`Self::delete`].
+    fn create_or_report(&mut self, key: &ObjectKey, rs: Object, counted: Counted, ctx: &mut Ctx) -> Plan<Stage> {
+        let missing = refs::spec_int(&rs, "replicas", 1) - counted.replicas;
+        if missing > 0 && self.may_act(key, &rs, ctx) {
+            let n = missing.min(BURST_REPLICAS);
+            self.expectations.expect_creations(key, n, ctx.now);
+            return self.create(key, rs, counted, 1, n, ctx);
+        }
+        self.write_status(&rs, counted, None, ctx)
+    }
+
+    fn may_act(&mut self, key: &ObjectKey, rs: &Object, ctx: &Ctx) -> bool {
+        !rs.is_being_deleted() && self.expectations.satisfied(key, ctx.now)
+    }
+
     /// Writes the status if it changed.
     fn write_status(&self, rs: &Object, counted: Counted, error: Option<Rc<str>>, ctx: &Ctx) -> Plan<Stage> {
         let status = self.status(rs, counted, error.as_deref(), ctx.now);
@@ -214,13 +257,10 @@ impl ReplicaSetController {
 
 /// Counts pods. Models `calculateStatus`.
 fn count(rs: &Object, owned: &[Object], active: &[Object], now: Time) -> Counted {
-    let template_labels = rs.map_at(&["spec", "template", "metadata", "labels"]);
     let min_ready = refs::spec_int(rs, "minReadySeconds", 0);
     let mut counted = Counted { replicas: active.len() as i64, ..Counted::default() };
     for pod in active {
-        let labels = pod.labels();
-        let has_all = template_labels.is_none_or(|t| t.iter().all(|(k, v)| labels.and_then(|l| l.get(k)) == Some(v)));
-        counted.fully_labeled += has_all as i64;
+        counted.fully_labeled += has_labels_of_template(rs, pod.labels()) as i64;
         if pods::is_ready(pod) {
             counted.ready += 1;
             counted.available += pods::is_available(pod, min_ready, now) as i64;
@@ -228,6 +268,11 @@ fn count(rs: &Object, owned: &[Object], active: &[Object], now: Time) -> Counted
     }
     counted.terminating = owned.iter().filter(|pod| pods::is_terminating(pod)).count() as i64;
     counted
+}
+
+fn has_labels_of_template(rs: &Object, labels: Option<&Fields>) -> bool {
+    let wanted = rs.map_at(&["spec", "template", "metadata", "labels"]);
+    wanted.is_none_or(|t| t.iter().all(|(k, v)| labels.and_then(|l| l.get(k)) == Some(v)))
 }
 
 /// The `n` least useful pods. Models `getPodsToDelete`.
@@ -241,7 +286,7 @@ fn pods_to_delete(caches: Caches, res: Res, rs: &Object, active: Vec<Object>, n:
         DeletionRank::new(pod, per_node.get(&node).copied().unwrap_or(0), now)
     };
     let mut ranked: Vec<(DeletionRank, Object)> = active.into_iter().map(|pod| (rank(&pod), pod)).collect();
-    ranked.sort_by(|a, b| a.0.cmp(&b.0));
+    ranked.order_by(|a, b| a.0.cmp(&b.0));
     ranked.into_iter().take(n).map(|(_, pod)| pod).collect()
 }
 
@@ -289,23 +334,23 @@ impl Controller for ReplicaSetController {
             self.expectations.delete(key);
             return Plan::Done;
         };
-        let claim = refs::claim(ctx.caches, PODS, self.res, &rs, &self.selector(&rs));
+        let selector = self.selector(&rs);
+        let wants = refs::spec_int(&rs, "replicas", 1);
+        if let Some(counted) = self.tallied(&rs, &selector, ctx).filter(|c| c.replicas <= wants) {
+            return self.create_or_report(key, rs, counted, ctx);
+        }
+        let claim = refs::claim(ctx.caches, PODS, self.res, &rs, &selector);
         if !claim.calls.is_empty() {
             return Plan::sequence(format!("{} adopts or lets go of pods", rs.name()), claim.calls, Stage::Claiming);
         }
         let active: Vec<Object> = claim.owned.iter().filter(|pod| pods::is_active(pod)).cloned().collect();
         let counted = count(&rs, &claim.owned, &active, ctx.now);
-        let missing = refs::spec_int(&rs, "replicas", 1) - counted.replicas;
-        let may_act = !rs.is_being_deleted() && self.expectations.satisfied(key, ctx.now);
-        if may_act && missing > 0 {
-            let n = missing.min(BURST_REPLICAS);
-            self.expectations.expect_creations(key, n, ctx.now);
-            return self.create(key, rs, counted, 1, n, ctx);
+        debug_assert!(self.tallied(&rs, &selector, ctx).is_none_or(|t| t == counted), "the tally of {key} is wrong");
+        let surplus = counted.replicas - wants;
+        if surplus > 0 && self.may_act(key, &rs, ctx) {
+            return self.delete(key, rs, counted, active, surplus.min(BURST_REPLICAS), ctx);
         }
-        if may_act && missing < 0 {
-            return self.delete(key, rs, counted, active, (-missing).min(BURST_REPLICAS), ctx);
-        }
-        self.write_status(&rs, counted, None, ctx)
+        self.create_or_report(key, rs, counted, ctx)
     }
 
     fn on_outcome(&mut self, key: &ObjectKey, stage: &Stage, request: &Request, outcome: &Outcome, ctx: &mut Ctx) {

@@ -2,6 +2,7 @@
 //!
 //! Left out: persistentVolumeClaimRetentionPolicy other than Retain, maxUnavailable above one.
 
+use base::Sort as _;
 use std::rc::Rc;
 
 use apimachinery::{Object, ObjectKey, Request, Value, key, value};
@@ -343,7 +344,7 @@ impl Controller for StatefulSetController {
         };
         let owned = ctx.caches.owned_by(PODS, set.uid());
         let mut numbered: Vec<(i64, Object)> = owned.filter_map(|pod| Some((ordinal(pod, set.name())?, pod.clone()))).collect();
-        numbered.sort_by_key(|(n, _)| *n);
+        numbered.order_by_key(|(n, _)| *n);
         let view = View { set, pods: numbered, current, update, revisions };
         let acts = if view.set.is_being_deleted() { Acts::default() } else { decide(&view, ctx.now) };
         if acts == Acts::default() {
@@ -396,7 +397,7 @@ impl Controller for StatefulSetController {
                     view.pods.retain(|(m, _)| *m != n);
                     view.pods.push((n, pod.clone()));
                 }
-                view.pods.sort_by_key(|(n, _)| *n);
+                view.pods.order_by_key(|(n, _)| *n);
                 self.write_status(&view, ctx)
             }
             (_, None) => Plan::Done,

@@ -156,7 +156,7 @@ impl Controller for TaintEvictionController {
 pub fn disruption_patch(pod: &Object, reason: &str, message: &str, now: Time) -> Request {
     let mut condition = value!({
         "type": "DisruptionTarget", "status": "True", "reason": reason, "message": message,
-        "lastProbeTime": null, "lastTransitionTime": (now.rfc3339())
+        "lastProbeTime": null, "lastTransitionTime": (now.rfc3339_shared())
     });
     if pod.generation() != 0 {
         condition.set_at(&["observedGeneration"], pod.generation());

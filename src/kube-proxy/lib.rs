@@ -8,6 +8,7 @@ use std::net::{IpAddr, Ipv4Addr};
 use std::rc::Rc;
 
 use apimachinery::{Gvr, Object, ObjectKey, Response, ResponseBody, Value, resources, value};
+use base::Sort as _;
 use base::{Seed, Set, Time};
 use client_go::{Client, ClientConfig, Delta, EventRecorderV1, EventType, Handled, Informers, Selectors};
 use cri_api::packet::{KernelUpdate, RuleEndpoint, ServiceRule};
@@ -114,7 +115,7 @@ impl KubeProxy {
             return;
         }
         let mut keys: Vec<ObjectKey> = deltas.iter().filter_map(|d| service_of(number, d.object())).collect();
-        keys.sort();
+        keys.order();
         keys.dedup();
         for key in keys {
             self.program(&key, out);
@@ -128,8 +129,8 @@ impl KubeProxy {
             None => Vec::new(),
         };
         let known = match rules.is_empty() {
-            true => self.programmed.remove(key).is_some(),
-            false => self.programmed.insert(key.clone()).is_some(),
+            true => self.programmed.remove(key),
+            false => !self.programmed.insert(key.clone()),
         };
         if known || !rules.is_empty() {
             let service = key.to_string().into();
@@ -195,7 +196,7 @@ impl KubeProxy {
                 });
             }
         }
-        endpoints.sort_by_key(|e| (e.ip, e.port));
+        endpoints.order_by_key(|e| (e.ip, e.port));
         endpoints
     }
 

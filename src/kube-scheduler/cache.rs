@@ -5,7 +5,7 @@
 use std::rc::Rc;
 
 use apimachinery::{Object, Value};
-use base::{Map, Set, Vector};
+use base::{Map, Set};
 
 use crate::node_info::{NodeChange, NodeInfo};
 use crate::pod_info::{PodId, PodInfo};
@@ -24,7 +24,10 @@ pub struct Placed {
 
 #[derive(Clone, Default)]
 pub struct Cache {
-    nodes: Vector<Rc<NodeInfo>>,
+    /// Flat, because every cycle looks at hundreds of them.
+    nodes: Rc<Vec<Rc<NodeInfo>>>,
+    /// Of each node the generation, beside it: most looks at a node need no more.
+    generations: Rc<Vec<u64>>,
     by_name: Map<Text, u32>,
     pods: Map<PodId, Placed>,
     generation: u64,
@@ -45,6 +48,10 @@ pub struct Cache {
 impl Cache {
     pub fn node(&self, index: u32) -> &Rc<NodeInfo> {
         &self.nodes[index as usize]
+    }
+    /// What a node's [`NodeInfo::generation`] is.
+    pub fn generation_of(&self, index: u32) -> u64 {
+        self.generations[index as usize]
     }
     pub fn node_by_name(&self, name: &str) -> Option<&Rc<NodeInfo>> {
         self.by_name.get(name).map(|&i| self.node(i)).filter(|n| n.exists)
@@ -95,7 +102,8 @@ impl Cache {
             return i;
         }
         let index = self.nodes.len() as u32;
-        self.nodes.push_back(Rc::new(NodeInfo { index, name: name.clone(), ..NodeInfo::default() }));
+        Rc::make_mut(&mut self.nodes).push(Rc::new(NodeInfo { index, name: name.clone(), ..NodeInfo::default() }));
+        Rc::make_mut(&mut self.generations).push(0);
         self.by_name.insert(name.clone(), index);
         index
     }
@@ -103,7 +111,8 @@ impl Cache {
     /// A node to change; whatever was computed for it becomes stale.
     fn touch(&mut self, index: u32) -> &mut NodeInfo {
         self.generation += 1;
-        let node = Rc::make_mut(&mut self.nodes[index as usize]);
+        Rc::make_mut(&mut self.generations)[index as usize] = self.generation;
+        let node = Rc::make_mut(&mut Rc::make_mut(&mut self.nodes)[index as usize]);
         node.generation = self.generation;
         node
     }
@@ -126,7 +135,8 @@ impl Cache {
         if change.added || next.zone() != old.zone() {
             self.order = None;
         }
-        self.nodes[index as usize] = Rc::new(next);
+        Rc::make_mut(&mut self.generations)[index as usize] = self.generation;
+        Rc::make_mut(&mut self.nodes)[index as usize] = Rc::new(next);
         change
     }
 

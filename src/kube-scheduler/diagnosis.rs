@@ -1,5 +1,6 @@
 //! Why a pod fits nowhere: the verdict on every node, kept by groups, and upstream's sentence about it. Models `framework.FitError`.
 
+use base::Sort as _;
 use std::collections::BTreeMap;
 use std::rc::Rc;
 
@@ -33,7 +34,7 @@ impl Diagnosis {
     pub fn plugins(&self) -> Vec<&'static str> {
         let mut names: Vec<&'static str> = self.rejects.iter().map(|(r, _)| r.plugin).collect();
         names.extend(self.pre_filter.iter().map(|r| r.plugin));
-        names.sort_unstable();
+        names.order();
         names.dedup();
         names
     }
@@ -62,6 +63,6 @@ pub fn histogram(reasons: impl Iterator<Item = (Rc<str>, usize)>) -> String {
         *counts.entry(reason).or_default() += n;
     }
     let mut lines: Vec<String> = counts.iter().map(|(reason, n)| format!("{n} {reason}")).collect();
-    lines.sort();
+    lines.order();
     if lines.is_empty() { String::new() } else { format!(" {}.", lines.join(", ")) }
 }

@@ -64,13 +64,13 @@ impl Memo {
 
 impl Table {
     /// Whether the local plugins let the pod onto the node.
-    pub fn reject(&mut self, cx: &Cx, pod: &PodInfo, state: &CycleState, node: &NodeInfo) -> Option<&Reject> {
-        let index = node.index as usize;
+    pub fn reject(&mut self, cx: &Cx, pod: &PodInfo, state: &CycleState, node: u32) -> Option<&Reject> {
+        let index = node as usize;
         if self.rows.len() <= index {
             self.rows.resize(index + 1, Row::default());
         }
-        if self.rows[index].generation != node.generation {
-            self.rows[index] = self.compute(cx, pod, state, node);
+        if self.rows[index].generation != cx.cache.generation_of(node) {
+            self.rows[index] = self.compute(cx, pod, state, cx.cache.node(node));
         }
         match self.rows[index].reject {
             0 => None,

@@ -9,6 +9,9 @@ use crate::resource::Resource;
 
 type Text = Rc<str>;
 
+pub const HOSTNAME: &str = "kubernetes.io/hostname";
+pub const ZONE: &str = "topology.kubernetes.io/zone";
+
 #[derive(Clone, Debug, PartialEq)]
 pub struct Taint {
     pub key: Text,
@@ -26,6 +29,9 @@ pub struct NodeInfo {
     pub exists: bool,
     pub name: Text,
     pub labels: Value,
+    /// The labels that the default spreading looks at.
+    pub has_hostname: bool,
+    pub zone_label: Option<Text>,
     pub unschedulable: bool,
     pub taints: Vec<Taint>,
     pub allocatable: Resource,
@@ -54,6 +60,8 @@ impl NodeInfo {
         };
         (self.exists, self.name) = (true, node.key().name);
         (self.labels, self.taints, self.unschedulable) = (labels, taints, unschedulable);
+        self.has_hostname = self.label(HOSTNAME).is_some();
+        self.zone_label = self.label(ZONE).cloned();
         (self.allocatable, self.images) = (allocatable, images);
         change
     }

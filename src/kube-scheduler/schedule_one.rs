@@ -108,21 +108,26 @@ fn find_feasible(
     let n = order.len();
     let enough = enough_nodes(n);
     let global: Vec<usize> = (0..PLUGINS.len()).filter(|&i| active[i] && !PLUGINS[i].is_local()).collect();
+    *start = if n > 0 { *start % n as u32 } else { 0 };
     let (mut feasible, mut seen) = (Vec::with_capacity(enough), 0);
     while seen < n && feasible.len() < enough {
-        let node = cx.cache.node(order[(*start as usize + seen) % n]);
+        let mut at = *start as usize + seen;
+        at -= if at >= n { n } else { 0 };
+        let index = order[at];
         seen += 1;
-        if let Some(reject) = beside_nominated(cx, pod, state, node, nominated, active) {
-            diagnosis.reject(node.index, reject);
+        if !nominated.is_empty()
+            && let Some(reject) = beside_nominated(cx, pod, state, cx.cache.node(index), nominated, active)
+        {
+            diagnosis.reject(index, reject);
             continue;
         }
-        if let Some(reject) = table.reject(cx, pod, state, node) {
-            diagnosis.reject(node.index, reject.clone());
+        if let Some(reject) = table.reject(cx, pod, state, index) {
+            diagnosis.reject(index, reject.clone());
             continue;
         }
-        match global.iter().find_map(|&i| PLUGINS[i].filter(cx, pod, state, node)) {
-            Some(reject) => diagnosis.reject(node.index, reject),
-            None => feasible.push(node.index),
+        match global.iter().find_map(|&i| PLUGINS[i].filter(cx, pod, state, cx.cache.node(index))) {
+            Some(reject) => diagnosis.reject(index, reject),
+            None => feasible.push(index),
         }
     }
     if n > 0 {
@@ -140,9 +145,6 @@ fn beside_nominated(
     nominated: &Nominated,
     active: &[bool],
 ) -> Option<Reject> {
-    if nominated.is_empty() {
-        return None;
-    }
     let others = nominated.get(&node.index)?.iter().filter(|p| p.priority >= pod.priority && p.id != pod.id);
     let mut with = node.clone();
     let before = with.pods.len();

@@ -350,7 +350,7 @@ impl Scheduler {
             let condition = value!({"status": {"conditions": [{
                 "type": "DisruptionTarget", "status": "True", "reason": "PreemptionByScheduler",
                 "message": (format!("{NAME}: preempting to accommodate a higher priority pod")),
-                "lastProbeTime": null, "lastTransitionTime": (out.now.rfc3339())
+                "lastProbeTime": null, "lastTransitionTime": (out.now.rfc3339_shared())
             }]}});
             let request = Request::patch_status(resources::pods(), &victim.key, PatchType::StrategicMerge, condition);
             self.client.call(request, Call::Other, out);
@@ -382,7 +382,7 @@ impl Scheduler {
         }
         let since = match old.filter(|_| same("status", "False")).and_then(|c| c.get("lastTransitionTime")) {
             Some(time) => time.clone(),
-            None => out.now.rfc3339().into(),
+            None => out.now.rfc3339_shared().into(),
         };
         let mut status = value!({"conditions": [{
             "type": "PodScheduled", "status": "False", "reason": reason, "message": message,

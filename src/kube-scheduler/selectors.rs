@@ -14,13 +14,35 @@ type Text = Rc<str>;
 /// Selectors that nobody used for this many others are forgotten.
 const KEEP: usize = 4096;
 
+/// Numbers of pods by node. Flat, because scoring asks for hundreds of nodes.
+#[derive(Clone, Default, Debug)]
+pub struct NodeCounts(Rc<Vec<u32>>);
+
+impl NodeCounts {
+    pub fn get(&self, node: u32) -> i64 {
+        self.0.get(node as usize).copied().unwrap_or(0).into()
+    }
+    /// The nodes with any, in order.
+    pub fn iter(&self) -> impl Iterator<Item = (u32, i64)> {
+        self.0.iter().enumerate().filter(|(_, n)| **n > 0).map(|(node, n)| (node as u32, i64::from(*n)))
+    }
+    fn add(&mut self, node: u32, sign: i32) {
+        let counts = Rc::make_mut(&mut self.0);
+        let index = node as usize;
+        if counts.len() <= index {
+            counts.resize(index + 1, 0);
+        }
+        counts[index] = counts[index].saturating_add_signed(sign);
+    }
+}
+
 #[derive(Clone)]
 struct Tracked {
     key: Text,
     namespaces: Vec<Text>,
     selector: Selector,
     with_terminating: bool,
-    by_node: Map<u32, u32>,
+    by_node: NodeCounts,
     last_used: u64,
 }
 
@@ -68,7 +90,7 @@ impl Selectors {
             namespaces: namespaces.to_vec(),
             selector: selector.clone(),
             with_terminating,
-            by_node: Map::default(),
+            by_node: NodeCounts::default(),
             last_used: self.clock,
         };
         self.by_label.entry(tracked.needs().unwrap_or_default()).or_default().push_back(id);
@@ -110,16 +132,11 @@ impl Selectors {
         if !tracked.matches(pod) {
             return;
         }
-        let by_node = &mut self.tracked.get_mut(&id).expect("found above").by_node;
-        let n = by_node.get(&node).copied().unwrap_or(0).saturating_add_signed(sign);
-        match n {
-            0 => by_node.remove(&node),
-            n => by_node.insert(node, n),
-        };
+        self.tracked.get_mut(&id).expect("found above").by_node.add(node, sign);
     }
 
-    /// Matching pods by node; nodes without any are absent.
-    pub fn by_node(&self, id: u32) -> Map<u32, u32> {
+    /// Matching pods by node.
+    pub fn by_node(&self, id: u32) -> NodeCounts {
         self.tracked.get(&id).map(|t| t.by_node.clone()).unwrap_or_default()
     }
 }

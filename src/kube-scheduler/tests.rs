@@ -3,6 +3,7 @@
 use std::rc::Rc;
 
 use apimachinery::{Object, Value, value};
+use base::Sort as _;
 use base::{Map, Seed};
 use expect_test::{Expect, expect};
 
@@ -133,12 +134,12 @@ fn apart_spread_and_ports() {
         {"topologyKey": "kubernetes.io/hostname", "labelSelector": {"matchLabels": {"app": "a"}}}]}});
     let mut world = World::new(3);
     let mut lines: Vec<String> = (0..4).map(|_| world.place(with("affinity", anti.clone()))).collect();
-    lines[..3].sort();
+    lines[..3].order();
     let mut world = World::new(3);
     let spread = value!([{"maxSkew": 1, "topologyKey": "kubernetes.io/hostname", "whenUnsatisfiable": "DoNotSchedule",
         "labelSelector": {"matchLabels": {"app": "a"}}}]);
     let mut placed: Vec<String> = (0..6).map(|_| world.place(with("topologySpreadConstraints", spread.clone()))).collect();
-    placed.sort();
+    placed.order();
     lines.push(placed.join(" "));
     world.node("node-3", |n| n.set_at(&["spec", "unschedulable"], true));
     let mut placed: Vec<String> = (0..3).map(|_| world.place(with("topologySpreadConstraints", spread.clone()))).collect();

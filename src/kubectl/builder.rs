@@ -1,5 +1,6 @@
 //! Which objects a command is about: names, types, selectors, files. Models `cli-runtime/pkg/resource.Builder`.
 
+use base::Sort as _;
 use std::rc::Rc;
 
 use apimachinery::{List, Object, ObjectKey, Request, Verb, key};
@@ -139,7 +140,7 @@ impl Ctx<'_> {
                 }
                 let Ok(entries) = self.list_dir(path)? else { return fail(format!("the path \"{path}\" does not exist")) };
                 let mut entries: Vec<_> = entries.iter().cloned().collect();
-                entries.sort_by(|a, b| a.name.cmp(&b.name));
+                entries.order_by(|a, b| a.name.cmp(&b.name));
                 let base = path.trim_end_matches('/');
                 for entry in entries {
                     let manifest = [".json", ".yaml", ".yml"].iter().any(|end| entry.name.ends_with(end));

@@ -1,5 +1,6 @@
 //! Tab completion: commands and flags from the grammar, resource types from what is known, names from the server.
 
+use base::Sort as _;
 use std::rc::Rc;
 
 use crate::builder::Select;
@@ -141,7 +142,7 @@ fn names(ctx: &mut Ctx, kind: &str) -> Res<Vec<String>> {
 
 fn matching(found: Vec<String>, current: &str) -> Vec<Completion> {
     let mut found: Vec<String> = found.into_iter().filter(|w| w.starts_with(current)).collect();
-    found.sort();
+    found.order();
     found.dedup();
     found.into_iter().map(|word| Completion { word }).collect()
 }

@@ -13,6 +13,7 @@ use std::collections::VecDeque;
 use std::rc::Rc;
 
 use apimachinery::{Body, List, Object, Request, Response, ResponseBody, UserInfo, Value, Verb, WatchEvent};
+use base::Sort as _;
 use base::{Duration, Time};
 
 use crate::config::Config;
@@ -591,7 +592,7 @@ fn url(server: &str, request: &Request) -> String {
         parameters.push(("watch".into(), "true".into()));
     }
     parameters.extend(options.query.iter().map(|(k, v)| (k.to_string(), v.to_string())));
-    parameters.sort();
+    parameters.order();
     for (i, (k, v)) in parameters.iter().enumerate() {
         out.push(if i == 0 { '?' } else { '&' });
         out.push_str(&format!("{k}={}", escape_query(v)));

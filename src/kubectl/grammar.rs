@@ -1,5 +1,6 @@
 //! The command tree and its flags, parsed as `spf13/pflag` and `cobra` parse: `grammar.txt` is the tree, this is the parser.
 
+use base::Sort as _;
 use crate::error::Error;
 
 const GRAMMAR: &str = include_str!("grammar.txt");
@@ -77,7 +78,7 @@ impl CommandDef {
                 false => flags.extend(flag_def(word)),
             }
         }
-        flags.sort_by_key(|f| f.name);
+        flags.order_by_key(|f| f.name);
         flags
     }
     fn all_flags(&self) -> Vec<FlagDef> {

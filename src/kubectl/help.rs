@@ -1,5 +1,6 @@
 //! `--help`, in our own words: what a command does, its usage and its flags.
 
+use base::Sort as _;
 use crate::ctx::{Ctx, Next, Res, done};
 use crate::grammar::{CommandDef, FlagDef, Kind, commands, global_flags};
 
@@ -101,7 +102,7 @@ fn flag(f: &FlagDef) -> String {
 pub(crate) fn options(ctx: &mut Ctx) -> Res<Next> {
     let mut out = "The following options can be passed to any command:\n\n".to_string();
     let mut flags = global_flags();
-    flags.sort_by_key(|f| f.name);
+    flags.order_by_key(|f| f.name);
     flags.iter().for_each(|f| out.push_str(&flag(f)));
     ctx.print(out);
     done()

@@ -4,6 +4,7 @@
 //! The resources of a fresh cluster are known from the start (`resources.txt`), as a used kubectl has them in its cache; others (custom
 //! resources) are looked up in the cache file below `~/.kube/cache` and then asked of the server.
 
+use base::Sort as _;
 use std::rc::Rc;
 
 use apimachinery::{Gvk, Gvr, Request, Value, json, value};
@@ -197,7 +198,7 @@ impl Ctx<'_> {
                         let preferred = group.str_at(&["preferredVersion", "groupVersion"]);
                         let mut versions: Vec<&str> =
                             group.list_at(&["versions"]).iter().filter_map(|v| v.str_at(&["groupVersion"])).collect();
-                        versions.sort_by_key(|v| Some(*v) != preferred);
+                        versions.order_by_key(|v| Some(*v) != preferred);
                         for version in versions {
                             self.legacy(&format!("/apis/{version}"), &mut mappings)?;
                         }

@@ -78,7 +78,7 @@ impl Kubelet {
 
     /// While the node was not heard from, its pods were called not ready: a kubelet corrects what others wrote into its status.
     fn say_ready(&mut self, pod: &Object, out: &mut Outbox) {
-        let now = Value::from(out.now.rfc3339());
+        let now = Value::from(out.now.rfc3339_shared());
         let ready = value!({"type": "Ready", "status": "True", "lastProbeTime": null, "lastTransitionTime": now, "observedGeneration": (pod.generation())});
         self.patch_pod(pod, value!({"conditions": [ready]}), out);
     }
@@ -128,7 +128,7 @@ impl Kubelet {
 
     /// Writes the status of a pod that runs and is ready.
     fn run_hollow(&mut self, pod: &Object, out: &mut Outbox) {
-        let now = Value::from(out.now.rfc3339());
+        let now = Value::from(out.now.rfc3339_shared());
         let host_ip: Value = self.config.node_ip.to_string().into();
         let state = value!({"running": {"startedAt": (&now)}});
         let mut status = value!({
@@ -157,7 +157,7 @@ impl Kubelet {
         if pod.str_at(&["status", "phase"]) != Some("Running") || pod.is_being_deleted() {
             return;
         }
-        let now = Value::from(out.now.rfc3339());
+        let now = Value::from(out.now.rfc3339_shared());
         let started = pod.at(&["status", "startTime"]).cloned().unwrap_or_else(|| now.clone());
         let state = value!({"terminated": {"exitCode": 0, "reason": (Value::sym("Completed")), "startedAt": started, "finishedAt": (&now)}});
         let status = value!({

@@ -3,6 +3,7 @@
 use std::rc::Rc;
 
 use apimachinery::{Gvr, Object, ObjectKey, Request, Response, Value, resources, value};
+use base::Sort as _;
 use base::{Duration, Map, Time};
 use client_go::{Client, Delta, EventRecorder, EventType, Handled, Informers, Selectors, object_reference};
 use cri_api::cri;
@@ -511,7 +512,7 @@ impl Kubelet {
     fn on_images(&mut self, images: &[cri::Image], out: &mut Outbox) {
         self.images_stale = false;
         let mut images = images.to_vec();
-        images.sort_by(|a, b| b.size_bytes.cmp(&a.size_bytes).then_with(|| a.name.cmp(&b.name)));
+        images.order_by(|a, b| b.size_bytes.cmp(&a.size_bytes).then_with(|| a.name.cmp(&b.name)));
         let image = |i: &cri::Image| value!({"names": [(&i.digest), (&i.name)], "sizeBytes": (i.size_bytes)});
         self.node.images = Value::list(images.iter().take(50).map(image).collect());
         if self.node.registered {

@@ -4,6 +4,7 @@
 use std::rc::Rc;
 
 use apimachinery::{Gvr, Object, ObjectKey, Value, resources};
+use base::Sort as _;
 use base::{Map, Seed};
 use client_go::{ClientConfig, Handled, Informers, Selectors};
 use sim::{Outbox, Payload};
@@ -146,7 +147,7 @@ fn references_of(pod: &Object) -> Vec<RefKey> {
             add(RefKind::Secret, source.str_at(&["secret", "name"]));
         }
     }
-    out.sort();
+    out.order();
     out.dedup();
     out
 }

@@ -1,5 +1,6 @@
 //! What a pod's sandbox is made from: names, DNS, host ports. Models `generatePodSandboxConfig` and `pkg/kubelet/network/dns`.
 
+use base::Sort as _;
 use std::rc::Rc;
 
 use apimachinery::{Object, Value};
@@ -101,7 +102,7 @@ fn dns(config: &Config, pod: &Object, host_network: bool) -> (Vec<Text>, Vec<Tex
                 None => name.into(),
             });
         }
-        options.sort();
+        options.order();
     }
     (servers, searches, options)
 }

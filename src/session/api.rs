@@ -1,5 +1,6 @@
 //! Reading the cluster as its API shows it, off the record: kube-apiserver's own code answers, nothing happens.
 
+use base::Sort as _;
 use apimachinery::{Gvr, Object, ObjectKey, Request, Response, ResponseBody, resources};
 use cluster::Cluster;
 
@@ -36,7 +37,7 @@ pub(crate) fn events_about(cluster: &Cluster, object: &Object) -> Vec<Object> {
         e.str_at(&["involvedObject", "name"]) == Some(object.name())
             && e.str_at(&["involvedObject", "kind"]) == Some(object.kind())
     });
-    events.sort_by_key(event_time);
+    events.order_by_key(event_time);
     events
 }
 

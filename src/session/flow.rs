@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 
 use apimachinery::{Object, Verb, resources};
+use base::Sort as _;
 use base::{Duration, Time};
 use cluster::{Bottle, Cluster, Record, is_heartbeat};
 use lenses::{Flow, FlowMessage, Lifeline};
@@ -90,7 +91,7 @@ fn creations(bottle: &Bottle, options: &ViewOptions) -> Vec<Creation> {
             break;
         }
     }
-    found.sort_by_key(|c| (c.namespace.starts_with("kube-"), std::cmp::Reverse(c.at)));
+    found.order_by_key(|c| (c.namespace.starts_with("kube-"), std::cmp::Reverse(c.at)));
     found
 }
 

@@ -1,6 +1,7 @@
 //! The events list and tables of resources.
 
 use apimachinery::{Object, Request, Value, resources};
+use base::Sort as _;
 use base::Time;
 use cluster::Cluster;
 use protocol::{EventRow, EventsQuery, Glyph, State, Table, TableQuery, TableRow, Thing};
@@ -9,13 +10,21 @@ use crate::{api, observe};
 
 /// Events, newest first.
 pub(crate) fn events(cluster: &Cluster, query: &EventsQuery) -> (Vec<EventRow>, u32) {
-    let mut events = api::list(cluster, resources::events(), query.namespace.as_deref().unwrap_or(""));
+    let (mut events, mut total) = match (query.namespace.as_deref(), query.warnings_only) {
+        // Those that changed last are known without a look at all.
+        (None | Some(""), false) => {
+            let limit = query.limit.max(1) as usize;
+            let newest = cluster.api().map(|api| (api.newest(resources::events(), limit), api.object_count(resources::events())));
+            newest.map_or((Vec::new(), 0), |(newest, count)| (newest, count as u32))
+        }
+        (namespace, _) => (api::list(cluster, resources::events(), namespace.unwrap_or("")), 0),
+    };
     if query.warnings_only {
         events.retain(|e| e.str_at(&["type"]) == Some("Warning"));
     }
-    let total = events.len() as u32;
+    total = total.max(events.len() as u32);
     let mut rows: Vec<EventRow> = events.iter().map(event_row).collect();
-    rows.sort_by(|a, b| b.at_us.cmp(&a.at_us).then_with(|| b.key.cmp(&a.key)));
+    rows.order_by(|a, b| b.at_us.cmp(&a.at_us).then_with(|| b.key.cmp(&a.key)));
     rows.truncate(query.limit.max(1) as usize);
     (rows, total)
 }

@@ -1,6 +1,7 @@
 //! From the cluster to what the lenses draw. Objects come from the API; liveness of processes is "as it is".
 
 use apimachinery::{Object, Value, resources};
+use base::Sort as _;
 use base::{Duration, Time};
 use cluster::{Bottle, Cluster};
 use lenses::{Chip, Component, NodeSeen, Observed, Part, PodSeen, RevisionSeen, Traffic};
@@ -94,7 +95,7 @@ fn etcd(cluster: &Cluster, glows: &dyn Fn(&str) -> bool) -> Component {
 fn revisions(cluster: &Cluster) -> Vec<RevisionSeen> {
     let Some(member) = cluster.etcd_member() else { return Vec::new() };
     let mut changes = member.recent(5);
-    changes.sort_by_key(|c| c.revision);
+    changes.order_by_key(|c| c.revision);
     let newest = changes.last().map_or(0, |c| c.revision);
     let fresh = changes.last().is_some_and(|c| cluster.now().since(c.at) < GLOW);
     changes.iter().map(|c| RevisionSeen { revision: c.revision, newest: fresh && c.revision == newest }).collect()
@@ -150,7 +151,7 @@ fn controllers(cluster: &Cluster, glows: &dyn Fn(&str) -> bool) -> Option<Compon
     // Those that act come first, then those that people know.
     let known = ["deployment", "replicaset", "endpointslice", "job", "daemonset", "node-lifecycle"];
     let mut order: Vec<&cluster::ControllerView> = views.iter().collect();
-    order.sort_by_key(|v| {
+    order.order_by_key(|v| {
         let short = controller_title(v.name);
         (!busy(v), known.iter().position(|k| *k == short).unwrap_or(99))
     });

@@ -62,6 +62,7 @@ pub struct Session {
     last_lists_ms: f64,
     last_stats_ms: f64,
     events_at_stats: u64,
+    requests_at_stats: u64,
     longest_slice_ms: f64,
     /// Events handled when the picture was last drawn.
     drawn_at: (u64, Time),
@@ -100,6 +101,7 @@ impl Session {
             last_lists_ms: 0.0,
             last_stats_ms: 0.0,
             events_at_stats: 0,
+            requests_at_stats: 0,
             longest_slice_ms: 0.0,
             drawn_at: (u64::MAX, Time::EPOCH),
             booting: false,
@@ -281,6 +283,7 @@ impl Session {
                         bottle.run_until(next, u64::MAX);
                     }
                     self.next_record = bottle.head().queue.next_id();
+                    self.last_lists_ms = 0.0;
                 }
             }
             Pace::Speed(speed) => self.pacer.speed = speed,
@@ -488,12 +491,18 @@ impl Session {
         let elapsed = wall_ms - self.last_stats_ms;
         let Some(bottle) = self.bottle.as_ref().filter(|_| elapsed >= 1000.0) else { return };
         let events = bottle.head().events;
-        let per_s = (events.saturating_sub(self.events_at_stats) as f64 * 1000.0 / elapsed) as u32;
-        let watches = bottle.head().api().map_or(0, |a| a.watch_count()) as u32;
-        let stats =
-            Stats { events_per_s: per_s, requests_per_s: 0, watches, memory_bytes: 0, slice_ms: self.longest_slice_ms as u32 };
-        (self.last_stats_ms, self.events_at_stats, self.longest_slice_ms) = (wall_ms, events, 0.0);
-        if per_s > 0 {
+        let (watches, requests) = bottle.head().api().map_or((0, 0), |a| (a.watch_count() as u32, a.answered()));
+        let per_s = |now: u64, before: u64| (now.saturating_sub(before) as f64 * 1000.0 / elapsed) as u32;
+        let stats = Stats {
+            events_per_s: per_s(events, self.events_at_stats),
+            requests_per_s: per_s(requests, self.requests_at_stats),
+            watches,
+            memory_bytes: memory_bytes(),
+            slice_ms: self.longest_slice_ms as u32,
+        };
+        (self.last_stats_ms, self.longest_slice_ms) = (wall_ms, 0.0);
+        (self.events_at_stats, self.requests_at_stats) = (events, requests);
+        if stats.events_per_s > 0 {
             self.send_changed("stats", ToPage::Stats(stats));
         }
     }
@@ -536,4 +545,12 @@ impl Session {
             self.after_jump();
         }
     }
+}
+
+/// The size of the worker's memory; natively nobody asks.
+fn memory_bytes() -> u64 {
+    #[cfg(target_arch = "wasm32")]
+    return core::arch::wasm32::memory_size::<0>() as u64 * 65_536;
+    #[cfg(not(target_arch = "wasm32"))]
+    0
 }

@@ -73,16 +73,18 @@ fn label(input: &Input) -> Option<String> {
 
 pub(crate) fn info(bottle: &Bottle) -> ClusterInfo {
     let cluster = bottle.shown();
-    let pods = api::list(cluster, resources::pods(), "");
-    let mut namespaces: Vec<String> = pods.iter().map(|p| p.namespace().to_string()).collect();
-    namespaces.sort();
-    namespaces.dedup();
+    let with_pods = |api: &kube_apiserver::ApiServer| {
+        let all = api::list(cluster, resources::namespaces(), "");
+        let names = all.iter().map(|n| n.name().to_string()).filter(|n| api.has_any(resources::pods(), n)).collect();
+        (names, api.object_count(resources::pods()) as u32)
+    };
+    let (namespaces, pods) = cluster.api().map(with_pods).unwrap_or_default();
     let name = &cluster.config.name;
     ClusterInfo {
         name: format!("{name} cluster"),
         version: "v1.37.2".into(),
         nodes: cluster.nodes.len() as u32,
-        pods: pods.len() as u32,
+        pods,
         offers: vec![Offer {
             action: protocol::Action::AddNode,
             label: "+ node".into(),

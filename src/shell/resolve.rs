@@ -3,6 +3,7 @@
 
 use std::net::IpAddr;
 
+use base::Sort as _;
 use base::{Duration, Time};
 use cri_api::net::{Question, RecordData, RecordType, ResponseCode};
 use cri_api::{CallId, Errno, Sys};
@@ -175,7 +176,7 @@ fn from_hosts(sys: &mut Sys<'_>, name: &str) -> Vec<IpAddr> {
             found.push(ip);
         }
     }
-    found.sort_by_key(IpAddr::is_ipv6);
+    found.order_by_key(IpAddr::is_ipv6);
     if found.is_empty() && name == "localhost" {
         found.push(IpAddr::from([127, 0, 0, 1]));
     }

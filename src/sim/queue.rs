@@ -107,7 +107,7 @@ impl Queue {
             if !self.stalled.is_empty() {
                 self.retransmit();
             }
-            let &((at, id), _) = self.pending.get_min()?;
+            let (&(at, id), _) = self.pending.get_min()?;
             let message = self.pending.remove(&(at, id))?;
             self.now = self.now.max(at);
             if self.faults.frozen.contains(&message.to) {

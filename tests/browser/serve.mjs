@@ -3,15 +3,15 @@ import { createServer } from "node:http";
 import { readFile } from "node:fs/promises";
 import { extname, join, normalize } from "node:path";
 
-const TYPES = { ".html": "text/html", ".js": "text/javascript", ".css": "text/css", ".wasm": "application/wasm", ".json": "application/json" };
+const TYPES = { ".html": "text/html", ".js": "text/javascript", ".mjs": "text/javascript", ".css": "text/css", ".wasm": "application/wasm", ".json": "application/json" };
 
-/** Serves `root` on a free port; returns the URL and a way to stop. */
-export async function serve(root) {
+/** Serves `root` on a free port (and at the paths of `also`, other files); returns the URL and a way to stop. */
+export async function serve(root, also = {}) {
   const server = createServer(async (request, response) => {
     const path = normalize(decodeURIComponent(new URL(request.url, "http://x").pathname)).replace(/^(\.\.[/\\])+/, "");
     try {
-      const file = join(root, path.endsWith("/") ? `${path}index.html` : path);
-      const body = await readFile(file);
+      const file = also[path] ?? join(root, path.endsWith("/") ? `${path}index.html` : path);
+      const body = path === "/empty.html" ? "<!doctype html><title>empty</title>" : await readFile(file);
       response.writeHead(200, { "content-type": TYPES[extname(file)] ?? "application/octet-stream" });
       response.end(body);
     } catch {

@@ -1,5 +1,6 @@
 //! The nodes' row. Models `printNode`.
 
+use base::Sort as _;
 use apimachinery::Value;
 
 use super::Row;
@@ -44,6 +45,6 @@ fn roles(r: &Row) -> String {
             roles.push(role);
         }
     }
-    roles.sort_unstable();
+    roles.order();
     if roles.is_empty() { "<none>".into() } else { roles.join(",") }
 }

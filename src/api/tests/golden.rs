@@ -2,6 +2,7 @@
 //!
 //! Run with `--nocapture` to see what differs; floors are asserted, so that nothing falls back.
 
+use base::Sort as _;
 use std::collections::BTreeMap;
 
 use apimachinery::field::ErrorList;
@@ -106,7 +107,7 @@ fn prune_nulls(v: &Value) -> Value {
 /// Causes as a set of words: what comes from a map has no fixed order.
 fn words(text: &str) -> Vec<&str> {
     let mut words: Vec<&str> = text.split([' ', ',', '[', ']', '{', '}']).collect();
-    words.sort();
+    words.order();
     words
 }
 
@@ -151,7 +152,7 @@ fn validation_finds_what_the_real_one_found() {
     let limit: usize = std::env::var("MISSES").ok().and_then(|n| n.parse().ok()).unwrap_or(0);
     let only = std::env::var("KIND").ok();
     let mut by_count: Vec<_> = misses.iter().collect();
-    by_count.sort_by_key(|(_, list)| std::cmp::Reverse(list.len()));
+    by_count.order_by_key(|(_, list)| std::cmp::Reverse(list.len()));
     for (kind, list) in by_count {
         println!("{kind}: {}", list.len());
         if only.as_ref().is_none_or(|k| k == kind) {
@@ -266,8 +267,8 @@ fn warnings_are_those_of_the_real_one() {
         }
         let mut got = api::strategy(gvr(record)).unwrap().warnings(&obj, None);
         let mut want: Vec<String> = record.list_at(&["warnings"]).iter().map(|w| w.as_str().unwrap().to_string()).collect();
-        got.sort();
-        want.sort();
+        got.order();
+        want.order();
         if got != want {
             misses.push(format!("{}: want {want:?} got {got:?}", record.str_at(&["id"]).unwrap()));
         }

@@ -2,6 +2,7 @@
 
 mod parser;
 
+use base::Sort as _;
 use std::fmt;
 use std::rc::Rc;
 
@@ -85,7 +86,7 @@ impl Requirement {
         if !errs.is_empty() {
             return Err(errs.aggregate());
         }
-        values.sort();
+        values.order();
         values.dedup();
         Ok(Requirement { key: key.into(), operator, values })
     }
@@ -134,7 +135,7 @@ impl Selector {
     }
     /// Requirements sorted by key, as upstream keeps them.
     pub fn from_requirements(mut requirements: Vec<Requirement>) -> Selector {
-        requirements.sort_by(|a, b| a.key.cmp(&b.key));
+        requirements.order_by(|a, b| a.key.cmp(&b.key));
         Selector { requirements: requirements.into(), nothing: false }
     }
     /// From a selector as text: `a=b,c!=d,e in (x,y),!f,g`. The error is upstream's text.

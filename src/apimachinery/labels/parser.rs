@@ -1,5 +1,6 @@
 //! The text form of label selectors: `a=b,c!=d,e in (x,y),!f,g`. Models `labels.Parse`.
 
+use base::Sort as _;
 use std::rc::Rc;
 
 use super::{Operator, Requirement, check_key};
@@ -218,7 +219,7 @@ impl Parser<'_> {
                 (_, literal) => return Err(format!("found '{literal}', expected: ',', or identifier")),
             }
         }
-        values.sort();
+        values.order();
         values.dedup();
         Ok(values)
     }

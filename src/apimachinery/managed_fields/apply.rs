@@ -1,6 +1,7 @@
 //! Server-side apply: merging what an applier wants into the live object, finding conflicts with other owners, removing what
 //! it wanted before and nobody owns now. Models `structured-merge-diff/merge.Updater.Apply` and `managedfields`' wrappers.
 
+use base::Sort as _;
 use super::compare::{compare, item_key};
 use super::set::{self, node};
 use super::{Comparison, Writer, cap, disown, order, own, strip};
@@ -53,7 +54,7 @@ pub fn apply(ty: &StructType, live: Option<&Object>, config: &Object, writer: &W
         _ => {}
     }
     cap(&mut kept);
-    kept.sort_by(order);
+    kept.order_by(order);
     let mut out = Object::from_value(merged).unwrap_or_default();
     if kept.is_empty() {
         out.remove_at(&["metadata", "managedFields"]);
@@ -91,7 +92,7 @@ fn conflicts(entries: &[Value], changed: Option<&Value>) -> Conflicts {
         .iter()
         .filter_map(|e| Some((manager_text(e), set::intersection(&set::intern(e.get("fieldsV1")?), changed)?)))
         .collect();
-    found.sort_by(|a, b| a.0.cmp(&b.0));
+    found.order_by(|a, b| a.0.cmp(&b.0));
     found
 }
 
@@ -212,7 +213,7 @@ fn value_set(ty: &Type, value: &Value, granular: bool) -> Option<Value> {
                 (item_key(&l.kind, &with_default_keys(l, item)), set::union(&below, &set::leaf()))
             });
             let mut children: Vec<(Key, Value)> = children.collect();
-            children.sort_by(|a, b| a.0.cmp(&b.0));
+            children.order_by(|a, b| a.0.cmp(&b.0));
             children.dedup_by(|a, b| a.0 == b.0);
             node(false, children)
         }

@@ -3,6 +3,7 @@
 //! What is the same allocation on both sides is not walked. Structs that are new are memoised by address: the pods of one
 //! template have one set.
 
+use base::Sort as _;
 use std::cell::RefCell;
 use std::fmt::Write;
 use std::rc::Rc;
@@ -58,7 +59,7 @@ impl Builder {
     fn finish(mut self) -> Comparison {
         let sort = |list: &mut Vec<(Key, Value)>| {
             if !list.is_sorted_by(|a, b| a.0 < b.0) {
-                list.sort_by(|a, b| a.0.cmp(&b.0));
+                list.order_by(|a, b| a.0.cmp(&b.0));
             }
         };
         sort(&mut self.changed);
@@ -205,9 +206,9 @@ fn lists(list: &ListType, old: Option<&Value>, new: Option<&Value>) -> Compariso
         out.add(|| item_key(&list.kind, item), values(&list.elem, Some(item), None));
     }
     // Elements given twice are one place.
-    out.changed.sort_by(|x, y| x.0.cmp(&y.0));
+    out.changed.order_by(|x, y| x.0.cmp(&y.0));
     out.changed.dedup_by(|x, y| x.0 == y.0);
-    out.removed.sort_by(|x, y| x.0.cmp(&y.0));
+    out.removed.order_by(|x, y| x.0.cmp(&y.0));
     out.removed.dedup_by(|x, y| x.0 == y.0);
     out.finish()
 }
@@ -226,7 +227,7 @@ pub(super) fn item_key(kind: &ListKind, item: &Value) -> Key {
             text.push_str("k:{");
             let mut first = true;
             let mut sorted: Vec<&Key> = keys.iter().collect();
-            sorted.sort();
+            sorted.order();
             for k in sorted {
                 let Some(value) = item.get(k) else { continue };
                 let comma = if first { "" } else { "," };

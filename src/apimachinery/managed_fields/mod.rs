@@ -11,7 +11,9 @@ mod compare;
 pub mod set;
 
 use std::cmp::Ordering;
+use std::rc::Rc;
 
+use base::Sort as _;
 use base::Time;
 
 pub use apply::apply;
@@ -125,7 +127,7 @@ fn change(
         own(&mut entries, "Update", set, writer);
     }
     cap(&mut entries);
-    entries.sort_by(order);
+    entries.order_by(order);
     Some((!entries.is_empty()).then(|| Value::list(entries)))
 }
 
@@ -166,7 +168,7 @@ fn own(entries: &mut Vec<Value>, operation: &str, set: Value, writer: &Writer) {
             && text("apiVersion") == writer.api_version
             && text("subresource") == writer.subresource
     };
-    let time = writer.time.rfc3339();
+    let time = writer.time.rfc3339_shared();
     match entries.iter_mut().find(|e| is_ours(e)) {
         Some(entry) => {
             let before = entry.get("fieldsV1").map_or_else(set::leaf, set::intern);
@@ -177,7 +179,7 @@ fn own(entries: &mut Vec<Value>, operation: &str, set: Value, writer: &Writer) {
     }
 }
 
-fn entry(operation: &str, set: Value, time: String, writer: &Writer) -> Value {
+fn entry(operation: &str, set: Value, time: Rc<str>, writer: &Writer) -> Value {
     let mut fields = Fields::with_capacity(7);
     fields.set("apiVersion", Value::sym(writer.api_version));
     fields.set("fieldsType", Value::sym("FieldsV1"));
@@ -205,7 +207,7 @@ fn cap(entries: &mut Vec<Value>) {
         return;
     }
     let mut all = std::mem::take(entries);
-    all.sort_by(order);
+    all.order_by(order);
     let (updates, others): (Vec<Value>, Vec<Value>) = all.into_iter().partition(is_update);
     entries.extend(others);
     // Per version: where its first entry stands in `entries`.

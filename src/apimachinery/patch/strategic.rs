@@ -1,6 +1,7 @@
 //! Strategic merge patch: a merge patch that knows the schema's merge keys, and directives (`$patch`, `$retainKeys`,
 //! `$setElementOrder/…`, `$deleteFromPrimitiveList/…`). Models `apimachinery/pkg/util/strategicpatch`.
 
+use base::Sort as _;
 use std::rc::Rc;
 
 use super::go_print;
@@ -344,8 +345,8 @@ fn special_elements(have: &[Value], new: &[Value], merge_key: &str) -> Merged<(V
 fn arrange(items: Vec<Value>, order: &[Value], server: &[Value], merge_key: Option<&str>) -> Vec<Value> {
     let index = |list: &[Value], v: &Value| list.iter().position(|x| same(x, v, merge_key));
     let (mut ordered, mut rest): (Vec<Value>, Vec<Value>) = items.into_iter().partition(|v| index(order, v).is_some());
-    ordered.sort_by_key(|v| index(order, v));
-    rest.sort_by_key(|v| index(server, v));
+    ordered.order_by_key(|v| index(order, v));
+    rest.order_by_key(|v| index(server, v));
     let mut out = Vec::with_capacity(ordered.len() + rest.len());
     let (mut left, mut right) = (rest.into_iter().peekable(), ordered.into_iter().peekable());
     while let (Some(l), Some(r)) = (left.peek(), right.peek()) {

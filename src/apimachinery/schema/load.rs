@@ -1,5 +1,6 @@
 //! Reads `types.txt`: its form is described in `tools/schema/convert.py`.
 
+use base::Sort as _;
 use std::cell::OnceCell;
 use std::collections::HashMap;
 use std::rc::Rc;
@@ -90,7 +91,7 @@ pub(super) fn fields(ty: &StructType) -> Vec<Field> {
     let parse =
         |table: &Table| ty.source.split(' ').filter(|s| !s.is_empty()).map(|s| field(table, package, s)).collect::<Vec<Field>>();
     let mut fields = TABLE.with(parse);
-    fields.sort_by(|a, b| a.name.cmp(&b.name));
+    fields.order_by(|a, b| a.name.cmp(&b.name));
     fields
 }
 

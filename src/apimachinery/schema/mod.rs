@@ -11,6 +11,7 @@ mod resources;
 mod tables;
 mod unstructured;
 
+use base::Sort as _;
 use std::cell::OnceCell;
 use std::fmt;
 use std::rc::Rc;
@@ -179,7 +180,7 @@ impl Type {
 impl StructType {
     /// A type made at run time (a CRD's). `fields` in any order.
     pub fn new(name: &str, mut fields: Vec<Field>, atomic: bool, preserve_unknown: bool) -> StructType {
-        fields.sort_by(|a, b| a.name.cmp(&b.name));
+        fields.order_by(|a, b| a.name.cmp(&b.name));
         let cell = OnceCell::new();
         let _ = cell.set(fields);
         StructType { name: name.into(), atomic, preserve_unknown, fields: cell, source: "", zero: OnceCell::new() }

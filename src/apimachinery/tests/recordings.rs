@@ -7,6 +7,7 @@ use std::path::PathBuf;
 use apimachinery::managed_fields::{Writer, update};
 use apimachinery::schema::{self, StructType, decode};
 use apimachinery::{Gvk, Object, PatchType, Value, patch};
+use base::Sort as _;
 use base::Time;
 
 fn folder() -> Option<PathBuf> {
@@ -126,7 +127,7 @@ fn creations_are_owned_as_recorded() {
 fn updates_and_patches_are_owned_as_recorded() {
     let (mut good, mut bad) = (0, Vec::new());
     let mut files: Vec<PathBuf> = std::fs::read_dir(wire()).unwrap().map(|e| e.unwrap().path()).collect();
-    files.sort();
+    files.order();
     for file in files {
         let name = file.file_name().unwrap().to_string_lossy().into_owned();
         if !["crud-", "patch-", "story-", "rest-", "sub-status", "generation"].iter().any(|p| name.starts_with(p)) {

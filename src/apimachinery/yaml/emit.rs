@@ -1,6 +1,7 @@
 //! Values to text as go-yaml v2 writes them: keys in natural order, two spaces, lists not indented below their key, literal
 //! blocks for text of several lines, long lines folded after column 80. After libyaml's emitter.
 
+use base::Sort as _;
 use std::cmp::Ordering;
 
 use super::scalar::needs_quotes;
@@ -56,7 +57,7 @@ impl Emitter<'_> {
     /// The members at a column; the first begins where we are.
     fn map(&mut self, value: &Value, indent: usize) {
         let mut entries: Vec<&(Key, Value)> = value.as_map().into_iter().flatten().collect();
-        entries.sort_by(|a, b| natural(&a.0, &b.0));
+        entries.order_by(|a, b| natural(&a.0, &b.0));
         for (i, (key, value)) in entries.into_iter().enumerate() {
             if i > 0 {
                 self.indent(indent);

@@ -5,6 +5,7 @@
 
 use std::rc::Rc;
 
+use base::Sort as _;
 use base::Time;
 use cri_api::machine::Sys;
 use cri_api::program::Fd;
@@ -137,7 +138,7 @@ impl HttpServer {
                     names.iter().filter(|n| n.ends_with(".conf")).filter_map(|n| sys.read_file(&format!("{dir}/{n}")).ok());
                 let texts: Vec<String> = texts.map(|t| String::from_utf8_lossy(&t).into_owned()).collect();
                 let mut ports: Vec<u16> = texts.iter().flat_map(|t| t.lines()).filter_map(listen_port).collect();
-                ports.sort_unstable();
+                ports.order();
                 ports.dedup();
                 if ports.is_empty() { vec![80] } else { ports }
             }

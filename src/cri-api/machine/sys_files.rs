@@ -2,6 +2,7 @@
 
 use std::rc::Rc;
 
+use base::Sort as _;
 use base::Map;
 
 use super::file::{Kind, OpenFile, OpenFlags};
@@ -494,7 +495,7 @@ impl Sys<'_> {
         let mut names: Vec<Text> = entries.keys().cloned().collect();
         if loc == (Loc { fs: FsId::Root, ino: Tree::ROOT, read_only: loc.read_only }) && !names.iter().any(|n| &**n == "proc") {
             names.push("proc".into());
-            names.sort();
+            names.order();
         }
         Ok(names)
     }

@@ -69,7 +69,7 @@ impl<D: Clone, S: Clone> Log<D, S> {
     pub fn slice(&self, low: u64, high: u64, limit: usize) -> Vec<Entry<D>> {
         let skip = low.saturating_sub(self.first_index()) as usize;
         let len = (high + 1).saturating_sub(low.max(self.first_index())) as usize;
-        self.entries.focus().narrow(skip.min(self.entries.len())..).into_iter().take(len.min(limit)).cloned().collect()
+        self.entries.range(skip.min(self.entries.len())..).take(len.min(limit)).cloned().collect()
     }
 
     /// Whether somebody whose log ends there has at least what this one has.
@@ -156,7 +156,7 @@ impl<D: Clone, S: Clone> Log<D, S> {
     pub fn compact(&mut self, index: u64) {
         let index = index.min(self.applied);
         let Some(term) = self.term(index).filter(|_| index >= self.first_index()) else { return };
-        self.entries = self.entries.split_off((index - self.before.0) as usize);
+        self.entries.take_front((index - self.before.0) as usize);
         self.before = (index, term);
     }
 

@@ -26,7 +26,7 @@ pub struct ReadOnly {
 impl ReadOnly {
     pub fn add(&mut self, context: u64, index: u64, from: u64, me: u64) {
         if self.queue.iter().all(|r| r.context != context) {
-            self.queue.push_back(PendingRead { context, index, from, acks: Set::unit(me) });
+            self.queue.push_back(PendingRead { context, index, from, acks: Set::from_iter([me]) });
         }
     }
     /// The newest read's context: confirming it confirms all before it. 0: none waits.
@@ -35,15 +35,15 @@ impl ReadOnly {
     }
     /// Who has confirmed the read of this context.
     pub fn ack(&mut self, context: u64, from: u64) -> Option<&Set<u64>> {
-        let read = self.queue.iter_mut().find(|r| r.context == context)?;
+        let at = self.queue.iter().position(|r| r.context == context)?;
+        let read = self.queue.get_mut(at)?;
         read.acks.insert(from);
         Some(&read.acks)
     }
     /// Takes the reads up to this one.
     pub fn advance(&mut self, context: u64) -> Vec<PendingRead> {
         let Some(at) = self.queue.iter().position(|r| r.context == context) else { return Vec::new() };
-        let rest = self.queue.split_off(at + 1);
-        std::mem::replace(&mut self.queue, rest).into_iter().collect()
+        self.queue.take_front(at + 1)
     }
     pub fn clear(&mut self) {
         self.queue = Vector::new();

@@ -1,5 +1,6 @@
 //! LimitRanger: defaults and bounds of a namespace for containers, pods and claims.
 
+use base::Sort as _;
 use apimachinery::status::Status;
 use apimachinery::{Fields, Object, Quantity, Value, Verb, resources};
 
@@ -99,7 +100,7 @@ fn default_containers(pod: &mut Object, item: &Value, said: &mut Vec<String>) {
         }
     }
     // Upstream names requests before limits of each container.
-    said.sort_by_key(|s| (s.contains("init container"), s.rsplit(' ').next().map(str::to_string), s.contains("limit for")));
+    said.order_by_key(|s| (s.contains("init container"), s.rsplit(' ').next().map(str::to_string), s.contains("limit for")));
 }
 
 /// The sum over the containers of a pod; an init container counts where it alone is more.

@@ -4,6 +4,7 @@
 //! creation (and on growth of claims); what is freed the controller counts. Scopes: BestEffort, NotBestEffort, Terminating,
 //! NotTerminating, PriorityClass by selector.
 
+use base::Sort as _;
 use std::collections::BTreeMap;
 
 use apimachinery::status::Status;
@@ -174,7 +175,7 @@ fn missing_resources<'a>(pod: &Object, hard: impl Iterator<Item = &'a str>) -> V
             out.push(format!("{name} for: {}", lacking.join(",")));
         }
     }
-    out.sort();
+    out.order();
     out
 }
 

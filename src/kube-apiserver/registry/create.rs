@@ -91,7 +91,7 @@ impl ApiServer {
             meta.set("name", name.clone());
         }
         meta.set("uid", uid);
-        meta.set("creationTimestamp", now.rfc3339());
+        meta.set("creationTimestamp", now.rfc3339_shared());
         call.name = name;
         Ok(())
     }

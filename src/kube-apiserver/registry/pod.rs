@@ -124,7 +124,7 @@ impl ApiServer {
         }
         let mut new = budget.clone();
         new.set_at(&["status", "disruptionsAllowed"], status("disruptionsAllowed") - 1);
-        new.value_mut().entry(&["status", "disruptedPods"]).map_mut().insert(pod.name().into(), now.rfc3339());
+        new.value_mut().entry(&["status", "disruptedPods"]).map_mut().insert(pod.name().into(), now.rfc3339_shared());
         Ok(vec![self.put_beside(resources::poddisruptionbudgets(), budget, new)])
     }
 
@@ -167,7 +167,7 @@ fn check_bindable(call: &Call, binding: &Object, pod: &Object) -> Result<(), Sta
 
 fn set_scheduled(pod: &mut Object, now: Time) {
     let condition = value!({
-        "type": "PodScheduled", "status": (Value::sym("True")), "lastProbeTime": null, "lastTransitionTime": (now.rfc3339())
+        "type": "PodScheduled", "status": (Value::sym("True")), "lastProbeTime": null, "lastTransitionTime": (now.rfc3339_shared())
     });
     put_condition(pod.value_mut().entry(&["status"]), condition);
 }
@@ -187,7 +187,7 @@ fn with_disruption_target(pod: &Object, now: Time) -> Value {
         &mut status,
         value!({
             "type": "DisruptionTarget", "status": "True", "reason": "EvictionByEvictionAPI", "message": "Eviction API: evicting",
-            "lastProbeTime": null, "lastTransitionTime": (now.rfc3339())
+            "lastProbeTime": null, "lastTransitionTime": (now.rfc3339_shared())
         }),
     );
     status

@@ -1,5 +1,6 @@
 //! Comparing an answer with a recorded one, variables and all. See the recordings' own description for the rules.
 
+use base::Sort as _;
 use std::collections::BTreeMap;
 
 use apimachinery::{Value, json};
@@ -62,9 +63,9 @@ fn sorted(list: &[Value], path: &str) -> Vec<Value> {
     let mut list = list.to_vec();
     let text = |v: &Value, name: &str| v.str_at(&[name]).unwrap_or("").to_string();
     if path.ends_with("/managedFields") {
-        list.sort_by_key(|v| (text(v, "operation"), text(v, "manager"), text(v, "subresource"), text(v, "apiVersion")));
+        list.order_by_key(|v| (text(v, "operation"), text(v, "manager"), text(v, "subresource"), text(v, "apiVersion")));
     } else if path.ends_with("/causes") {
-        list.sort_by_key(|v| (text(v, "field"), text(v, "message")));
+        list.order_by_key(|v| (text(v, "field"), text(v, "message")));
     }
     list
 }

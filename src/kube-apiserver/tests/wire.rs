@@ -9,6 +9,7 @@ use std::path::PathBuf;
 use std::rc::Rc;
 
 use apimachinery::{Response, ResponseBody, UserInfo, Value, WatchEvent, json, value};
+use base::Sort as _;
 use base::Duration;
 use sim::StreamId;
 
@@ -258,7 +259,7 @@ fn replay(world: &World, text: &str) -> (usize, usize, Vec<String>) {
 fn recorded_exchanges() {
     let folder = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../../tests/golden/wire");
     let mut files: Vec<PathBuf> = fs::read_dir(folder).unwrap().map(|e| e.unwrap().path()).collect();
-    files.sort();
+    files.order();
     let only = std::env::var("WIRE").unwrap_or_default();
     let show: usize = std::env::var("WIRE_SHOW").ok().and_then(|n| n.parse().ok()).unwrap_or(0);
     let world = World::new();

@@ -10,6 +10,7 @@ mod status;
 use std::rc::Rc;
 
 use apimachinery::{Fields, Object, ObjectKey, Request, Value, key, value};
+use base::Sort as _;
 use base::Duration;
 use client_go::{Delta, pods};
 
@@ -53,7 +54,7 @@ impl View {
         self.old.iter().chain(&self.new)
     }
     fn new(d: Object, mut sets: Vec<Object>) -> View {
-        sets.sort_by(|a, b| (a.creation_timestamp(), a.name()).cmp(&(b.creation_timestamp(), b.name())));
+        sets.order_by(|a, b| (a.creation_timestamp(), a.name()).cmp(&(b.creation_timestamp(), b.name())));
         let new = sets.iter().position(|rs| equal_ignore_hash(rs, &d)).map(|i| sets.remove(i));
         View { d, new, old: sets }
     }

@@ -2,6 +2,7 @@
 //!
 //! Models `rolling.go`, `recreate.go`, `sync.go` (`scale`) and `util/deployment_util.go`.
 
+use base::Sort as _;
 use apimachinery::quantity::scaled_int_or_percent;
 use apimachinery::{Object, Value};
 
@@ -138,7 +139,7 @@ pub fn proportional(view: &View) -> Vec<Scale> {
     let allowed = if wanted > 0 { wanted + max_surge(&view.d) } else { 0 };
     let to_add = allowed - total(active.iter().copied());
     // Larger first; of equals the newer when growing, the older when shrinking.
-    active.sort_by(|a, b| {
+    active.order_by(|a, b| {
         let age = a.creation_timestamp().cmp(&b.creation_timestamp());
         replicas(b).cmp(&replicas(a)).then(if to_add > 0 { age.reverse() } else { age })
     });

@@ -1,5 +1,6 @@
 //! Revisions: annotations of Deployments and ReplicaSets, and the limit of history. Models `util/deployment_util.go`.
 
+use base::Sort as _;
 use apimachinery::{Object, key};
 
 use super::{plan, strings};
@@ -103,7 +104,7 @@ pub fn over_limit(d: &Object, old: &[Object]) -> Vec<Object> {
     if surplus <= 0 {
         return Vec::new();
     }
-    cleanable.sort_by_key(|rs| of(rs));
+    cleanable.order_by_key(|rs| of(rs));
     let empty = |rs: &&Object| {
         status_int(rs, "replicas") == 0 && plan::replicas(rs) == 0 && rs.generation() <= status_int(rs, "observedGeneration")
     };

@@ -4,6 +4,7 @@ use std::rc::Rc;
 
 use apimachinery::labels::Selector;
 use apimachinery::{Fields, Object, Value, json, key, value};
+use base::Sort as _;
 use base::Map;
 
 use super::{CONTROLLER, MANAGED_BY, pods};
@@ -129,7 +130,7 @@ fn reconcile_group(service: &Object, labels: &Fields, group: Group, slices: Vec<
     left.reverse();
     // First into slices that change anyway, fullest first; then into any with room for all that is left.
     let mut changed: Vec<usize> = (0..kept.len()).filter(|i| kept[*i].2).collect();
-    changed.sort_by_key(|i| std::cmp::Reverse(kept[*i].1.len()));
+    changed.order_by_key(|i| std::cmp::Reverse(kept[*i].1.len()));
     for i in changed {
         fill(&mut kept[i], &mut left, max);
     }
@@ -227,7 +228,7 @@ mod tests {
         });
         let ports = value!([{"name": "", "port": 80, "protocol": "TCP"}]);
         let text: Rc<str> = json::to_string(&ports).into();
-        Groups::unit(text, Group { ports, endpoints: endpoints.collect() })
+        Groups::from_iter([(text, Group { ports, endpoints: endpoints.collect() })])
     }
     fn sizes(slices: &[Object]) -> Vec<usize> {
         slices.iter().map(|s| s.list_at(&["endpoints"]).len()).collect()

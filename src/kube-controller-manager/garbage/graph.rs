@@ -88,7 +88,7 @@ impl Graph {
     }
 
     pub fn note_absent(&mut self, uid: &Rc<str>) {
-        if self.absent.insert(uid.clone()).is_none() {
+        if self.absent.insert(uid.clone()) {
             self.absent_order.push_back(uid.clone());
             if self.absent_order.len() > ABSENT_REMEMBERED
                 && let Some(oldest) = self.absent_order.pop_front()

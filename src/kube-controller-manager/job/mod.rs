@@ -12,6 +12,7 @@ mod success_policy;
 use std::rc::Rc;
 
 use apimachinery::{Object, ObjectKey, PatchType, Request, Value, key, value};
+use base::Sort as _;
 use base::{Duration, Time};
 use client_go::{Delta, Expectations, pods};
 
@@ -185,7 +186,7 @@ impl JobController {
 
     fn delete(&mut self, key: &ObjectKey, view: View, n: i64, ctx: &mut Ctx) -> Plan<Stage> {
         let mut doomed: Vec<Object> = view.active().cloned().collect();
-        doomed.sort_by_key(|pod| (pods::phase(pod) == "Running", pods::is_ready(pod), pod.name().to_string()));
+        doomed.order_by_key(|pod| (pods::phase(pod) == "Running", pods::is_ready(pod), pod.name().to_string()));
         doomed.truncate(n.min(BURST) as usize);
         self.expectations.expect_deletions(key, doomed.iter().map(pods::uid), ctx.now);
         let why = format!("{} deletes {}", view.job.name(), doomed.len());

@@ -2,6 +2,7 @@
 //! `framework/preemption`. A candidate needs all of its victims; victims come back in order of importance as long as the pod
 //! still fits.
 
+use base::Sort as _;
 use std::collections::BTreeMap;
 use std::rc::Rc;
 
@@ -91,7 +92,7 @@ fn victims_on(
     if lower.is_empty() {
         return Err(NO_VICTIMS.into());
     }
-    lower.sort_by_key(|p| (-p.priority, p.created, p.id));
+    lower.order_by_key(|p| (-p.priority, p.created, p.id));
     let fits = |gone: &[Rc<PodInfo>]| -> Option<Rc<str>> {
         let (mut without, mut state) = (node.clone(), state.clone());
         for victim in gone {

@@ -1,5 +1,6 @@
 //! Pods that want to be near others, or far from them. Models `plugins/interpodaffinity`.
 
+use base::Sort as _;
 use std::rc::Rc;
 
 use apimachinery::Value;
@@ -42,7 +43,7 @@ fn namespaces_of(cache: &Cache, term: &AffinityTerm) -> Vec<Rc<str>> {
     if let Some(selector) = &term.namespace_selector {
         let matching = cache.namespaces.iter().filter(|(_, labels)| selector.matches(labels.as_map()));
         names.extend(matching.map(|(name, _)| name.clone()));
-        names.sort();
+        names.order();
         names.dedup();
     }
     names
@@ -58,9 +59,9 @@ fn add(counts: &mut TopologyCounts, node: &NodeInfo, key: &Rc<str>, n: i64) {
 fn count_term(cache: &mut Cache, term: &AffinityTerm, weight: i64, counts: &mut TopologyCounts) {
     let namespaces = namespaces_of(cache, term);
     let id = cache.matching(&namespaces, &term.selector, true);
-    for (&i, &n) in &cache.selectors.by_node(id) {
+    for (i, n) in cache.selectors.by_node(id).iter() {
         let node = cache.node(i).clone();
-        add(counts, &node, &term.topology_key, weight * n as i64);
+        add(counts, &node, &term.topology_key, weight * n);
     }
 }
 

@@ -5,32 +5,61 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
 
 use apimachinery::labels::Selector;
-use base::Map;
 
 use crate::cache::Cache;
 use crate::framework::{ClusterEvent, Cx, CycleState, MAX_NODE_SCORE, Plugin, PreFilter, Reject};
-use crate::node_info::NodeInfo;
+use crate::node_info::{HOSTNAME, NodeInfo, ZONE};
 use crate::plugins::{matches_node_affinity, untolerated};
 use crate::pod_info::{PodInfo, SpreadConstraint};
+use crate::selectors::NodeCounts;
 
 pub struct PodTopologySpread;
 
-const HOSTNAME: &str = "kubernetes.io/hostname";
 const MISMATCH: &str = "node(s) didn't match pod topology spread constraints";
 const MISSING_LABEL: &str = "node(s) didn't match pod topology spread constraints (missing required label)";
+
+/// The topology keys that every pod of a Service or a controller is spread by, and all others.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Key {
+    Hostname,
+    Zone,
+    Other,
+}
 
 /// A constraint with what is counted for it.
 #[derive(Clone)]
 pub struct Constraint {
     spec: SpreadConstraint,
+    key: Key,
     /// Matching pods by node.
-    by_node: Map<u32, u32>,
+    by_node: NodeCounts,
     /// Matching pods by value of the topology key, over the nodes that count.
     domains: BTreeMap<Rc<str>, i64>,
     /// The pod itself matches.
     own: i64,
     /// Of the score: how much one pod weighs.
     weight: f64,
+}
+
+impl Constraint {
+    fn new(spec: SpreadConstraint, by_node: NodeCounts, own: i64) -> Constraint {
+        let key = match &*spec.topology_key {
+            HOSTNAME => Key::Hostname,
+            ZONE => Key::Zone,
+            _ => Key::Other,
+        };
+        Constraint { spec, key, by_node, domains: BTreeMap::new(), own, weight: 0.0 }
+    }
+    /// The node's domain.
+    fn value<'a>(&self, node: &'a NodeInfo) -> Option<&'a Rc<str>> {
+        match self.key {
+            Key::Zone => node.zone_label.as_ref(),
+            _ => node.label(&self.spec.topology_key),
+        }
+    }
+    fn has_value(&self, node: &NodeInfo) -> bool {
+        if self.key == Key::Hostname { node.has_hostname } else { self.value(node).is_some() }
+    }
 }
 
 /// What was counted for one pod.
@@ -45,18 +74,19 @@ pub struct SpreadState {
 /// Fetches the counts of the pod's constraints, or of the default ones for `default_selector`.
 pub fn prepare(cache: &mut Cache, pod: &PodInfo, default_selector: Option<&Selector>, state: &mut SpreadState) {
     let namespaces = std::slice::from_ref(&pod.key.namespace);
-    let mut add = |spec: SpreadConstraint, list: &mut Vec<Constraint>| {
-        let id = cache.matching(namespaces, &spec.selector, false);
-        let own = spec.selector.matches(pod.label_fields()) as i64;
-        let by_node = cache.selectors.by_node(id);
-        list.push(Constraint { spec, by_node, domains: BTreeMap::new(), own, weight: 0.0 });
+    let mut count = |selector: &Selector| {
+        let id = cache.matching(namespaces, selector, false);
+        (cache.selectors.by_node(id), selector.matches(pod.label_fields()) as i64)
     };
     for spec in &pod.spread {
-        add(spec.clone(), if spec.hard { &mut state.hard } else { &mut state.soft });
+        let (by_node, own) = count(&spec.selector);
+        let list = if spec.hard { &mut state.hard } else { &mut state.soft };
+        list.push(Constraint::new(spec.clone(), by_node, own));
     }
     state.all_keys = !pod.spread.is_empty();
     let Some(selector) = default_selector.filter(|_| pod.spread.is_empty()) else { return };
-    for (key, max_skew) in [(HOSTNAME, 3), ("topology.kubernetes.io/zone", 5)] {
+    let (by_node, own) = count(selector);
+    for (key, max_skew) in [(HOSTNAME, 3), (ZONE, 5)] {
         let spec = SpreadConstraint {
             max_skew,
             topology_key: key.into(),
@@ -66,7 +96,7 @@ pub fn prepare(cache: &mut Cache, pod: &PodInfo, default_selector: Option<&Selec
             honor_affinity: true,
             honor_taints: false,
         };
-        add(spec, &mut state.soft);
+        state.soft.push(Constraint::new(spec, by_node.clone(), own));
     }
 }
 
@@ -99,7 +129,7 @@ fn count_domains(cx: &Cx, pod: &PodInfo, hard: &mut [Constraint], order: &[u32])
         }
         for c in hard.iter_mut().filter(|c| included(&c.spec, pod, node)) {
             let value = node.label(&c.spec.topology_key).expect("all keys are there").clone();
-            *c.domains.entry(value).or_default() += c.by_node.get(&i).copied().unwrap_or(0) as i64;
+            *c.domains.entry(value).or_default() += c.by_node.get(i);
         }
     }
 }
@@ -136,22 +166,24 @@ impl Plugin for PodTopologySpread {
         let all_keys = state.spread.all_keys;
         for c in &mut state.spread.soft {
             c.domains.clear();
-            if &*c.spec.topology_key == HOSTNAME {
+            if c.key == Key::Hostname {
                 c.weight = ln(nodes.len() as f64 + 2.0);
                 continue;
             }
-            let values: BTreeSet<&Rc<str>> = nodes.iter().filter_map(|&i| cx.cache.node(i).label(&c.spec.topology_key)).collect();
+            let values: BTreeSet<&Rc<str>> = nodes.iter().filter_map(|&i| c.value(cx.cache.node(i))).collect();
             c.weight = ln(values.len() as f64 + 2.0);
             if values.is_empty() && !all_keys {
                 continue;
             }
-            for (&i, &n) in &c.by_node {
+            let mut domains = BTreeMap::new();
+            for (i, n) in c.by_node.iter() {
                 let node = cx.cache.node(i);
-                let value = node.label(&c.spec.topology_key).filter(|v| values.contains(v) && included(&c.spec, pod, node));
+                let value = c.value(node).filter(|v| values.contains(v) && included(&c.spec, pod, node));
                 if let Some(value) = value {
-                    *c.domains.entry(value.clone()).or_default() += n as i64;
+                    *domains.entry(value.clone()).or_default() += n;
                 }
             }
+            c.domains = domains;
         }
         !state.spread.soft.is_empty()
     }
@@ -159,15 +191,15 @@ impl Plugin for PodTopologySpread {
     fn score(&self, _: &Cx, _: &PodInfo, state: &CycleState, node: &NodeInfo) -> i64 {
         let mut score = 0.0;
         for c in &state.spread.soft {
-            let Some(value) = node.label(&c.spec.topology_key) else {
+            if !c.has_value(node) {
                 if state.spread.all_keys {
                     return -1;
                 }
                 continue;
-            };
-            let count = match &*c.spec.topology_key {
-                HOSTNAME => c.by_node.get(&node.index).copied().unwrap_or(0) as i64,
-                _ => c.domains.get(value).copied().unwrap_or(0),
+            }
+            let count = match c.key {
+                Key::Hostname => c.by_node.get(node.index),
+                _ => c.value(node).and_then(|value| c.domains.get(value)).copied().unwrap_or(0),
             };
             score += count as f64 * c.weight + (c.spec.max_skew - 1) as f64;
         }

@@ -1,5 +1,6 @@
 //! `kubectl api-resources` and `api-versions`.
 
+use base::Sort as _;
 use std::rc::Rc;
 
 use apimachinery::{Request, Value, value};
@@ -25,7 +26,7 @@ pub(super) fn api_versions(ctx: &mut Ctx) -> Res<Next> {
         }
     }
     versions.push("v1".into());
-    versions.sort();
+    versions.order();
     for version in versions {
         ctx.println(version);
     }
@@ -55,9 +56,9 @@ pub(super) fn api_resources(ctx: &mut Ctx) -> Res<Next> {
         }
     }
     match sort {
-        "kind" => found.sort_by(|a, b| a.kind.cmp(&b.kind)),
-        "name" => found.sort_by_key(|m| m.gvr.resource),
-        _ => found.sort_by_key(|m| (m.gvr.group, m.gvr.resource)),
+        "kind" => found.order_by(|a, b| a.kind.cmp(&b.kind)),
+        "name" => found.order_by_key(|m| m.gvr.resource),
+        _ => found.order_by_key(|m| (m.gvr.group, m.gvr.resource)),
     }
     let text = match output {
         "name" => found.iter().map(|m| m.gvr.group_resource() + "\n").collect(),

@@ -6,6 +6,7 @@
 use std::rc::Rc;
 
 use apimachinery::{Object, PatchType, Request, Value, json};
+use base::Vector;
 
 use super::prune::{self, Prune};
 use super::util::{LAST_APPLIED, delete_request, with_last_applied};
@@ -73,11 +74,12 @@ fn resolve(ctx: &mut Ctx, parsed: Rc<[Parsed]>, prune: Prune) -> Res<Next> {
     }
     each(
         parsed,
-        Rc::new(Vec::<Info>::new()),
+        // The state of a stage is kept while the next is made from it: it has to be cheap to copy.
+        Vector::<Info>::new(),
         |ctx, parsed, infos| {
             let info = ctx.info_of(parsed)?;
             if selected(ctx, &info)? {
-                Rc::make_mut(infos).push(info);
+                infos.push_back(info);
             }
             Ok(())
         },
@@ -85,7 +87,7 @@ fn resolve(ctx: &mut Ctx, parsed: Rc<[Parsed]>, prune: Prune) -> Res<Next> {
             if infos.is_empty() && errors.is_empty() {
                 return fail("no objects passed to apply");
             }
-            apply_all(Rc::from(infos.as_slice()), errors, prune.clone())
+            apply_all(infos.into_iter().collect(), errors, prune.clone())
         },
     )
 }
@@ -104,8 +106,8 @@ fn selected(ctx: &Ctx, info: &Info) -> Res<bool> {
 /// What has been applied, for pruning and for `-o json` of several objects.
 #[derive(Clone, Default)]
 struct Applied {
-    uids: Rc<Vec<Rc<str>>>,
-    objects: Rc<Vec<Object>>,
+    uids: Vector<Rc<str>>,
+    objects: Vector<Object>,
 }
 
 fn apply_all(infos: Rc<[Info]>, before: Vec<Error>, prune: Prune) -> Res<Next> {
@@ -129,7 +131,7 @@ fn apply_all(infos: Rc<[Info]>, before: Vec<Error>, prune: Prune) -> Res<Next> {
                 all_errors.append(&mut errors);
                 print_collected(ctx, &applied)?;
                 if all_errors.is_empty() {
-                    return prune.run(&infos, &applied.uids);
+                    return prune.run(&infos, applied.uids.into_iter().collect());
                 }
                 match aggregate(all_errors) {
                     Some(error) => Err(error.into()),
@@ -150,13 +152,13 @@ fn apply_one(ctx: &mut Ctx, info: &Info, applied: &mut Applied) -> Res<()> {
         false => client_side(ctx, info)?,
     };
     if !object.uid().is_empty() {
-        Rc::make_mut(&mut applied.uids).push(object.uid().into());
+        applied.uids.push_back(object.uid().into());
     }
     match ctx.output(false)? {
         Output::Words => ctx.print_object(&object, operation),
         Output::Objects(Printer::Name) => ctx.print_object(&object, operation),
         _ => {
-            Rc::make_mut(&mut applied.objects).push(object);
+            applied.objects.push_back(object);
             Ok(())
         }
     }
@@ -164,7 +166,8 @@ fn apply_one(ctx: &mut Ctx, info: &Info, applied: &mut Applied) -> Res<()> {
 
 /// With `-o yaml` and the like several objects print as one list.
 fn print_collected(ctx: &mut Ctx, applied: &Applied) -> Res<()> {
-    match applied.objects.as_slice() {
+    let objects: Vec<Object> = applied.objects.iter().cloned().collect();
+    match objects.as_slice() {
         [] => Ok(()),
         [one] => ctx.print_object(one, ""),
         many => {

@@ -1,5 +1,6 @@
 //! `kubectl config …`: reads and writes the kubeconfig; asks no server.
 
+use base::Sort as _;
 use apimachinery::{Object, Value, value};
 
 use crate::base64;
@@ -51,7 +52,7 @@ fn change(ctx: &mut Ctx, file: KubeConfig, edit: impl FnOnce(&mut Value)) -> Res
 fn sorted_names(file: &KubeConfig, list: &str) -> Vec<String> {
     let mut names: Vec<String> =
         file.value.list_at(&[list]).iter().filter_map(|e| e.str_at(&["name"]).map(String::from)).collect();
-    names.sort();
+    names.order();
     names
 }
 
@@ -98,7 +99,7 @@ fn view(ctx: &mut Ctx, file: KubeConfig) -> Res<Next> {
     }
     for list in ["clusters", "contexts", "users"] {
         let entries = value.entry(&[list]).list_mut();
-        entries.sort_by(|a, b| a.str_at(&["name"]).cmp(&b.str_at(&["name"])));
+        entries.order_by(|a, b| a.str_at(&["name"]).cmp(&b.str_at(&["name"])));
         if entries.is_empty() {
             value.set_at(&[list], Value::Null);
         }
@@ -224,7 +225,7 @@ fn set_entry(ctx: &mut Ctx, file: KubeConfig, flags: &Flags) -> Res<Next> {
                 let mut made = value!({"name": (&name)});
                 made.set_at(&[member], entry);
                 entries.push(made);
-                entries.sort_by(|a, b| a.str_at(&["name"]).cmp(&b.str_at(&["name"])));
+                entries.order_by(|a, b| a.str_at(&["name"]).cmp(&b.str_at(&["name"])));
             }
         }
     })?;

@@ -1,5 +1,6 @@
 //! `kubectl create role`, `clusterrole`, `rolebinding`, `clusterrolebinding`, `token`.
 
+use base::Sort as _;
 use apimachinery::{Request, Value, value};
 
 use super::create::{name_arg, submit};
@@ -70,7 +71,7 @@ fn rules(ctx: &mut Ctx) -> Res<Vec<Value>> {
     let texts = |list: &[String]| Value::list(list.iter().map(Value::from).collect());
     let names = flags.list("resource-name");
     let mut rules = Vec::new();
-    groups.sort();
+    groups.order();
     for (group, resources) in groups {
         let mut rule = value!({"apiGroups": [group], "resources": (texts(&resources)), "verbs": (texts(&verbs))});
         if !names.is_empty() {

@@ -3,6 +3,7 @@
 use std::rc::Rc;
 
 use apimachinery::{Request, Value, WatchEventType, value};
+use base::Vector;
 use base::Duration;
 
 use super::util::delete_request;
@@ -104,7 +105,7 @@ fn confirm(ctx: &mut Ctx, infos: &[Info]) -> Res<bool> {
 }
 
 /// What was deleted and is to be waited for.
-type Deleted = Rc<Vec<(Info, Rc<str>)>>;
+type Deleted = Vector<(Info, Rc<str>)>;
 
 fn delete_all(infos: Rc<[Info]>, before: Vec<Error>, options: Value, listed: bool) -> Res<Next> {
     let none = infos.is_empty();
@@ -124,7 +125,7 @@ fn delete_all(infos: Rc<[Info]>, before: Vec<Error>, options: Value, listed: boo
                 Err(stop) => return Err(stop),
             };
             let uid = if answer.kind() == "Status" { answer.str_at(&["details", "uid"]).unwrap_or("") } else { answer.uid() };
-            Rc::make_mut(deleted).push((Info { object: Default::default(), ..info.clone() }, uid.into()));
+            deleted.push_back((Info { object: Default::default(), ..info.clone() }, uid.into()));
             announce(ctx, info)
         },
         move |ctx, deleted, errors| {
@@ -138,7 +139,7 @@ fn delete_all(infos: Rc<[Info]>, before: Vec<Error>, options: Value, listed: boo
             }
             let waits = ctx.flags.bool("wait") && ctx.dry_run()? == DryRun::None;
             match waits {
-                true => wait_all(&deleted),
+                true => wait_all(deleted),
                 false => done(),
             }
         },
@@ -159,9 +160,9 @@ fn announce(ctx: &mut Ctx, info: &Info) -> Res<()> {
     Ok(())
 }
 
-fn wait_all(deleted: &Deleted) -> Res<Next> {
+fn wait_all(deleted: Deleted) -> Res<Next> {
     each(
-        Rc::from(deleted.as_slice()),
+        deleted.into_iter().collect(),
         (),
         |ctx, (info, uid), ()| wait_gone(ctx, info, uid),
         |_, (), errors| match aggregate(errors) {

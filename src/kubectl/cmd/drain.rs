@@ -1,5 +1,6 @@
 //! `kubectl cordon`, `uncordon`, `drain`. Models `kubectl/pkg/cmd/drain` and `pkg/drain`.
 
+use base::Sort as _;
 use std::rc::Rc;
 
 use apimachinery::{Object, PatchType, Request, Value, Verb, resources, value};
@@ -169,7 +170,7 @@ fn grouped(notes: &[(&str, String)]) -> Vec<String> {
             None => out.push((reason, vec![pod.clone()])),
         }
     }
-    out.sort();
+    out.order();
     out.into_iter().map(|(reason, pods)| format!("{reason}: {}", pods.join(", "))).collect()
 }
 

@@ -1,6 +1,7 @@
 //! `kubectl events`. Models `kubectl/pkg/cmd/events`.
 
 use apimachinery::{Object, Request, resources};
+use base::Sort as _;
 use base::Time;
 
 use crate::ctx::{Ctx, Next, Res, done, fail, then};
@@ -28,7 +29,7 @@ pub(super) fn run(ctx: &mut Ctx) -> Res<Next> {
             || types.iter().any(|t| Some(t.as_str()).map(str::to_lowercase) == e.str_at(&["type"]).map(str::to_lowercase))
     };
     let mut events: Vec<Object> = list.items.into_iter().filter(shown).collect();
-    events.sort_by_key(last_seen);
+    events.order_by_key(last_seen);
     if let Output::Objects(printer) = ctx.output(false)? {
         let text = printer.print(&super::get::as_list(&events), ctx)?;
         ctx.print(text);

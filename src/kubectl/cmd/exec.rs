@@ -1,5 +1,6 @@
 //! `kubectl exec`. Models `kubectl/pkg/cmd/exec`.
 
+use base::Sort as _;
 use std::rc::Rc;
 
 use apimachinery::{Object, Request};
@@ -71,7 +72,7 @@ pub(super) fn pod_of(ctx: &mut Ctx, target: &str) -> Res<Object> {
     request.options.label_selector = Some(selector.into());
     let mut found = ctx.list(request)?.items;
     // The best one: assigned, running, ready.
-    found.sort_by_key(|p| {
+    found.order_by_key(|p| {
         (
             p.str_at(&["spec", "nodeName"]).is_none(),
             p.str_at(&["status", "phase"]) != Some("Running"),

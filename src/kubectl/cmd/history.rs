@@ -1,5 +1,6 @@
 //! `kubectl rollout history`, and the revisions that `undo` chooses from. Models `kubectl/pkg/polymorphichelpers/history.go`.
 
+use base::Sort as _;
 use apimachinery::{Fields, Object, PatchType, Request, Value, labels, resources};
 
 use crate::builder::{Info, Select};
@@ -47,7 +48,7 @@ pub(super) fn revisions(ctx: &mut Ctx, info: &Info) -> Res<Option<Vec<Revision>>
         };
         all.push(Revision { number, template: template.unwrap_or_default(), annotations: holder.annotations().cloned(), holder });
     }
-    all.sort_by_key(|r| r.number);
+    all.order_by_key(|r| r.number);
     Ok(Some(all))
 }
 

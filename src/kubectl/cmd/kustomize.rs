@@ -3,6 +3,7 @@
 //! Models `sigs.k8s.io/kustomize/api` as far as most kustomizations go. Left out, said by name: components, replacements, vars, Helm,
 //! plugins, remote resources.
 
+use base::Sort as _;
 use std::rc::Rc;
 
 use apimachinery::{Object, PatchType, Value, value};
@@ -61,7 +62,7 @@ pub(crate) fn build(ctx: &mut Ctx, dir: &str) -> Res<String> {
     for item in &mut items {
         refer(item.object.value_mut(), &renamed);
     }
-    items.sort_by_key(|i| order(i.object.kind()));
+    items.order_by_key(|i| order(i.object.kind()));
     let texts: Vec<String> = items.iter().map(|i| docs::to_yaml(i.object.value())).collect();
     Ok(texts.join("---\n"))
 }

@@ -1,5 +1,6 @@
 //! `kubectl apply --prune`: by ApplySet, or by label and an allow list. Models `applyset.go` and `prune.go`.
 
+use base::Sort as _;
 use std::rc::Rc;
 
 use apimachinery::{Fields, Gvk, Object, Request, Value, value};
@@ -111,10 +112,10 @@ impl Prune {
         if ctx.dry_run()? == DryRun::Client {
             return Ok(());
         }
-        kinds.sort();
+        kinds.order();
         kinds.dedup();
         let mut others: Vec<&str> = infos.iter().map(|i| &*i.namespace).filter(|n| !n.is_empty() && *n != &**namespace).collect();
-        others.sort();
+        others.order();
         others.dedup();
         let text = |t: String| Value::Str(t.into());
         let annotations = Fields::from_entries(vec![
@@ -161,11 +162,11 @@ impl Prune {
     }
 
     /// Deletes what was applied earlier and not now.
-    pub fn run(&self, infos: &Rc<[Info]>, uids: &Rc<Vec<Rc<str>>>) -> Res<Next> {
+    pub fn run(&self, infos: &Rc<[Info]>, uids: Rc<[Rc<str>]>) -> Res<Next> {
         if matches!(self, Prune::No) {
             return done();
         }
-        let (prune, infos, uids) = (self.clone(), infos.clone(), uids.clone());
+        let (prune, infos, uids) = (self.clone(), infos.clone(), uids);
         crate::ctx::then(move |ctx| {
             let candidates = prune.candidates(ctx, &infos, &uids)?;
             let (prune, infos) = (prune.clone(), infos.clone());
@@ -195,7 +196,7 @@ impl Prune {
         let mut found = Vec::new();
         let mut namespaces: Vec<Rc<str>> = infos.iter().map(|i| i.namespace.clone()).filter(|n| !n.is_empty()).collect();
         namespaces.push(ctx.namespace()?);
-        namespaces.sort();
+        namespaces.order();
         namespaces.dedup();
         let (types, selector) = match self {
             Prune::Allowed(types) => (types.clone(), ctx.flags.str("selector").to_string()),

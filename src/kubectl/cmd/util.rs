@@ -1,5 +1,6 @@
 //! What several verbs share.
 
+use base::Sort as _;
 use std::rc::Rc;
 
 use apimachinery::{Body, Object, ObjectKey, PatchType, Request, Response, ResponseBody, Value, json};
@@ -26,7 +27,7 @@ fn raw_json(value: &Value) -> String {
     const FIRST: &[&str] =
         &["kind", "apiVersion", "metadata", "name", "versions", "status", "message", "reason", "details", "code"];
     let mut entries: Vec<_> = fields.iter().collect();
-    entries.sort_by_key(|(k, _)| FIRST.iter().position(|f| *f == &**k).unwrap_or(FIRST.len()));
+    entries.order_by_key(|(k, _)| FIRST.iter().position(|f| *f == &**k).unwrap_or(FIRST.len()));
     let members: Vec<String> = entries
         .iter()
         .map(|(k, v)| {

@@ -1,5 +1,6 @@
 //! Everything else: the object's own fields, their names in words.
 
+use base::Sort as _;
 use apimachinery::{Object, Value};
 
 use super::Writer;
@@ -42,7 +43,7 @@ fn words(name: &str) -> String {
 
 fn fields(value: &Value, level: usize, path: &str, skip: &dyn Fn(&str) -> bool, w: &mut Writer) {
     let mut entries: Vec<_> = value.as_map().into_iter().flat_map(|m| m.iter()).collect();
-    entries.sort_by_key(|(k, _)| words(k));
+    entries.order_by_key(|(k, _)| words(k));
     for (k, v) in entries {
         let here = format!("{path}.{k}");
         if skip(&here) {

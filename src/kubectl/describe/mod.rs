@@ -14,6 +14,7 @@ mod volumes;
 mod workload;
 
 use apimachinery::{Object, Request, Value, resources};
+use base::Sort as _;
 use base::Time;
 
 use crate::builder::Info;
@@ -164,7 +165,7 @@ pub(crate) fn events_of(ctx: &mut Ctx, info: &Info) -> Res<Vec<Object>> {
         Err(stop) => return Err(stop),
     };
     let time = |e: &Object| ["lastTimestamp", "eventTime"].iter().find_map(|f| e.str_at(&[f]).and_then(Time::parse));
-    events.sort_by_key(time);
+    events.order_by_key(time);
     Ok(events)
 }
 

@@ -1,5 +1,6 @@
 //! Nodes: conditions, capacity, and what the pods on them ask for.
 
+use base::Sort as _;
 use apimachinery::{Object, ObjectKey, Quantity, Request, Value, resources};
 
 use super::{Writer, events_of, events_table, rfc1123, show, since};
@@ -67,7 +68,7 @@ fn head(node: &Object, w: &mut Writer) {
             _ => {}
         }
     }
-    roles.sort();
+    roles.order();
     w.field(0, "Roles", super::or_none(roles.join(",")));
     w.labels(node);
     w.annotations(node);
@@ -80,7 +81,7 @@ fn head(node: &Object, w: &mut Writer) {
             format!("{}{value}:{}", show(t.get("key")), show(t.get("effect")))
         })
         .collect();
-    taints.sort();
+    taints.order();
     w.field(0, "Taints", super::or_none(taints.join("\n\t")));
     w.field(0, "Unschedulable", node.bool_at(&["spec", "unschedulable"]).unwrap_or(false).to_string());
 }

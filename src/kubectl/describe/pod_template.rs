@@ -1,5 +1,6 @@
 //! Containers and pod templates, as pods, workloads and `rollout history` show them.
 
+use base::Sort as _;
 use apimachinery::{Object, Value};
 
 use super::{Writer, annotations, join, or_none, rfc1123, show, title, volumes};
@@ -234,7 +235,7 @@ fn field_value(pod: &Object, path: &str) -> String {
 
 fn mounts(container: &Value, w: &mut Writer) {
     let mut list: Vec<&Value> = container.list_at(&["volumeMounts"]).iter().collect();
-    list.sort_by_key(|m| m.str_at(&["mountPath"]).unwrap_or("").to_string());
+    list.order_by_key(|m| m.str_at(&["mountPath"]).unwrap_or("").to_string());
     w.line(2, if list.is_empty() { "Mounts:\t<none>" } else { "Mounts:" });
     for mount in list {
         let mut flags = vec![if mount.bool_at(&["readOnly"]) == Some(true) { "ro".to_string() } else { "rw".to_string() }];
@@ -268,7 +269,7 @@ pub(super) fn tolerations(space: &str, list: &[Value], w: &mut Writer) {
         return w.out.push_str(&format!("{space}Tolerations:\t<none>\n"));
     }
     let mut sorted: Vec<&Value> = list.iter().collect();
-    sorted.sort_by_key(|t| t.str_at(&["key"]).unwrap_or("").to_string());
+    sorted.order_by_key(|t| t.str_at(&["key"]).unwrap_or("").to_string());
     for (i, toleration) in sorted.into_iter().enumerate() {
         let text = |f: &str| toleration.str_at(&[f]).unwrap_or("");
         let mut line = if i == 0 { format!("{space}Tolerations:\t") } else { format!("{space}\t") };

@@ -1,5 +1,6 @@
 //! Namespaces, quotas, limit ranges, disruption budgets, autoscalers.
 
+use base::Sort as _;
 use apimachinery::{Object, Request, Value, labels, resources};
 
 use super::{Writer, rfc1123, show};
@@ -62,7 +63,7 @@ fn quota_rows(quota: &Object, level: usize, w: &mut Writer) {
 pub(super) fn quota(quota: &Object, w: &mut Writer) {
     w.head(quota);
     let mut scopes: Vec<&str> = quota.list_at(&["spec", "scopes"]).iter().filter_map(Value::as_str).collect();
-    scopes.sort();
+    scopes.order();
     if !scopes.is_empty() {
         w.field(0, "Scopes", scopes.join(", "));
         for scope in scopes {
@@ -101,7 +102,7 @@ fn limit_rows(range: &Object, prefix: &str, w: &mut Writer) {
     for item in range.list_at(&["spec", "limits"]) {
         let mut names: Vec<&str> =
             FIELDS.iter().flat_map(|f| item.map_at(&[f]).into_iter().flat_map(|m| m.keys().map(|k| &**k))).collect();
-        names.sort();
+        names.order();
         names.dedup();
         for name in names {
             let cells: Vec<String> = FIELDS.iter().map(|f| item.at(&[f, name]).map_or("-".into(), go::sprint)).collect();

@@ -1,5 +1,6 @@
 //! Roles and bindings.
 
+use base::Sort as _;
 use apimachinery::{Object, Value};
 
 use super::{Writer, join, show};
@@ -48,7 +49,7 @@ fn rows(rules: &[Value]) -> Vec<(String, String, String, String)> {
         }
     }
     // Upstream sorts compacted rules by their printed form, in which longer names of a group come first.
-    rows.sort_by(|a, b| sort_key(a).cmp(&sort_key(b)));
+    rows.order_by(|a, b| sort_key(a).cmp(&sort_key(b)));
     rows.into_iter()
         .map(|(what, urls, names, mut verbs)| {
             let mut seen: Vec<String> = Vec::new();

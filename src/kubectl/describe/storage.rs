@@ -1,5 +1,6 @@
 //! PersistentVolumes, claims, storage classes.
 
+use base::Sort as _;
 use apimachinery::{Object, Request, Value, resources};
 
 use super::{Writer, or_none, show, since, title, volumes};
@@ -85,7 +86,7 @@ pub(super) fn claim(ctx: &mut Ctx, info: &Info, w: &mut Writer) -> Res<()> {
             w.field(1, name, show(source.get(field)));
         }
     }
-    users.sort();
+    users.order();
     w.field(0, "Used By", or_none(users.join("\n\t")));
     Ok(())
 }

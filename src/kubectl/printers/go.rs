@@ -1,5 +1,6 @@
 //! How Go's `encoding/json` and `fmt` print values.
 
+use base::Sort as _;
 use apimachinery::{Value, json};
 
 /// Compact JSON with Go's HTML escapes.
@@ -144,7 +145,7 @@ fn write_typed(value: &Value, depth: usize, order: &[&str], step: &str, out: &mu
         }
         Value::Map(fields) if !fields.is_empty() => {
             let mut entries: Vec<_> = fields.iter().collect();
-            entries.sort_by_key(|(k, _)| order.iter().position(|name| *name == &**k).unwrap_or(order.len()));
+            entries.order_by_key(|(k, _)| order.iter().position(|name| *name == &**k).unwrap_or(order.len()));
             out.push('{');
             for (i, (k, v)) in entries.into_iter().enumerate() {
                 out.push_str(if i > 0 { "," } else { "" });

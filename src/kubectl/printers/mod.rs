@@ -11,6 +11,7 @@ pub(crate) mod sort;
 pub(crate) mod table;
 pub(crate) mod tabwriter;
 
+use base::Sort as _;
 use std::rc::Rc;
 
 use apimachinery::{Gvk, Object, Value};
@@ -107,7 +108,7 @@ impl Ctx<'_> {
                 if tables {
                     allowed.extend(GET_FORMATS);
                 }
-                allowed.sort();
+                allowed.order();
                 return fail(format!(
                     "unable to match a printer suitable for the output format {name:?}, allowed formats are: {}",
                     allowed.join(",")

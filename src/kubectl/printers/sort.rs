@@ -1,5 +1,6 @@
 //! `--sort-by`. Models `kubectl/pkg/cmd/get/sorter.go`.
 
+use base::Sort as _;
 use std::cmp::Ordering;
 
 use apimachinery::{Quantity, Value};
@@ -18,7 +19,7 @@ pub(crate) fn order(objects: &[&Value], field: &str) -> Result<Vec<usize>, Strin
         return Err(format!("couldn't find any field with path {field:?} in the list of objects"));
     }
     let mut order: Vec<usize> = (0..objects.len()).collect();
-    order.sort_by(|a, b| match (&keys[*a], &keys[*b]) {
+    order.order_by(|a, b| match (&keys[*a], &keys[*b]) {
         (None, None) => Ordering::Equal,
         (None, _) => Ordering::Less,
         (_, None) => Ordering::Greater,

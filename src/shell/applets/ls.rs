@@ -1,5 +1,6 @@
 //! `ls`, `stat`, `du`, `df`, `readlink`, `realpath`, `find`'s relatives that only look.
 
+use base::Sort as _;
 use cri_api::vfs::Stat;
 use cri_api::{Errno, Text};
 
@@ -68,10 +69,10 @@ fn ls(io: &mut Io<'_, '_>) -> i32 {
 }
 
 fn sort(entries: &mut [Entry], options: &Options) {
-    entries.sort_by(|a, b| a.shown.cmp(&b.shown));
+    entries.order_by(|a, b| a.shown.cmp(&b.shown));
     match options.last_of("tS") {
-        Some('t') => entries.sort_by_key(|e| std::cmp::Reverse(e.stat.mtime)),
-        Some('S') => entries.sort_by_key(|e| std::cmp::Reverse(e.stat.size)),
+        Some('t') => entries.order_by_key(|e| std::cmp::Reverse(e.stat.mtime)),
+        Some('S') => entries.order_by_key(|e| std::cmp::Reverse(e.stat.size)),
         _ => {}
     }
     if options.has('r') {

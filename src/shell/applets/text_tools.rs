@@ -1,5 +1,6 @@
 //! Filters over text: cat, head, wc, sort, uniq, cut, tr, nl, rev, tac, fold, paste.
 
+use base::Sort as _;
 use cri_api::{Errno, Text};
 
 use super::filter::{Filter, FilterProgram, Next};
@@ -478,7 +479,7 @@ impl Filter for Sort {
         if self.check {
             return !lines.is_sorted_by(|a, b| self.compare(a, b).is_le()) as i32;
         }
-        lines.sort_by(|a, b| self.compare(a, b));
+        lines.order_by(|a, b| self.compare(a, b));
         if self.unique {
             lines.dedup_by(|a, b| self.compare_keys(a, b).is_eq());
         }

@@ -1,5 +1,6 @@
 //! Tab: commands, files, and what programs offer by cobra's `__complete` protocol.
 
+use base::Sort as _;
 use cri_api::{Errno, FdAction, OpenFlags, Poll, Spawn, Sys, Text, WaitFor};
 
 use super::{Completing, Interactive};
@@ -48,7 +49,7 @@ impl Shell {
             words.extend(sys.read_dir(dir).unwrap_or_default().iter().map(|n| n.to_string()));
         }
         words.retain(|w| w.starts_with(word));
-        words.sort();
+        words.order();
         words.dedup();
         Candidates { words, ..Candidates::default() }
     }
@@ -157,7 +158,7 @@ fn parse_completions(text: &str, word: &str) -> Candidates {
             candidates.words.push(name.to_string());
         }
     }
-    candidates.words.sort();
+    candidates.words.order();
     candidates.words.dedup();
     candidates
 }

@@ -1,5 +1,6 @@
 //! Pathname expansion.
 
+use base::Sort as _;
 use cri_api::{Sys, Text};
 
 use crate::pattern::{is_pattern, matches, unescape};
@@ -41,6 +42,6 @@ pub(super) fn expand(sys: &mut Sys<'_>, pattern: &str) -> Vec<Text> {
         }
         paths = next;
     }
-    paths.sort();
+    paths.order();
     paths.into_iter().map(Text::from).collect()
 }

@@ -1,5 +1,6 @@
 //! Validation of environment variables and of references to fields.
 
+use base::Sort as _;
 use apimachinery::Value;
 use apimachinery::field::{ErrorList, Path};
 
@@ -161,7 +162,7 @@ pub fn field_ref(r: &Value, allowed: &[&str], path: &Path, errors: &mut ErrorLis
         Some((_, key)) => check::qualified_name(key).report(errors, path, key),
         None => {
             let mut sorted = allowed.to_vec();
-            sorted.sort_unstable();
+            sorted.order();
             errors.not_supported(&path.child("fieldPath"), field, &sorted);
         }
     }

@@ -1,0 +1,53 @@
+//! What a page may know of the watch cache without asking for all of it: counts and the newest objects. Off the record, like
+//! [`ApiServer::read`], and no more costly in a large cluster than in a small one.
+
+use apimachinery::{Gvr, Object, WatchEventType};
+use base::Set;
+
+use crate::cache::Cache;
+use crate::server::ApiServer;
+
+impl ApiServer {
+    fn cache_of(&self, gvr: Gvr) -> Option<(&Cache, usize)> {
+        let storage = self.scheme.storage(gvr)?;
+        Some((&self.caches[storage], storage))
+    }
+
+    /// How many requests have been answered since the process started.
+    pub fn answered(&self) -> u64 {
+        self.answered.values().sum()
+    }
+
+    /// How many objects of a resource exist.
+    pub fn object_count(&self, gvr: Gvr) -> usize {
+        self.cache_of(gvr).map_or(0, |(cache, _)| cache.objects.len())
+    }
+
+    /// Whether a namespace has any object of a resource.
+    pub fn has_any(&self, gvr: Gvr, namespace: &str) -> bool {
+        self.cache_of(gvr).is_some_and(|(cache, s)| cache.scope(&self.scheme.storages[s].scope(namespace)).next().is_some())
+    }
+
+    /// The revision of the newest change of a resource's objects.
+    pub fn revision_of(&self, gvr: Gvr) -> i64 {
+        self.cache_of(gvr).map_or(0, |(cache, _)| cache.changed_at())
+    }
+
+    /// The objects changed last, newest first, at most `limit`. Where the window of changes does not reach back so far, all others
+    /// follow, in order of their keys and whatever their number.
+    pub fn newest(&self, gvr: Gvr, limit: usize) -> Vec<Object> {
+        let Some((cache, _)) = self.cache_of(gvr) else { return Vec::new() };
+        let mut seen = Set::default();
+        let mut newest = Vec::new();
+        for change in cache.changes_from_newest() {
+            if newest.len() == limit {
+                return newest;
+            }
+            if seen.insert(change.key.clone()) && change.kind != WatchEventType::Deleted {
+                newest.push(change.object.clone());
+            }
+        }
+        newest.extend(cache.objects.iter().filter(|(key, _)| !seen.contains(*key)).map(|(_, object)| object.clone()));
+        newest
+    }
+}

@@ -1,0 +1,62 @@
+// What worker.js needs to load the rest, as text: it is appended to the script that wasm-bindgen wrote. In that script `wasm` is
+// what the primary exports, and `__wbg_get_imports()` is what both modules import.
+
+import { EXPORTS } from "./cut.mjs";
+
+/** Ms from the module's start to the rest's prefetch: the boot and its first pictures come before. */
+const PREFETCH_AFTER_MS = 1_500;
+const STARTED = "wasm.__wbindgen_start();";
+
+/** The script with the loader, which takes the rest from `file` beside it. */
+export function withLoader(script, file) {
+  if (script.includes("self.loadRest =")) throw new Error("worker.js has a loader already");
+  if (script.split(STARTED).length !== 2) throw new Error(`worker.js should have ${STARTED} once`);
+  if (!script.includes("function __wbg_get_imports()")) throw new Error("worker.js has no __wbg_get_imports()");
+  const begun = script.replace(STARTED, `${STARTED}\n    setTimeout(prefetchRest, ${PREFETCH_AFTER_MS});`);
+  return `${begun}
+// The functions that the first seconds don't need are in a module of their own. It is fetched a little after the start; a function
+// that is wanted before has it loaded at once, while the worker waits.
+const REST = new URL(${JSON.stringify(file)}, import.meta.url);
+
+function restImports() {
+    return { ...__wbg_get_imports(), split: wasm };
+}
+
+// An instance has filled the tables by itself when it has come to be.
+function restHasCome() {
+    wasm.${EXPORTS.loaded}.value = 1;
+}
+
+self.loadRest = () => {
+    if (wasm.${EXPORTS.loaded}.value === 1) return;
+    const request = new XMLHttpRequest();
+    request.open("GET", REST, false);
+    request.responseType = "arraybuffer";
+    try {
+        request.send();
+    } catch (error) {
+        throw new Error(\`the rest of the cluster's program could not be loaded from \${REST}: \${error.message}\`);
+    }
+    if (request.status !== 200) {
+        throw new Error(\`the rest of the cluster's program could not be loaded from \${REST}: \${request.status} \${request.statusText}\`);
+    }
+    new WebAssembly.Instance(new WebAssembly.Module(request.response), restImports());
+    restHasCome();
+};
+
+async function prefetchRest() {
+    try {
+        const response = await fetch(REST, { priority: "low" });
+        if (!response.ok) throw new Error(\`\${response.status} \${response.statusText}\`);
+        // Compiled as it comes if the server names its type.
+        const streams = response.headers.get("Content-Type") === "application/wasm";
+        const module = await (streams ? WebAssembly.compileStreaming(response) : response.arrayBuffer().then((bytes) => WebAssembly.compile(bytes)));
+        if (wasm.${EXPORTS.loaded}.value === 1) return;
+        await WebAssembly.instantiate(module, restImports());
+        restHasCome();
+    } catch (error) {
+        console.warn(\`the rest of the cluster's program was not fetched beforehand from \${REST}: \${error.message}\`);
+    }
+}
+`;
+}

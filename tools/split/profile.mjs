@@ -1,0 +1,81 @@
+// Which functions a visitor's first seconds call: the demo cluster boots and is drawn, a terminal shows its prompt. Runs the
+// instrumented worker in a scope of its own, so in a process of its own:
+//   node profile.mjs FOLDER BASE COUNT OUT
+// FOLDER holds worker.js and the instrumented worker_bg.wasm; OUT becomes one byte a function, 1 if it was called.
+
+import { readFile, writeFile } from "node:fs/promises";
+import { join, resolve } from "node:path";
+import { pathToFileURL } from "node:url";
+import { called } from "./instrument.mjs";
+import { Scope } from "./scope.mjs";
+
+/** How long the first look goes on after the boot, in ms. */
+const AFTER_BOOT_MS = 2_000;
+
+/**
+ * The visits: wide pages that watch the boot with a terminal open, on a quick and on a slow machine, and a phone that skips the
+ * boot. `work`: ms between two looks of the worker at its clock; `frame`: ms from a batch to its acknowledgement.
+ */
+const WIDE = { width: 1088, height: 510, compact: false, reduced_motion: false, terminal: true, skipAfter: null };
+const VISITS = [
+  { ...WIDE, work: 0.05, frame: 16 },
+  { ...WIDE, work: 0.5, frame: 33 },
+  { ...WIDE, work: 5, frame: 150 },
+  { width: 390, height: 564, compact: true, reduced_motion: true, terminal: false, skipAfter: 1_000, work: 1, frame: 16 },
+];
+
+/** What is not set is `undefined`, as the page writes it: `null` would take other ways through the decoder. */
+const NONE = undefined;
+const show = ({ width, height, compact, reduced_motion }) => {
+  const options = { heartbeats: false, system_pods: true, namespace: NONE, chosen: NONE, reduced_motion };
+  return { Show: { lens: "Architecture", width, height, compact, options } };
+};
+
+/** One visit; which functions it called. */
+async function look(folder, visit, number, base, count) {
+  const scope = new Scope(visit.work);
+  scope.install();
+  const seen = { ready: false, booted: false, prompt: false };
+  scope.onposted = ({ seq, messages }) => {
+    for (const message of messages) {
+      const [kind, body] = typeof message === "string" ? [message, null] : Object.entries(message)[0];
+      if (kind === "Ready") seen.ready = true;
+      if (kind === "Boot" && body.done) seen.booted = true;
+      if (kind === "TerminalOutput") seen.prompt = true;
+    }
+    if (seq > 0) scope.later(visit.frame, () => globalThis.onmessage({ data: { Ack: { seq } } }));
+  };
+  const { initSync } = await import(`${pathToFileURL(join(folder, "worker.js")).href}?visit=${number}`);
+  const wasm = initSync({ module: await readFile(join(folder, "worker_bg.wasm")) });
+  scope.run(() => seen.ready, 1_000);
+  greet(scope, visit);
+  scope.run(() => seen.booted && (seen.prompt || !visit.terminal), 60_000);
+  const until = scope.now + AFTER_BOOT_MS;
+  scope.run(() => scope.now >= until, until + 1_000);
+  return called(wasm.memory, base, count);
+}
+
+/** What the page says when the worker listens, in its order. */
+function greet(scope, visit) {
+  const later = (ms, message) => scope.later(ms, () => globalThis.onmessage({ data: message }));
+  scope.post({ Start: { protocol: 1, config: { Named: "demo" }, seed: 1, epoch_us: 1767225600123000, resume: NONE } });
+  scope.post({ WatchEvents: { query: { namespace: NONE, warnings_only: false, limit: 200 } } });
+  scope.post({ Inspect: { thing: NONE, tab: "Why" } });
+  scope.post({ WatchTable: { query: NONE } });
+  later(20, show(visit));
+  if (visit.terminal) {
+    later(200, { OpenTerminal: { tab: 1, cols: 70, rows: 10 } });
+    later(200, { ResizeTerminal: { tab: 1, cols: 70, rows: 10 } });
+  }
+  // The page settles: the stage gets its size once more.
+  later(300, show({ ...visit, height: visit.height - 20 }));
+  if (visit.skipAfter !== null) later(visit.skipAfter, { Pace: "SkipBoot" });
+}
+
+const [folder, base, count, out] = [resolve(process.argv[2]), Number(process.argv[3]), Number(process.argv[4]), process.argv[5]];
+const union = new Uint8Array(count);
+for (const [number, visit] of VISITS.entries()) {
+  (await look(folder, visit, number, base, count)).forEach((mark, i) => (union[i] |= mark));
+}
+await writeFile(out, union);
+process.exit(0);

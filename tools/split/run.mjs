@@ -1,0 +1,79 @@
+// Makes the first load of the site small: cuts the worker's wasm by what a visitor's first seconds call.
+//   node tools/split/run.mjs FOLDER [--load NAME]     NAME: part of the name of the import that loads the rest (loadRest)
+//
+// FOLDER is the built site, with worker.js and worker_bg.wasm in it. The tool runs an instrumented copy of the worker through the
+// first seconds of a visit (the demo cluster boots and is drawn, a terminal shows its prompt), in a time of its own, so that the
+// same worker always gives the same profile. What was called stays in worker_bg.wasm; everything else goes to
+// worker_rest-STAMP.wasm, which worker.js fetches 1.5 s after the start, or at once and while the worker waits if a function of it
+// is wanted before. STAMP is of the original module and of the cut, and the halves know it: those of two builds don't link.
+//
+// Nothing is lost if the profile misses a function: it is in the rest, and a call to it loads the rest. All functions keep their
+// indices, and no body is rewritten, so whatever holds of the original (its data, its tables, its memory) holds of the two halves;
+// see cut.mjs for how they call each other. Once the rest is there, a call across costs an indirect call more.
+// compare.mjs shows that a split site does what the whole one does.
+
+import { spawnSync } from "node:child_process";
+import { copyFile, mkdtemp, readFile, readdir, rm, writeFile } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join, resolve } from "node:path";
+import { fileURLToPath } from "node:url";
+import { parseArgs } from "node:util";
+import { brotliCompressSync, constants } from "node:zlib";
+import { cut } from "./cut.mjs";
+import { instrument } from "./instrument.mjs";
+import { withLoader } from "./loader.mjs";
+
+const { values, positionals } = parseArgs({ allowPositionals: true, options: { load: { type: "string" } } });
+if (positionals.length !== 1) {
+  console.error("usage: node tools/split/run.mjs FOLDER [--load NAME]");
+  process.exit(2);
+}
+const folder = resolve(positionals[0]);
+const [scriptFile, wasmFile] = [join(folder, "worker.js"), join(folder, "worker_bg.wasm")];
+
+/** Runs the instrumented worker; one byte a function, 1 if it was called. */
+async function profile(original) {
+  const at = await mkdtemp(join(tmpdir(), "kubottle-profile-"));
+  try {
+    const { bytes, base, count } = instrument(original);
+    await writeFile(join(at, "worker_bg.wasm"), bytes);
+    await copyFile(scriptFile, join(at, "worker.js"));
+    await writeFile(join(at, "package.json"), '{"type":"module"}');
+    const script = fileURLToPath(new URL("profile.mjs", import.meta.url));
+    const run = spawnSync(process.execPath, [script, at, String(base), String(count), join(at, "called")], { stdio: ["ignore", "inherit", "inherit"] });
+    if (run.status !== 0) throw new Error(`the profile's run ended with ${run.status ?? run.signal}`);
+    return new Uint8Array(await readFile(join(at, "called")));
+  } finally {
+    await rm(at, { recursive: true, force: true });
+  }
+}
+
+function brotli(bytes) {
+  const params = { [constants.BROTLI_PARAM_QUALITY]: 11, [constants.BROTLI_PARAM_SIZE_HINT]: bytes.length };
+  return brotliCompressSync(bytes, { params }).length;
+}
+
+const count = (marks) => marks.reduce((sum, mark) => sum + mark, 0);
+const tell = (what, bytes, functions, trampolines) =>
+  console.log(`split: ${what}: ${functions} functions and ${trampolines} trampolines, ${bytes.length} bytes, ${brotli(bytes)} in brotli`);
+
+async function main() {
+  const original = await readFile(wasmFile);
+  const hot = await profile(original);
+  const { primary, rest, plan, stamp } = cut(original, hot, { load: values.load });
+  for (const bytes of [primary, rest]) new WebAssembly.Module(bytes);
+
+  const restName = `worker_rest-${stamp}.wasm`;
+  const script = withLoader(await readFile(scriptFile, "utf8"), restName);
+  for (const old of await readdir(folder)) if (/^worker_rest-.*\.wasm$/.test(old)) await rm(join(folder, old));
+  await writeFile(join(folder, restName), rest);
+  await writeFile(wasmFile, primary);
+  await writeFile(scriptFile, script);
+  tell("worker_bg.wasm", primary, count(plan.primary.bodies), plan.toRest.length);
+  tell(restName, rest, count(plan.rest.bodies), plan.toPrimary.length);
+}
+
+main().catch((error) => {
+  console.error(`split: ${error.message} (KUBOTTLE_SPLIT=0 builds the site with its wasm whole)`);
+  process.exit(1);
+});
