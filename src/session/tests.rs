@@ -41,8 +41,12 @@ spec: {containers: [{name: sh, image: 'busybox:1.36', command: [sleep, 1d]}]}
 impl Page {
     /// A booted demo cluster.
     fn open() -> Page {
+        Page::open_with("demo")
+    }
+
+    fn open_with(name: &str) -> Page {
         let mut page = Page { session: Session::new(), scene: Scene::default(), notices: Vec::new(), wall_ms: Cell::new(0.0) };
-        let config = Config::Named("demo".into());
+        let config = Config::Named(name.into());
         page.session.receive(ToWorker::Start(Start {
             protocol: protocol::PROTOCOL_VERSION,
             config,
@@ -248,4 +252,25 @@ fn a_link_is_cut_slowed_and_mended() {
     page.run(60);
     page.show(Lens::ControlPlane);
     assert!(page.words_of("node/node-1").contains("NotReady"), "{}", page.words_of("node/node-1"));
+}
+
+#[test]
+fn of_three_members_one_leads_and_without_it_another() {
+    let mut page = Page::open_with("ha");
+    page.show(Lens::ControlPlane);
+    page.keep("control-plane-ha");
+    let leaders = |page: &Page| -> Vec<String> {
+        page.scene.boxes.values().filter(|b| b.crown && b.id.starts_with("etcd/")).map(|b| b.id.clone()).collect()
+    };
+    let first = leaders(&page);
+    assert_eq!(first.len(), 1, "{:?}", page.scene.boxes.keys().collect::<Vec<_>>());
+    let followers = page.scene.edges.keys().filter(|e| e.starts_with(&format!("{}>etcd/", first[0]))).count();
+    assert_eq!(followers, 2, "{:?}", page.scene.edges.keys().collect::<Vec<_>>());
+    page.act(Action::Freeze { component: first[0].clone() });
+    page.run(20);
+    let second = leaders(&page);
+    assert!(second.len() == 1 && second != first, "{first:?} {second:?}");
+    page.show(Lens::Components);
+    page.keep("components-ha");
+    assert!(page.words_of(&first[0]).contains("frozen"));
 }
