@@ -244,15 +244,12 @@ impl Cluster {
     fn component_ended(&mut self, addr: Addr, observer: &mut impl Observer) {
         let Some(proc) = self.proc(addr) else { return };
         let bare = proc.container.is_none();
-        match &proc.process {
-            Process::Etcd(m) => {
-                let why = m.fatal().unwrap_or_default().to_string();
-                self.log_fatal(addr, &why, observer);
-                if bare {
-                    return self.stop_process(addr, observer);
-                }
+        if let Process::Etcd(m) = &proc.process {
+            let why = m.fatal().unwrap_or_default().to_string();
+            self.log_fatal(addr, &why, observer);
+            if bare {
+                return self.stop_process(addr, observer);
             }
-            _ => {}
         }
         self.component_crashed(addr, 1, observer);
     }
