@@ -146,12 +146,17 @@ pub fn unalias(shell: &mut Shell, _: &mut Sys<'_>, argv: &[Text]) -> Outcome {
 }
 
 pub fn history(shell: &mut Shell, _: &mut Sys<'_>, argv: &[Text]) -> Outcome {
-    let Some(interactive) = &mut shell.interactive else { return Outcome::Done(0) };
+    let history = match &mut shell.interactive {
+        Some(interactive) => &mut interactive.history,
+        None => &mut shell.history,
+    };
     if argv.get(1).is_some_and(|a| &**a == "-c") {
-        interactive.history = base::Vector::new();
+        *history = base::Vector::new();
         return Outcome::Done(0);
     }
-    let text: String = interactive.history.iter().enumerate().map(|(i, line)| format!("{:>5}  {line}\n", i + 1)).collect();
+    let last = argv.get(1).and_then(|n| n.parse::<usize>().ok()).unwrap_or(history.len());
+    let skip = history.len().saturating_sub(last);
+    let text: String = history.iter().enumerate().skip(skip).map(|(i, line)| format!("{:>5}  {line}\n", i + 1)).collect();
     shell.out.push(1, text.as_bytes());
     Outcome::Done(0)
 }

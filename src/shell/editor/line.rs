@@ -15,7 +15,12 @@ pub enum Outcome {
     Eof,
     /// Tab.
     Complete,
+    /// More than [`MAX_LINE`] characters: the line is thrown away.
+    TooLong,
 }
+
+/// Characters of one line (or one paste).
+const MAX_LINE: usize = 1 << 20;
 
 /// A line editor.
 #[derive(Clone, Default)]
@@ -32,9 +37,38 @@ pub struct LineEditor {
     /// The new line, while an older one is shown.
     stashed: Vec<char>,
     search: Option<Search>,
+    /// Whether the terminal was asked to mark pasted text.
+    marks_paste: bool,
     pasting: bool,
+    /// What follows of a line that was too long is thrown away too.
+    discarding: bool,
+    /// Where the text ends on the screen, if that is known.
+    end: Option<Cell>,
     input: Vec<u8>,
     pub(super) tabs: u32,
+}
+
+/// A place on the screen, in cells from the prompt's beginning.
+#[derive(Clone, Copy, Default)]
+struct Cell {
+    at: usize,
+    after_newline: bool,
+}
+
+impl Cell {
+    /// Behind one more character.
+    fn next(self, c: char, cols: usize) -> Cell {
+        let column = self.at % cols;
+        if c == '\n' {
+            // A row that is exactly full has ended already.
+            let full = column == 0 && self.at > 0 && !self.after_newline;
+            return Cell { at: if full { self.at } else { self.at + cols - column }, after_newline: true };
+        }
+        let w = width(c);
+        // A wide character doesn't fit into the last column.
+        let gap = if column + w > cols { cols - column } else { 0 };
+        Cell { at: self.at + gap + w, after_newline: false }
+    }
 }
 
 /// ^R.
@@ -54,12 +88,14 @@ impl LineEditor {
         self.prompt = last.to_string();
         self.cols = cols.max(2) as usize;
         (self.text, self.cursor, self.row, self.history_at, self.search) = (Vec::new(), 0, 0, None, None);
+        (self.marks_paste, self.end) = (paste, None);
         let marks = if paste { "\x1b[?2004h" } else { "" };
         format!("{marks}{before}{last}").into_bytes()
     }
 
     pub fn resize(&mut self, cols: u16) {
         self.cols = cols.max(2) as usize;
+        self.end = None;
     }
 
     /// Keys that have come.
@@ -68,7 +104,7 @@ impl LineEditor {
     }
 
     pub fn has_input(&self) -> bool {
-        !self.input.is_empty() && self.next_key().is_some()
+        next_key(&self.input).is_some()
     }
 
     /// The text before the cursor.
@@ -78,44 +114,49 @@ impl LineEditor {
 
     /// Takes keys until one ends the line (or asks for completion); the rest waits.
     pub fn feed(&mut self, history: &Vector<Text>, out: &mut Vec<u8>) -> Option<Outcome> {
-        while let Some((key, len)) = self.next_key() {
-            self.input.drain(..len);
-            if let Some(outcome) = self.key(key, history, out) {
-                return Some(outcome);
+        let mut at = 0;
+        let mut outcome = None;
+        while outcome.is_none()
+            && let Some((key, len)) = next_key(&self.input[at.min(self.input.len())..])
+        {
+            at += len;
+            outcome = self.key(key, history, out);
+            if outcome.is_none() && self.text.len() > MAX_LINE {
+                (self.text, self.cursor, self.end) = (Vec::new(), 0, None);
+                self.discarding = true;
+                outcome = Some(Outcome::TooLong);
             }
         }
-        None
-    }
-
-    /// The next key and how many bytes it takes; `None` if it isn't whole yet.
-    fn next_key(&self) -> Option<(Key, usize)> {
-        let first = *self.input.first()?;
-        if first == 27 {
-            return escape_key(&self.input);
+        self.input.drain(..at.min(self.input.len()));
+        if outcome.is_some() && self.marks_paste && outcome != Some(Outcome::Complete) {
+            out.extend(b"\x1b[?2004l");
         }
-        if first < 0x80 {
-            return Some((Key::Char(first as char), 1));
-        }
-        let len = match first {
-            0xf0.. => 4,
-            0xe0.. => 3,
-            0xc0.. => 2,
-            _ => 1,
-        };
-        let bytes = self.input.get(..len)?;
-        Some((Key::Char(std::str::from_utf8(bytes).ok().and_then(|t| t.chars().next()).unwrap_or('\u{fffd}')), len))
+        outcome
     }
 
     fn key(&mut self, key: Key, history: &Vector<Text>, out: &mut Vec<u8>) -> Option<Outcome> {
         if key != Key::Char('\t') {
             self.tabs = 0;
         }
+        if self.discarding {
+            let over = match key {
+                Key::PasteEnd | Key::Char('\x03') => true,
+                Key::Char('\r' | '\n') => !self.pasting,
+                _ => false,
+            };
+            (self.discarding, self.pasting) = (!over, self.pasting && !over);
+            return None;
+        }
         if self.pasting
             && let Key::Char(c) = key
+            && c != '\x03'
         {
+            // A paste is one text: its lines wait for the Enter key together, if the terminal marks what is pasted.
             match c {
+                '\r' | '\n' if self.marks_paste => self.insert('\n', out),
                 '\r' | '\n' => return self.enter(out),
                 '\t' => self.insert(' ', out),
+                c if c < ' ' || c == '\x7f' => {}
                 c => self.insert(c, out),
             }
             return None;
@@ -129,6 +170,7 @@ impl LineEditor {
                 self.cursor = self.text.len();
                 out.extend(self.redraw());
                 out.extend(b"^C\n");
+                self.pasting = false;
                 self.input.clear();
                 return Some(Outcome::Interrupt);
             }
@@ -220,17 +262,23 @@ impl LineEditor {
     }
 
     fn insert(&mut self, c: char, out: &mut Vec<u8>) {
+        let at_end = self.cursor == self.text.len();
+        let before = if at_end { Some(self.end.unwrap_or_else(|| self.cell(self.text.len()))) } else { None };
         self.text.insert(self.cursor, c);
         self.cursor += 1;
-        // At the line's end, away from the screen's edge, the character itself is enough.
-        let (_, col) = self.place(self.text.len());
-        if self.cursor == self.text.len() && col >= width(c) && col > 0 {
-            let mut buffer = [0; 4];
-            out.extend(c.encode_utf8(&mut buffer).as_bytes());
-            self.row = self.place(self.cursor).0;
-        } else {
+        let Some(before) = before else {
             out.extend(self.redraw());
+            return;
+        };
+        // At the line's end the character itself is enough; behind the screen's edge the cursor goes to the next row.
+        let after = before.next(c, self.cols);
+        let mut buffer = [0; 4];
+        out.extend(c.encode_utf8(&mut buffer).as_bytes());
+        if after.at % self.cols == 0 && !after.after_newline {
+            out.extend(b"\r\n");
         }
+        self.row = after.at / self.cols;
+        self.end = Some(after);
     }
 
     /// Inserts what completion found.
@@ -340,18 +388,11 @@ impl LineEditor {
         }
     }
 
-    /// Row and column of a character, counted from the prompt's beginning.
-    fn place(&self, index: usize) -> (usize, usize) {
-        let mut at = 0;
-        for c in visible(&self.shown_prompt()).chain(self.text[..index].iter().copied()) {
-            let w = width(c);
-            // A wide character doesn't fit into the last column.
-            if at % self.cols + w > self.cols {
-                at += self.cols - at % self.cols;
-            }
-            at += w;
-        }
-        (at / self.cols, at % self.cols)
+    /// Where a character is on the screen.
+    fn cell(&self, index: usize) -> Cell {
+        let shown = self.shown_prompt();
+        let all = visible(&shown).chain(self.text[..index].iter().copied());
+        all.fold(Cell::default(), |cell, c| cell.next(c, self.cols))
     }
 
     /// Bytes that draw the whole line again and put the cursor.
@@ -363,12 +404,15 @@ impl LineEditor {
         out.push('\r');
         out.push_str(&self.shown_prompt());
         out.extend(&self.text);
-        let (end_row, end_col) = self.place(self.text.len());
-        if end_col == 0 && end_row > 0 {
+        let end = self.cell(self.text.len());
+        let (end_row, end_col) = (end.at / self.cols, end.at % self.cols);
+        if end_col == 0 && end_row > 0 && !end.after_newline {
             out.push_str("\r\n");
         }
         out.push_str("\x1b[J");
-        let (row, col) = self.place(self.cursor);
+        let cursor = if self.cursor == self.text.len() { end } else { self.cell(self.cursor) };
+        let (row, col) = (cursor.at / self.cols, cursor.at % self.cols);
+        self.end = Some(end);
         if end_row > row {
             out.push_str(&format!("\x1b[{}A", end_row - row));
         }
@@ -381,6 +425,25 @@ impl LineEditor {
         self.row = row;
         out.into_bytes()
     }
+}
+
+/// The next key and how many bytes it takes; `None` if it isn't whole yet.
+fn next_key(input: &[u8]) -> Option<(Key, usize)> {
+    let first = *input.first()?;
+    if first == 27 {
+        return escape_key(input);
+    }
+    if first < 0x80 {
+        return Some((Key::Char(first as char), 1));
+    }
+    let len = match first {
+        0xf0.. => 4,
+        0xe0.. => 3,
+        0xc0.. => 2,
+        _ => 1,
+    };
+    let bytes = input.get(..len)?;
+    Some((Key::Char(std::str::from_utf8(bytes).ok().and_then(|t| t.chars().next()).unwrap_or('\u{fffd}')), len))
 }
 
 /// The characters of a prompt without its escape sequences.

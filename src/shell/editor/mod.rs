@@ -97,7 +97,7 @@ impl Shell {
                 return None;
             }
         }
-        match sys.read(0, 4096) {
+        match sys.read(0, 16_384) {
             Ok(bytes) if bytes.is_empty() => self.keys(state, Outcome::Eof, sys),
             Ok(bytes) => state.editor.type_ahead(&bytes),
             Err(Errno::EAGAIN) if state.editor.has_input() => {}
@@ -144,6 +144,14 @@ impl Shell {
                 state.editing = false;
                 state.pending.clear();
                 self.status = 130;
+                self.frames.push(Frame::Interactive);
+            }
+            Outcome::TooLong => {
+                state.editing = false;
+                state.pending.clear();
+                self.status = 1;
+                self.out.push(1, b"\n");
+                self.complain(None, "input line too long");
                 self.frames.push(Frame::Interactive);
             }
             Outcome::Eof => {

@@ -18,6 +18,9 @@ impl Shell {
         self.interactive = interactive;
         self.out = out;
         child.forked = true;
+        if let Some(interactive) = &self.interactive {
+            child.history = interactive.history.clone();
+        }
         child.jobs = Vec::new();
         child.exit_trap_ran = false;
         child.traps = self.traps.iter().filter(|(_, action)| action.is_empty()).map(|(s, a)| (*s, a.clone())).collect();

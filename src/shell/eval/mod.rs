@@ -185,6 +185,8 @@ pub struct Shell {
     pub(crate) random: u64,
     pub(crate) getopts: (usize, usize),
     pub interactive: Option<Box<Interactive>>,
+    /// A subshell of an interactive shell knows what was typed: `history | tail`.
+    pub(crate) history: Vector<Text>,
     /// Name of the script, if one runs (messages then carry line numbers).
     pub(crate) script: bool,
     pub(crate) dirs: Vector<Text>,
@@ -226,6 +228,7 @@ impl Shell {
             random: 0,
             getopts: (1, 0),
             interactive: None,
+            history: Vector::new(),
             script: false,
             dirs: Vector::new(),
         }

@@ -17,6 +17,11 @@ pub(super) struct Ready {
     targets: Vec<Target>,
 }
 
+/// Words of a command below this are not worth counting.
+const SMALL: usize = 64 * 1024;
+/// What a character costs while a word is expanded.
+const BYTES_PER_CHARACTER: u64 = 16;
+
 impl Shell {
     pub(super) fn expand_simple(&mut self, simple: &Simple, answers: &mut Vec<Text>, sys: &mut Sys<'_>) -> Result<Ready, Stop> {
         self.line = self.line_base + simple.line;
@@ -39,6 +44,7 @@ impl Shell {
         if self.options.xtrace {
             self.trace(&ready);
         }
+        self.account(&ready, sys);
         let mut saved = Vec::new();
         if let Err(message) = self.apply_redirects(&ready.targets, &mut saved, sys) {
             self.restore(saved, sys);
@@ -78,6 +84,18 @@ impl Shell {
             return self.run_builtin(builtin, &ready.argv, sys);
         }
         self.run_program(ready.argv, &ready.assignments, sys)
+    }
+
+    /// Words and variables that grow cost steps and memory: `x=$x$x` in a loop is killed as it would be.
+    fn account(&self, ready: &Ready, sys: &mut Sys<'_>) {
+        let words = ready.argv.iter().map(|word| word.len() + 48).sum::<usize>();
+        let values = ready.assignments.iter().map(|(_, value)| value.len()).sum::<usize>();
+        if words + values < SMALL {
+            return;
+        }
+        let kept = self.vars.values().map(|var| var.value.as_ref().map_or(0, |v| v.len())).sum::<usize>();
+        sys.charge((words + values) as u32 / 32);
+        sys.set_memory((words + values + kept) as u64 * BYTES_PER_CHARACTER);
     }
 
     fn trace(&mut self, ready: &Ready) {

@@ -26,6 +26,16 @@ fn a_fork_bomb_meets_the_process_limit() {
 }
 
 #[test]
+fn a_variable_that_doubles_is_killed() {
+    for script in ["x=x; while true; do x=$x$x; done", "set -- x; while true; do set -- $@ $@; done"] {
+        let mut world = World::new();
+        let pid = world.start(&["sh", "-c", script], OUT);
+        world.run(60);
+        assert_eq!(world.status(pid), Some(137), "{script}");
+    }
+}
+
+#[test]
 fn output_that_nobody_wants_is_bounded() {
     let mut world = World::new();
     world.start(&["yes"], OUT);

@@ -2,8 +2,8 @@
 //!
 //! Read [`value`], then [`parse`] (text to a program, with [`lexer`] and [`ast`]), then [`eval`]; what is written in jq is in
 //! `prelude.jq`, what is written in Rust in [`natives`]. Left out by name: modules, `--stream`, `--seq`, `-C` (colours), `?//`,
-//! `input_line_number` of anything but the last value, SQL-style `INNER_JOIN`, `getpath` of more than 1000 keys, `splits` with
-//! Oniguruma's own syntax, `ltrimstr` and mathematics beyond `pow`, `sqrt` and rounding (logarithms differ between machines).
+//! `input_line_number` of anything but the last value, SQL-style `INNER_JOIN`, `getpath` of more than 1000 keys, patterns with
+//! Oniguruma's own syntax, and mathematics beyond `pow`, `sqrt` and rounding (logarithms differ between machines).
 
 mod ast;
 mod chain;
@@ -61,6 +61,8 @@ struct Jq {
     /// The input that is being worked on, for `-n` the null.
     begun: bool,
     failed: bool,
+    /// Bytes, when they were counted last.
+    held: usize,
     /// For `-e`: whether the last output was true.
     last: Option<bool>,
     code: Option<i32>,
@@ -210,9 +212,11 @@ impl Jq {
         let event = machine.run(&mut world, &mut steps);
         let messages = world.messages;
         sys.charge(1 + (STEPS - steps) / STEPS_PER_CHARGE);
-        if machine.allocated > COUNT_AFTER {
+        // The more is held, the rarer it is counted: counting walks all of it.
+        if machine.allocated > COUNT_AFTER.max(self.held / 2) {
             machine.allocated = 0;
-            sys.set_memory((machine.held() + self.input.held()) as u64);
+            self.held = machine.held() + self.input.held();
+            sys.set_memory(self.held as u64);
         }
         self.out.push(2, &messages);
         match event {
