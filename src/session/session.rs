@@ -67,6 +67,8 @@ pub struct Session {
     /// Events handled when the picture was last drawn.
     drawn_at: (u64, Time),
     booting: bool,
+    /// Somebody waits for the clock to stand: the next batch says so and nothing else, whatever else there is to say.
+    urgent: bool,
     visible: bool,
     start: Option<Start>,
 }
@@ -105,6 +107,7 @@ impl Session {
             longest_slice_ms: 0.0,
             drawn_at: (u64::MAX, Time::EPOCH),
             booting: false,
+            urgent: false,
             visible: true,
             start: None,
         }
@@ -267,7 +270,10 @@ impl Session {
                 self.pacer.paused = false;
                 self.with_bottle(Bottle::seek_head);
             }
-            Pace::Pause => self.pacer.paused = true,
+            Pace::Pause => {
+                self.pacer.paused = true;
+                self.urgent = true;
+            }
             Pace::Step => {
                 self.pacer.paused = true;
                 self.with_bottle(|b| {
@@ -299,6 +305,13 @@ impl Session {
     /// Lets time pass, and gathers what there is to say. `clock` reads wall milliseconds.
     pub fn tick(&mut self, clock: &dyn Fn() -> f64) -> Tick {
         let started = clock();
+        if std::mem::take(&mut self.urgent)
+            && let Some(bottle) = &self.bottle
+        {
+            let stands = ToPage::Clock(timeline::clock(bottle, &self.pacer, started, self.booting));
+            self.sent.insert("clock", stands.clone());
+            return Tick { batch: Some(self.batch_of(vec![stands])), again_ms: 0 };
+        }
         let full = self.bottle.is_some() && self.visible && self.run(started, clock);
         self.longest_slice_ms = self.longest_slice_ms.max(clock() - started);
         self.page_messages();
@@ -518,9 +531,14 @@ impl Session {
         if self.queue.is_empty() || self.in_flight >= CREDIT {
             return None;
         }
+        let messages = std::mem::take(&mut self.queue);
+        Some(self.batch_of(messages))
+    }
+
+    fn batch_of(&mut self, messages: Vec<ToPage>) -> Batch {
         self.seq += 1;
         self.in_flight += 1;
-        Some(Batch { seq: self.seq, messages: std::mem::take(&mut self.queue) })
+        Batch { seq: self.seq, messages }
     }
 
     fn save(&mut self) {
