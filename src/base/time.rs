@@ -2,8 +2,8 @@
 
 use std::cell::RefCell;
 use std::fmt;
-use std::rc::Rc;
 use std::ops::{Add, AddAssign, Mul, Sub};
+use std::rc::Rc;
 
 /// A moment of virtual time: microseconds since 1970-01-01T00:00:00Z.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]

@@ -91,7 +91,8 @@ pub fn set_int(status: &mut Value, field: &str, n: i64) {
 
 /// A condition with transition time (and, for Deployments, update time).
 pub fn condition(kind: &str, status: &str, reason: &str, message: &str, now: Time) -> Value {
-    let mut v = value!({"type": (Value::sym(kind)), "status": (Value::sym(status)), "lastTransitionTime": (now.rfc3339_shared())});
+    let mut v =
+        value!({"type": (Value::sym(kind)), "status": (Value::sym(status)), "lastTransitionTime": (now.rfc3339_shared())});
     for (field, text) in [("reason", reason), ("message", message)] {
         if !text.is_empty() {
             v.set_at(&[field], text);

@@ -74,7 +74,12 @@ impl ReplicaSetController {
             source: "replication-controller",
             workers: 5,
         };
-        ReplicaSetController { res: REPLICATIONCONTROLLERS, info, expectations: Expectations::default(), tallies: Tallies::default() }
+        ReplicaSetController {
+            res: REPLICATIONCONTROLLERS,
+            info,
+            expectations: Expectations::default(),
+            tallies: Tallies::default(),
+        }
     }
 
     fn selector(&self, rs: &Object) -> Selector {

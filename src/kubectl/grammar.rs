@@ -1,7 +1,7 @@
 //! The command tree and its flags, parsed as `spf13/pflag` and `cobra` parse: `grammar.txt` is the tree, this is the parser.
 
-use base::Sort as _;
 use crate::error::Error;
+use base::Sort as _;
 
 const GRAMMAR: &str = include_str!("grammar.txt");
 

@@ -1,8 +1,8 @@
 //! `--help`, in our own words: what a command does, its usage and its flags.
 
-use base::Sort as _;
 use crate::ctx::{Ctx, Next, Res, done};
 use crate::grammar::{CommandDef, FlagDef, Kind, commands, global_flags};
+use base::Sort as _;
 
 /// One line on what a command does.
 fn about(path: &str) -> &'static str {

@@ -1,7 +1,7 @@
 //! Reading the cluster as its API shows it, off the record: kube-apiserver's own code answers, nothing happens.
 
-use base::Sort as _;
 use apimachinery::{Gvr, Object, ObjectKey, Request, Response, ResponseBody, resources};
+use base::Sort as _;
 use cluster::Cluster;
 
 /// Answers a read. `None`: there is no kube-apiserver that runs.

@@ -1,7 +1,7 @@
 //! The nodes' row. Models `printNode`.
 
-use base::Sort as _;
 use apimachinery::Value;
+use base::Sort as _;
 
 use super::Row;
 use crate::check::text;

@@ -1,7 +1,6 @@
 //! Server-side apply: merging what an applier wants into the live object, finding conflicts with other owners, removing what
 //! it wanted before and nobody owns now. Models `structured-merge-diff/merge.Updater.Apply` and `managedfields`' wrappers.
 
-use base::Sort as _;
 use super::compare::{compare, item_key};
 use super::set::{self, node};
 use super::{Comparison, Writer, cap, disown, order, own, strip};
@@ -10,6 +9,7 @@ use crate::patch::go_print;
 use crate::schema::{ListKind, ListType, StructType, Type, zero};
 use crate::status::Status;
 use crate::value::{Fields, Key, Value};
+use base::Sort as _;
 
 /// Owns what an object had before anybody applied to it, if nothing was tracked.
 const BEFORE_FIRST_APPLY: &str = "before-first-apply";

@@ -60,7 +60,11 @@ fn put_in<T>(list: &mut Vec<T>, at: usize, item: T) -> Option<Vec<T>> {
         return Some(vec![item]);
     }
     let mut right = list.split_off(MAX / 2);
-    if at <= MAX / 2 { list.insert(at, item) } else { right.insert(at - MAX / 2, item) }
+    if at <= MAX / 2 {
+        list.insert(at, item)
+    } else {
+        right.insert(at - MAX / 2, item)
+    }
     Some(right)
 }
 

@@ -2,8 +2,8 @@
 
 use std::rc::Rc;
 
-use base::Sort as _;
 use base::Map;
+use base::Sort as _;
 
 use super::file::{Kind, OpenFile, OpenFlags};
 use super::pipe::{CAPACITY, Pipe};

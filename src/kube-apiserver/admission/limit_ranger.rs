@@ -1,8 +1,8 @@
 //! LimitRanger: defaults and bounds of a namespace for containers, pods and claims.
 
-use base::Sort as _;
 use apimachinery::status::Status;
 use apimachinery::{Fields, Object, Quantity, Value, Verb, resources};
+use base::Sort as _;
 
 use super::{Attributes, Extra, Plugin};
 use crate::server::ApiServer;

@@ -9,8 +9,8 @@ use std::path::PathBuf;
 use std::rc::Rc;
 
 use apimachinery::{Response, ResponseBody, UserInfo, Value, WatchEvent, json, value};
-use base::Sort as _;
 use base::Duration;
+use base::Sort as _;
 use sim::StreamId;
 
 use super::pump::World;

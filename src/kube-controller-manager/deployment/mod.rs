@@ -10,8 +10,8 @@ mod status;
 use std::rc::Rc;
 
 use apimachinery::{Fields, Object, ObjectKey, Request, Value, key, value};
-use base::Sort as _;
 use base::Duration;
+use base::Sort as _;
 use client_go::{Delta, pods};
 
 use crate::framework::{Controller, Ctx, Enqueue, Info, Outcome, Plan, failure, finish};

@@ -2,9 +2,9 @@
 //!
 //! Models `rolling.go`, `recreate.go`, `sync.go` (`scale`) and `util/deployment_util.go`.
 
-use base::Sort as _;
 use apimachinery::quantity::scaled_int_or_percent;
 use apimachinery::{Object, Value};
+use base::Sort as _;
 
 use super::{View, revision};
 use crate::refs::status_int;

@@ -1,7 +1,7 @@
 //! Revisions: annotations of Deployments and ReplicaSets, and the limit of history. Models `util/deployment_util.go`.
 
-use base::Sort as _;
 use apimachinery::{Object, key};
+use base::Sort as _;
 
 use super::{plan, strings};
 use crate::refs::status_int;

@@ -4,8 +4,8 @@ use std::rc::Rc;
 
 use apimachinery::labels::Selector;
 use apimachinery::{Fields, Object, Value, json, key, value};
-use base::Sort as _;
 use base::Map;
+use base::Sort as _;
 
 use super::{CONTROLLER, MANAGED_BY, pods};
 use crate::resources::{Caches, selected_pods};

@@ -1,7 +1,7 @@
 //! `kubectl config …`: reads and writes the kubeconfig; asks no server.
 
-use base::Sort as _;
 use apimachinery::{Object, Value, value};
+use base::Sort as _;
 
 use crate::base64;
 use crate::config::{KubeConfig, named};

@@ -1,7 +1,7 @@
 //! `kubectl create role`, `clusterrole`, `rolebinding`, `clusterrolebinding`, `token`.
 
-use base::Sort as _;
 use apimachinery::{Request, Value, value};
+use base::Sort as _;
 
 use super::create::{name_arg, submit};
 use super::create_workload::label_selector;

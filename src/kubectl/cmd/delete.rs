@@ -3,8 +3,8 @@
 use std::rc::Rc;
 
 use apimachinery::{Request, Value, WatchEventType, value};
-use base::Vector;
 use base::Duration;
+use base::Vector;
 
 use super::util::delete_request;
 use crate::builder::{Info, Select};

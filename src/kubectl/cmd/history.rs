@@ -1,7 +1,7 @@
 //! `kubectl rollout history`, and the revisions that `undo` chooses from. Models `kubectl/pkg/polymorphichelpers/history.go`.
 
-use base::Sort as _;
 use apimachinery::{Fields, Object, PatchType, Request, Value, labels, resources};
+use base::Sort as _;
 
 use crate::builder::{Info, Select};
 use crate::ctx::{Ctx, Next, Res, done, fail};

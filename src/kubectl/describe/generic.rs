@@ -1,7 +1,7 @@
 //! Everything else: the object's own fields, their names in words.
 
-use base::Sort as _;
 use apimachinery::{Object, Value};
+use base::Sort as _;
 
 use super::Writer;
 use crate::printers::go;

@@ -1,7 +1,7 @@
 //! Nodes: conditions, capacity, and what the pods on them ask for.
 
-use base::Sort as _;
 use apimachinery::{Object, ObjectKey, Quantity, Request, Value, resources};
+use base::Sort as _;
 
 use super::{Writer, events_of, events_table, rfc1123, show, since};
 use crate::builder::Info;

@@ -1,7 +1,7 @@
 //! Containers and pod templates, as pods, workloads and `rollout history` show them.
 
-use base::Sort as _;
 use apimachinery::{Object, Value};
+use base::Sort as _;
 
 use super::{Writer, annotations, join, or_none, rfc1123, show, title, volumes};
 use crate::printers::go;

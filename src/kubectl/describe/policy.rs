@@ -1,7 +1,7 @@
 //! Namespaces, quotas, limit ranges, disruption budgets, autoscalers.
 
-use base::Sort as _;
 use apimachinery::{Object, Request, Value, labels, resources};
+use base::Sort as _;
 
 use super::{Writer, rfc1123, show};
 use crate::builder::Info;

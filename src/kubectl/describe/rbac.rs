@@ -1,7 +1,7 @@
 //! Roles and bindings.
 
-use base::Sort as _;
 use apimachinery::{Object, Value};
+use base::Sort as _;
 
 use super::{Writer, join, show};
 

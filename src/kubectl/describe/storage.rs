@@ -1,7 +1,7 @@
 //! PersistentVolumes, claims, storage classes.
 
-use base::Sort as _;
 use apimachinery::{Object, Request, Value, resources};
+use base::Sort as _;
 
 use super::{Writer, or_none, show, since, title, volumes};
 use crate::builder::Info;

@@ -1,7 +1,7 @@
 //! How Go's `encoding/json` and `fmt` print values.
 
-use base::Sort as _;
 use apimachinery::{Value, json};
+use base::Sort as _;
 
 /// Compact JSON with Go's HTML escapes.
 pub(crate) fn json(value: &Value) -> String {

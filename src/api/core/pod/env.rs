@@ -1,8 +1,8 @@
 //! Validation of environment variables and of references to fields.
 
-use base::Sort as _;
 use apimachinery::Value;
 use apimachinery::field::{ErrorList, Path};
+use base::Sort as _;
 
 use super::Ctx;
 use crate::check::{self, invalid_raw, some, text};
