@@ -55,7 +55,7 @@ fn hub(scene: &mut Scene, seen: &Connections, view: &View) -> f32 {
     let room = (view.height - TOP - 16.0).max(left.max(right));
     caption(scene, "nodes", Point::new(at.node.0 + 2.0, 24.0), "on the nodes");
     caption(scene, "window", Point::new(at.hub.0 + 2.0, 24.0), format!("requests {}", seen.window));
-    caption(scene, "clients", Point::new(at.client.0 + 2.0, 24.0), "its other clients, and etcd");
+    caption(scene, "clients", Point::new(at.client.0 + 2.0, 24.0), "clients and etcd");
     let hub = Rect::new(at.hub.0, TOP, at.hub.1, room);
     let said = seen.hub.note.split(" · ").map(|part| vec![Span::dim(part)]).collect();
     scene.add_box(card(&seen.hub, hub, said));

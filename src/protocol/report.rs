@@ -44,8 +44,9 @@ pub enum ToPage {
     ActionDone { id: u32, error: Option<String> },
     /// Something the user should know.
     Notice(Notice),
-    /// What a new worker needs to get back here. The page keeps only the newest.
-    Saved { at_us: Us, log: ByteBuf },
+    /// What a new worker needs to get back to the head. The page keeps only the newest. `digest`: a hash of the moment shown, by
+    /// which two runs can be compared (in hexadecimal: it has 64 bits).
+    Saved { at_us: Us, log: ByteBuf, digest: String },
     /// How busy the worker is; about once a second while something runs.
     Stats(Stats),
 }

@@ -543,7 +543,9 @@ impl Session {
 
     fn save(&mut self) {
         let Some(bottle) = &self.bottle else { return };
-        let saved = ToPage::Saved { at_us: bottle.head().now().0, log: protocol::ByteBuf::from(bottle.save()) };
+        let digest = format!("{:016x}", bottle.shown().digest());
+        let log = protocol::ByteBuf::from(bottle.save());
+        let saved = ToPage::Saved { at_us: bottle.head().now().0, log, digest };
         self.say(saved);
     }
 

@@ -11,6 +11,7 @@ struct Page {
     session: Session,
     scene: Scene,
     notices: Vec<String>,
+    digest: String,
     wall_ms: Cell<f64>,
 }
 
@@ -45,7 +46,7 @@ impl Page {
     }
 
     fn open_with(name: &str) -> Page {
-        let mut page = Page { session: Session::new(), scene: Scene::default(), notices: Vec::new(), wall_ms: Cell::new(0.0) };
+        let mut page = Page { session: Session::new(), scene: Scene::default(), notices: Vec::new(), digest: String::new(), wall_ms: Cell::new(0.0) };
         let config = Config::Named(name.into());
         page.session.receive(ToWorker::Start(Start {
             protocol: protocol::PROTOCOL_VERSION,
@@ -84,6 +85,7 @@ impl Page {
                 match message {
                     ToPage::Scene(patch) => patch.apply_to(&mut self.scene),
                     ToPage::Notice(notice) => self.notices.push(notice.text),
+                    ToPage::Saved { digest, .. } => self.digest = digest,
                     _ => {}
                 }
             }
@@ -273,4 +275,20 @@ fn of_three_members_one_leads_and_without_it_another() {
     page.show(Lens::Components);
     page.keep("components-ha");
     assert!(page.words_of(&first[0]).contains("frozen"));
+}
+
+/// The browser walk does the same to the worker's wasm and reads the same file.
+#[test]
+fn a_moment_has_the_same_hash_here_and_in_wasm() {
+    let mut page = Page::open();
+    let epoch = 1_767_225_600_000_000;
+    page.run(60);
+    page.session.receive(ToWorker::Seek { at_us: epoch + 40_000_000 });
+    // An input in the past: at exactly this moment a fork begins.
+    page.apply(WEB);
+    page.run(70);
+    page.session.receive(ToWorker::Seek { at_us: epoch + 100_000_000 });
+    page.session.receive(ToWorker::Save);
+    page.ticks(2);
+    expect_test::expect_file!["../../tests/golden/digest.txt"].assert_eq(&format!("{}\n", page.digest));
 }

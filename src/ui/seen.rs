@@ -154,7 +154,7 @@ impl Seen {
             ToPage::OpenBuffer { buffer, name, text } => return Effect::OpenBuffer { buffer, name, text },
             ToPage::ActionDone { error, .. } => return Effect::ActionDone { error },
             ToPage::Notice(notice) => return Effect::Notice(notice),
-            ToPage::Saved { at_us, log } => self.saved = Some(Shared::new((at_us, log))),
+            ToPage::Saved { at_us, log, .. } => self.saved = Some(Shared::new((at_us, log))),
             ToPage::Stats(stats) => self.stats = Shared::new(stats),
         }
         Effect::Nothing

@@ -1,6 +1,6 @@
 // The acceptance walk in headless Chromium: boot, apply, inspect, terminal, timeline, sizes and themes.
 // usage: node run.mjs DIST [--shots DIR]     closing line: "N passed, M failed"
-import { mkdir } from "node:fs/promises";
+import { mkdir, readFile } from "node:fs/promises";
 import { join, resolve } from "node:path";
 import { chromium } from "playwright-core";
 import { serve } from "./serve.mjs";
@@ -9,7 +9,7 @@ const dist = resolve(process.argv[2] ?? "dist");
 const shotsAt = process.argv.indexOf("--shots");
 const shots = resolve(shotsAt < 0 ? "." : (process.argv[shotsAt + 1] ?? "."));
 await mkdir(shots, { recursive: true });
-const site = await serve(dist);
+const site = await serve(dist, { "/visit.mjs": resolve("benches/browser/visit.mjs") });
 const ARGS = ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking", "--disable-component-update", "--disable-sync"];
 const browser = await chromium.launch({ executablePath: process.env.CHROMIUM ?? "/usr/bin/chromium", args: ARGS });
 
@@ -76,6 +76,31 @@ spec:
     metadata: {labels: {app: MyApp}}
     spec:
       containers: [{name: nginx, image: "nginx:1.27", ports: [{containerPort: 80}]}]
+`;
+
+/** What `src/session/tests.rs` applies, to the letter. */
+const FIXED = `
+apiVersion: v1
+kind: Service
+metadata: {name: my-service}
+spec:
+  selector: {app: MyApp}
+  ports: [{protocol: TCP, port: 80, targetPort: 80}]
+---
+apiVersion: apps/v1
+kind: Deployment
+metadata: {name: web}
+spec:
+  replicas: 2
+  selector: {matchLabels: {app: MyApp}}
+  template:
+    metadata: {labels: {app: MyApp}}
+    spec: {containers: [{name: nginx, image: 'nginx:1.27'}]}
+---
+apiVersion: v1
+kind: Pod
+metadata: {name: client}
+spec: {containers: [{name: sh, image: 'busybox:1.36', command: [sleep, 1d]}]}
 `;
 
 const page = await open(1440, 900, "dark");
@@ -233,6 +258,37 @@ for (const [width, height, theme, name, path] of [
     await p.context().close();
   });
 }
+await test("a moment has the same hash in wasm as natively", async () => {
+  const native = (await readFile("tests/golden/digest.txt", "utf8")).trim();
+  const context = await browser.newContext();
+  const page = await context.newPage();
+  await page.goto(`${site.url}empty.html`);
+  // The same as `a_moment_has_the_same_hash_here_and_in_wasm` of src/session/tests.rs.
+  const wasm = await page.evaluate(async (text) => {
+    const { Visit } = await import("/visit.mjs");
+    const worker = new Worker("./worker_loader.js", { type: "module" });
+    const visit = new Visit((message) => worker.postMessage(message));
+    worker.onmessage = (event) => visit.take(event.data);
+    await visit.next((kind) => kind === "Ready", 1);
+    const epoch = 1767225600000000;
+    const past = (us) => visit.next((kind, body) => kind === "Clock" && body.head_us >= epoch + us, 1);
+    visit.post({ Start: { protocol: 1, config: { Named: "demo" }, seed: 1, epoch_us: epoch, resume: null } });
+    visit.post({ Pace: "SkipBoot" });
+    visit.post({ Pace: { Speed: "Max" } });
+    await past(45_000_000);
+    visit.post({ Seek: { at_us: epoch + 40_000_000 } });
+    visit.post({ Apply: { id: 1, name: "web.yaml", text, dry_run: false } });
+    // The fork's head is younger: wait until it has been seen there, then until it is old enough.
+    await visit.next((kind, body) => kind === "Clock" && body.branch === 1, 1);
+    await past(101_000_000);
+    visit.post({ Seek: { at_us: epoch + 100_000_000 } });
+    const saved = visit.next((kind) => kind === "Saved", 1);
+    visit.post("Save");
+    return (await saved).digest;
+  }, FIXED);
+  check(wasm === native, `wasm ${wasm}, natively ${native}`);
+  await context.close();
+});
 await browser.close();
 site.stop();
 console.log(`${passed} passed, ${failed} failed`);
