@@ -20,7 +20,7 @@ serve: build
 lint: setup
 	@$(ENV) cargo fmt --all --check && cargo clippy --workspace --all-targets --quiet -- -D warnings
 
-# All Rust tests, and the page's crates for wasm32. Lints and the browser are commands of their own.
+# Lints, all Rust tests, and the page's crates for wasm32. The browser is a command of its own.
 test: setup
 	@$(ENV) tools/test.sh
 

@@ -239,7 +239,7 @@ impl Request {
             true => write!(out, "/api/{}", self.gvr.version),
             false => write!(out, "/apis/{}/{}", self.gvr.group, self.gvr.version),
         };
-        if !self.namespace.is_empty() && !(self.gvr.resource == "namespaces" && self.namespace == self.name) {
+        if !(self.namespace.is_empty() || self.gvr.resource == "namespaces" && self.namespace == self.name) {
             let _ = write!(out, "/namespaces/{}", self.namespace);
         }
         let _ = write!(out, "/{}", self.gvr.resource);

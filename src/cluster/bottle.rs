@@ -68,7 +68,7 @@ pub struct Branch {
 }
 
 /// Messages between two snapshots.
-const SNAPSHOT_EVERY: u64 = 2_000;
+const SNAPSHOT_EVERY: u64 = 6_000;
 /// Snapshots kept of a branch: beyond, the older half is thinned.
 const MAX_SNAPSHOTS: usize = 64;
 

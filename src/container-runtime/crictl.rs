@@ -256,7 +256,7 @@ fn table(rows: &[Vec<String>]) -> String {
 fn ago(now: Time, then: Time) -> String {
     let s = now.since(then).as_secs();
     let text = match s {
-        ..1 => "Less than a second".into(),
+        s if s < 1 => "Less than a second".into(),
         1 => "1 second".into(),
         ..60 => format!("{s} seconds"),
         ..120 => "About a minute".into(),

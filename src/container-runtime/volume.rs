@@ -146,10 +146,10 @@ impl Runtime {
 
     /// subPath directories are made before they are mounted.
     pub(crate) fn ensure_sub_path(&mut self, now: Time, volume: VolumeId, sub_path: &str) {
-        if let Some(volume) = self.volumes.get_mut(volume) {
-            if volume.tree.resolve(sub_path).is_none() {
-                let _ = volume.tree.mkdir_p(sub_path, 0o777, now);
-            }
+        if let Some(volume) = self.volumes.get_mut(volume)
+            && volume.tree.resolve(sub_path).is_none()
+        {
+            let _ = volume.tree.mkdir_p(sub_path, 0o777, now);
         }
     }
 

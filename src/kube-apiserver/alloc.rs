@@ -147,7 +147,7 @@ impl ApiServer {
         let Some((base, size)) = network(&self.config.service_cidr) else { return Ok(()) };
         let Ok(number) = ip.parse::<Ipv4Addr>().map(u32::from) else { return Ok(()) };
         if number <= base || number - base >= size - 1 {
-            return invalid(format!("the provided network does not match the current range"));
+            return invalid("the provided network does not match the current range".to_string());
         }
         if self.peek(ip_addresses(), "", ip).is_some() && !call.dry_run() {
             return invalid("provided IP is already allocated".to_string());

@@ -87,7 +87,7 @@ impl ApiServer {
     fn bootstrap_token(&self, text: &str, now: Time) -> Option<UserInfo> {
         let (id, secret) = text.split_once('.')?;
         let object = self.peek(resources::secrets(), "kube-system", &format!("bootstrap-token-{id}"))?;
-        let data = |name: &str| Some(String::from_utf8(standard64(object.str_at(&["data", name])?)?).ok()?);
+        let data = |name: &str| String::from_utf8(standard64(object.str_at(&["data", name])?)?).ok();
         let good = object.str_at(&["type"]) == Some("bootstrap.kubernetes.io/token")
             && data("token-id").as_deref() == Some(id)
             && data("token-secret").as_deref() == Some(secret)

@@ -78,10 +78,8 @@ impl ApiServer {
                 self.load(watch_id as usize, now, out);
             }
             // The member has lost its leader.
-            Message::WatchCanceled { .. } => {
-                if self.endpoints.turn() {
-                    self.ask_the_next(now, out);
-                }
+            Message::WatchCanceled { .. } if self.endpoints.turn() => {
+                self.ask_the_next(now, out);
             }
             _ => {}
         }

@@ -167,7 +167,7 @@ impl NodeLifecycleController {
 
     /// How fast a zone's nodes may be tainted now; `None`: not at all.
     fn rate(&self, zone: &str) -> Option<Duration> {
-        let Some(zone) = self.zones.get(zone) else { return None };
+        let zone = self.zones.get(zone)?;
         let partial = zone.unready > 2 && zone.unready * 100 >= zone.nodes * UNHEALTHY_PERCENT && zone.unready < zone.nodes;
         match partial {
             false => Some(Duration::from_secs(10)),

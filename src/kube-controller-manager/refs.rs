@@ -106,14 +106,14 @@ pub fn condition(kind: &str, status: &str, reason: &str, message: &str, now: Tim
 pub fn set_condition(status: &mut Value, new: Value) {
     let kind = new.str_at(&["type"]).unwrap_or("").to_string();
     let mut new = new;
-    if let Some(old) = find_condition(status, &kind) {
-        if old.get("status") == new.get("status") {
-            if old.get("reason") == new.get("reason") {
-                return;
-            }
-            if let Some(time) = old.get("lastTransitionTime") {
-                new.set_at(&["lastTransitionTime"], time);
-            }
+    if let Some(old) = find_condition(status, &kind)
+        && old.get("status") == new.get("status")
+    {
+        if old.get("reason") == new.get("reason") {
+            return;
+        }
+        if let Some(time) = old.get("lastTransitionTime") {
+            new.set_at(&["lastTransitionTime"], time);
         }
     }
     remove_condition(status, &kind);

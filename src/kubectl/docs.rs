@@ -39,7 +39,7 @@ pub(crate) type Parsed = Result<(Rc<str>, Object), Error>;
 /// The byte ranges of the documents of a text: split at lines that begin with `---`.
 pub(crate) fn split(text: &str) -> Vec<std::ops::Range<usize>> {
     if text.trim_start().starts_with(['{', '[']) {
-        return vec![0..text.len()];
+        return std::iter::once(0..text.len()).collect();
     }
     let (mut ranges, mut start, mut at) = (Vec::new(), 0, 0);
     for line in text.split_inclusive('\n') {

@@ -111,14 +111,14 @@ fn apiserver(cluster: &Cluster, bottle: &Bottle, glows: &dyn Fn(&str) -> bool, l
         _ => format!("{watches} watches"),
     })]];
     let request = last.and_then(|id| bottle.trace().get(id)).filter(|r| r.message.to == cluster.apiserver);
-    if let Some(record) = request {
-        if let sim::Payload::ApiRequest { request, .. } = &record.message.payload {
-            let tone = if request.verb.is_write() { Tone::Write } else { Tone::Read };
-            let path = request.url_path();
-            let tail: String = path.rsplitn(3, '/').take(2).collect::<Vec<_>>().into_iter().rev().collect::<Vec<_>>().join("/");
-            let method = Span { mono: true, ..Span::toned(request.verb.method(), tone) };
-            lines.push(vec![method, Span { mono: true, ..Span::plain(format!(" …/{tail}")) }]);
-        }
+    if let Some(record) = request
+        && let sim::Payload::ApiRequest { request, .. } = &record.message.payload
+    {
+        let tone = if request.verb.is_write() { Tone::Write } else { Tone::Read };
+        let path = request.url_path();
+        let tail: String = path.rsplitn(3, '/').take(2).collect::<Vec<_>>().into_iter().rev().collect::<Vec<_>>().join("/");
+        let method = Span { mono: true, ..Span::toned(request.verb.method(), tone) };
+        lines.push(vec![method, Span { mono: true, ..Span::plain(format!(" …/{tail}")) }]);
     }
     Component {
         id: "kube-apiserver".into(),

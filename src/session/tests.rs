@@ -46,7 +46,13 @@ impl Page {
     }
 
     fn open_with(name: &str) -> Page {
-        let mut page = Page { session: Session::new(), scene: Scene::default(), notices: Vec::new(), digest: String::new(), wall_ms: Cell::new(0.0) };
+        let mut page = Page {
+            session: Session::new(),
+            scene: Scene::default(),
+            notices: Vec::new(),
+            digest: String::new(),
+            wall_ms: Cell::new(0.0),
+        };
         let config = Config::Named(name.into());
         page.session.receive(ToWorker::Start(Start {
             protocol: protocol::PROTOCOL_VERSION,

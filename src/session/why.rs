@@ -176,15 +176,13 @@ fn container_steps(cluster: &Cluster, pod: &Object, container: &Value, list: &st
             steps.push(advice(format!("Raise spec.{list}[{name}].resources.limits.memory")));
         }
     }
-    if list == "initContainers" && container.at(&["state", "running"]).is_some() && container.bool_at(&["started"]) != Some(false)
+    if list == "initContainers"
+        && container.at(&["state", "running"]).is_some()
+        && container.bool_at(&["started"]) != Some(false)
+        && let Some(line) = last_log_line(cluster, pod, name)
     {
-        if let Some(line) = last_log_line(cluster, pod, name) {
-            let text = vec![Span::plain(format!("Init container {name} still runs; it said last: ")), Span::code(line)];
-            steps.push(WhyStep {
-                source: Source::AsItIs,
-                ..step(text, "init containers run one after another, before the others")
-            });
-        }
+        let text = vec![Span::plain(format!("Init container {name} still runs; it said last: ")), Span::code(line)];
+        steps.push(WhyStep { source: Source::AsItIs, ..step(text, "init containers run one after another, before the others") });
     }
     steps
 }
@@ -295,13 +293,13 @@ fn of_node(cluster: &Cluster, node: &Object) -> Vec<WhyStep> {
         let _ = m;
         steps.push(WhyStep { source: Source::AsItIs, ..fact("Its kubelet is frozen or cut off", "") });
     }
-    if let Some(lease) = api::get(cluster, resources::leases(), "kube-node-lease", node.name()) {
-        if let Some(at) = lease.str_at(&["spec", "renewTime"]).and_then(base::Time::parse) {
-            steps.push(fact(
-                format!("Its lease was renewed {} ago", observe::age(cluster.now().since(at))),
-                "Lease in kube-node-lease",
-            ));
-        }
+    if let Some(lease) = api::get(cluster, resources::leases(), "kube-node-lease", node.name())
+        && let Some(at) = lease.str_at(&["spec", "renewTime"]).and_then(base::Time::parse)
+    {
+        steps.push(fact(
+            format!("Its lease was renewed {} ago", observe::age(cluster.now().since(at))),
+            "Lease in kube-node-lease",
+        ));
     }
     for taint in node.list_at(&["spec", "taints"]) {
         let text = vec![

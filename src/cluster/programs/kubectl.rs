@@ -207,10 +207,10 @@ impl KubectlProgram {
     }
 
     fn rest(&mut self, sys: &mut Sys<'_>) -> Poll {
-        if let Some(at) = self.timers.iter().map(|(_, at)| *at).min() {
-            if sys.sleep_until(at) {
-                return Poll::Ready;
-            }
+        if let Some(at) = self.timers.iter().map(|(_, at)| *at).min()
+            && sys.sleep_until(at)
+        {
+            return Poll::Ready;
         }
         Poll::Pending
     }

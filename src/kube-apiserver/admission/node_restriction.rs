@@ -147,7 +147,7 @@ fn own_node(a: &Attributes, node: &str) -> Result<(), Status> {
 
 fn lease(a: &Attributes, node: &str) -> Result<(), Status> {
     if &*a.namespace != "kube-node-lease" {
-        return Err(a.forbidden("can only access leases in the \"kube-node-lease\" system namespace".to_string()));
+        return Err(a.forbidden("can only access leases in the \"kube-node-lease\" system namespace"));
     }
     let name = if a.name.is_empty() { a.object.name() } else { &a.name };
     if name == node { Ok(()) } else { Err(a.forbidden("can only access node lease with the same name as the requesting node")) }

@@ -31,7 +31,7 @@ impl Plugin for ResourceQuota {
         if let Some(old) = &a.old {
             for (name, before) in usage(a, old) {
                 let now = delta.entry(name).or_default();
-                *now = *now - before;
+                *now -= before;
             }
         }
         delta.retain(|_, q| q.sign() > 0 || a.verb == Verb::Create);

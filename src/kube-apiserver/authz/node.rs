@@ -108,7 +108,7 @@ fn lease(node: &str, a: &Attributes) -> Decision {
         return no("node: can only get, create, update, patch, or delete a node lease");
     }
     if &*a.namespace != "kube-node-lease" {
-        return no(format!("can only access leases in the \"kube-node-lease\" system namespace"));
+        return no("can only access leases in the \"kube-node-lease\" system namespace".to_string());
     }
     if &*a.verb != "create" && *a.name != *node {
         return no("node: can only access node lease with the same name as the requesting node");

@@ -104,10 +104,11 @@ impl SpreadState {
     /// A pod is thought away from a node (preemption).
     pub fn remove(&mut self, victim: &PodInfo, node: &NodeInfo) {
         for c in &mut self.hard {
-            if c.spec.selector.matches(victim.label_fields()) && !victim.terminating {
-                if let Some(n) = node.label(&c.spec.topology_key).and_then(|value| c.domains.get_mut(value)) {
-                    *n -= 1;
-                }
+            if c.spec.selector.matches(victim.label_fields())
+                && !victim.terminating
+                && let Some(n) = node.label(&c.spec.topology_key).and_then(|value| c.domains.get_mut(value))
+            {
+                *n -= 1;
             }
         }
     }

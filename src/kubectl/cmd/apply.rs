@@ -271,10 +271,6 @@ fn client_side(ctx: &mut Ctx, info: &Info) -> Res<(Object, &'static str)> {
                 {
                     return replace(ctx, info);
                 }
-                let invalid = error.status().is_some_and(|s| s.reason == "Invalid");
-                if invalid {
-                    return Err(error.into_prefixed(&patch, &describe(info), &info.source).into());
-                }
                 return Err(error.into_prefixed(&patch, &describe(info), &info.source).into());
             }
             Err(stop) => return Err(stop),
@@ -284,7 +280,7 @@ fn client_side(ctx: &mut Ctx, info: &Info) -> Res<(Object, &'static str)> {
 
 impl Error {
     /// The long form of a failed patch.
-    fn into_prefixed(self: Box<Error>, patch: &Value, object: &str, source: &str) -> Error {
+    fn into_prefixed(self, patch: &Value, object: &str, source: &str) -> Error {
         let prefix = format!("error when applying patch:\n{}\nto:\n{object}", crate::printers::go::json(patch));
         let inner = self.from_source("patching", source);
         with_prefix(inner, &prefix, &format!("for: \"{source}\""))

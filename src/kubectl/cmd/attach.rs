@@ -94,8 +94,8 @@ fn finish(info: Info, remove: bool) -> Res<Next> {
         let never = ctx.flags.str("restart") == "Never";
         let mut code = 0;
         let mut reason = String::new();
-        let mut tries = 0;
-        while never {
+        let tries = if never { 61 } else { 0 };
+        for n in 1..=tries {
             let pod = ctx.fetch(&info.mapping, &info.namespace, &info.name, "")?;
             let ended =
                 pod.list_at(&["status", "containerStatuses"]).iter().find_map(|c| c.at(&["state", "terminated"]).cloned());
@@ -104,11 +104,9 @@ fn finish(info: Info, remove: bool) -> Res<Next> {
                 reason = ended.str_at(&["reason"]).unwrap_or("").into();
                 break;
             }
-            tries += 1;
-            if tries > 60 {
-                break;
+            if n < tries {
+                ctx.sleep(base::Duration::from_millis(500))?;
             }
-            ctx.sleep(base::Duration::from_millis(500))?;
         }
         if remove {
             let options: Value = value!({"propagationPolicy": "Background"});

@@ -30,9 +30,7 @@ pub(super) fn can_i(ctx: &mut Ctx) -> Res<Next> {
         },
         [verb, target, name] => (verb, target.clone(), name.clone()),
         _ => {
-            return fail(format!(
-                "you must specify two arguments: verb resource or verb resource/resourceName.\nSee 'kubectl auth can-i -h' for help and examples."
-            ));
+            return fail("you must specify two arguments: verb resource or verb resource/resourceName.\nSee 'kubectl auth can-i -h' for help and examples.".to_string());
         }
     };
     const VERBS: &[&str] = &[

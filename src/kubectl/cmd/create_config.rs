@@ -18,7 +18,7 @@ type Entries = Vec<(String, Rc<[u8]>)>;
 fn entries(ctx: &mut Ctx, kind: &str, name: &str) -> Res<Entries> {
     let flags = ctx.flags.clone();
     let (literals, files, env_files) = (flags.list("from-literal"), flags.list("from-file"), flags.list("from-env-file"));
-    if !env_files.is_empty() && !(literals.is_empty() && files.is_empty()) {
+    if !(env_files.is_empty() || literals.is_empty() && files.is_empty()) {
         return fail("from-env-file cannot be combined with from-file or from-literal");
     }
     let mut found = Entries::new();

@@ -26,7 +26,7 @@ pub(super) fn run(ctx: &mut Ctx) -> Res<Next> {
     let list = ctx.list(request.clone())?;
     let shown = |e: &Object| {
         types.is_empty()
-            || types.iter().any(|t| Some(t.as_str()).map(str::to_lowercase) == e.str_at(&["type"]).map(str::to_lowercase))
+            || types.iter().any(|t| Some(str::to_lowercase(t.as_str())) == e.str_at(&["type"]).map(str::to_lowercase))
     };
     let mut events: Vec<Object> = list.items.into_iter().filter(shown).collect();
     events.order_by_key(last_seen);

@@ -18,9 +18,7 @@ pub(super) fn run(ctx: &mut Ctx) -> Res<Next> {
     }
     let target = args.remove(0);
     if dash.is_none() && !args.is_empty() {
-        return fail(format!(
-            "exec [POD] [COMMAND] is not supported anymore. Use exec [POD] -- [COMMAND] instead\nSee 'kubectl exec -h' for help and examples"
-        ));
+        return fail("exec [POD] [COMMAND] is not supported anymore. Use exec [POD] -- [COMMAND] instead\nSee 'kubectl exec -h' for help and examples".to_string());
     }
     if args.is_empty() {
         return Err(Error::Usage("you must specify at least one command for the container".into(), "kubectl exec".into()).into());

@@ -151,7 +151,7 @@ fn tokens(text: &str) -> Result<(Vec<Token>, &str, bool), String> {
                     closes.then_some(i)
                 });
                 let end = end.ok_or("unterminated quoted string")?;
-                let value = apimachinery::json::parse(rest[..=end].as_bytes()).map_err(|_| "bad string constant")?;
+                let value = apimachinery::json::parse(&rest.as_bytes()[..=end]).map_err(|_| "bad string constant")?;
                 out.push(Token::Literal(value));
                 rest = &rest[end + 1..];
             }

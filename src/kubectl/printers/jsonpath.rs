@@ -28,11 +28,11 @@ impl Template {
     /// What the template prints for a value.
     pub fn execute(&self, value: &Value) -> Result<String, String> {
         let mut out = String::new();
-        self.run(&self.nodes, value, value, &mut out)?;
+        self.run(&self.nodes, value, &mut out)?;
         Ok(out)
     }
 
-    fn run(&self, nodes: &[Node], root: &Value, current: &Value, out: &mut String) -> Result<(), String> {
+    fn run(&self, nodes: &[Node], current: &Value, out: &mut String) -> Result<(), String> {
         for node in nodes {
             match node {
                 Node::Text(text) => out.push_str(text),
@@ -42,7 +42,7 @@ impl Template {
                 }
                 Node::Range(steps, body) => {
                     for item in self.eval(steps, current)? {
-                        self.run(body, root, &item, out)?;
+                        self.run(body, &item, out)?;
                     }
                 }
             }
@@ -218,9 +218,8 @@ pub(crate) fn relaxed(text: &str) -> Result<String, String> {
     let inner = text.strip_prefix('{').and_then(|t| t.strip_suffix('}')).unwrap_or(text);
     let inner = inner.strip_prefix('.').unwrap_or(inner);
     if inner.is_empty() || inner.contains(['{', '}']) {
-        return Err(format!(
-            "unexpected path string, expected a 'name1.name2' or '.name1.name2' or '{{name1.name2}}' or '{{.name1.name2}}'"
-        ));
+        return Err("unexpected path string, expected a 'name1.name2' or '.name1.name2' or '{name1.name2}' or '{.name1.name2}'"
+            .to_string());
     }
     Ok(format!("{{.{inner}}}"))
 }

@@ -433,7 +433,7 @@ impl Sed {
             Address::Last => last,
             Address::Regex(regex) => regex.is_match(&self.pattern),
             Address::Step(first, 0) => self.line == *first,
-            Address::Step(first, step) => self.line >= *first && (self.line - first) % step == 0,
+            Address::Step(first, step) => self.line >= *first && (self.line - first).is_multiple_of(*step),
             Address::More(_) => false,
         }
     }

@@ -274,8 +274,8 @@ impl Filter for Wc {
     fn close(&mut self, io: &mut Io<'_, '_>) {
         let (counts, name) = (self.counts, self.name.clone());
         self.row(io, &counts, if self.files == 0 { "" } else { &name });
-        for i in 0..4 {
-            self.totals[i] += counts[i];
+        for (total, count) in self.totals.iter_mut().zip(counts).take(4) {
+            *total += count;
         }
         self.totals[4] = self.totals[4].max(counts[4]);
     }
