@@ -95,6 +95,12 @@ fi
 . "$ENV_FILE.new"
 mv "$ENV_FILE.new" "$ENV_FILE"
 
+# `make lint` and `make test` format and lint; a minimal toolchain lacks both.
+for component in clippy rustfmt; do
+  tool=$([ $component = clippy ] && echo clippy-driver || echo rustfmt)
+  "$tool" --version >/dev/null 2>&1 || { command -v rustup >/dev/null && rustup component add "$component"; }
+done
+
 version() { "$TOOLS/bin/$1" --version 2>/dev/null | grep -oE '[0-9]+\.[0-9]+\.[0-9]+[^ ]*' | head -n 1; }
 # Tools are built for being built fast: they run for seconds.
 install_crate() {

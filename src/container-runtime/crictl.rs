@@ -258,12 +258,12 @@ fn ago(now: Time, then: Time) -> String {
     let text = match s {
         s if s < 1 => "Less than a second".into(),
         1 => "1 second".into(),
-        ..60 => format!("{s} seconds"),
-        ..120 => "About a minute".into(),
-        ..3600 => format!("{} minutes", s / 60),
-        ..5400 => "About an hour".into(),
-        ..172_800 => format!("{} hours", (s + 1800) / 3600),
-        ..1_209_600 => format!("{} days", s / 86_400),
+        2..60 => format!("{s} seconds"),
+        60..120 => "About a minute".into(),
+        120..3600 => format!("{} minutes", s / 60),
+        3600..5400 => "About an hour".into(),
+        5400..172_800 => format!("{} hours", (s + 1800) / 3600),
+        172_800..1_209_600 => format!("{} days", s / 86_400),
         _ => format!("{} weeks", s / 604_800),
     };
     format!("{text} ago")
