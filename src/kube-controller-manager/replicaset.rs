@@ -198,6 +198,13 @@ impl ReplicaSetController {
         Some(counted)
     }
 
+    /// The same by a look at every pod: what tallies are checked with in debug builds.
+    fn recounted(&self, rs: &Object, selector: &Selector, ctx: &Ctx) -> Counted {
+        let owned = refs::claim(ctx.caches, PODS, self.res, rs, selector).owned;
+        let active: Vec<Object> = owned.iter().filter(|pod| pods::is_active(pod)).cloned().collect();
+        count(rs, &owned, &active, ctx.now)
+    }
+
     /// Creates what is missing; too many pods are for [`Self::delete`].
     fn create_or_report(&mut self, key: &ObjectKey, rs: Object, counted: Counted, ctx: &mut Ctx) -> Plan<Stage> {
         let missing = refs::spec_int(&rs, "replicas", 1) - counted.replicas;
@@ -342,6 +349,7 @@ impl Controller for ReplicaSetController {
         let selector = self.selector(&rs);
         let wants = refs::spec_int(&rs, "replicas", 1);
         if let Some(counted) = self.tallied(&rs, &selector, ctx).filter(|c| c.replicas <= wants) {
+            debug_assert_eq!(counted, self.recounted(&rs, &selector, ctx), "the tally of {key} is wrong");
             return self.create_or_report(key, rs, counted, ctx);
         }
         let claim = refs::claim(ctx.caches, PODS, self.res, &rs, &selector);
@@ -350,7 +358,6 @@ impl Controller for ReplicaSetController {
         }
         let active: Vec<Object> = claim.owned.iter().filter(|pod| pods::is_active(pod)).cloned().collect();
         let counted = count(&rs, &claim.owned, &active, ctx.now);
-        debug_assert!(self.tallied(&rs, &selector, ctx).is_none_or(|t| t == counted), "the tally of {key} is wrong");
         let surplus = counted.replicas - wants;
         if surplus > 0 && self.may_act(key, &rs, ctx) {
             return self.delete(key, rs, counted, active, surplus.min(BURST_REPLICAS), ctx);

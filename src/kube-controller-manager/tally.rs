@@ -70,3 +70,31 @@ impl Tallies {
 pub fn all_match(classes: &[(Class, i64)], selector: &Selector) -> bool {
     classes.iter().all(|(class, _)| selector.matches(class.labels.as_map()))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use apimachinery::value;
+
+    fn pod(uid: &str, phase: &str) -> Object {
+        let v = value!({
+            "metadata": {"labels": {"app": "a"}, "ownerReferences": [{"uid": uid, "controller": true}]},
+            "status": {"phase": phase}
+        });
+        Object::from_value(v).unwrap()
+    }
+
+    #[test]
+    fn pods_move_between_owners_and_classes() {
+        let mut tallies = Tallies::default();
+        let mut change = |old: Option<Object>, new: Option<Object>| tallies.change(&Delta { old, new, initial: false });
+        change(None, Some(pod("x", "Running")));
+        change(None, Some(pod("x", "Running")));
+        change(Some(pod("x", "Running")), Some(pod("x", "Failed")));
+        change(Some(pod("x", "Running")), Some(pod("y", "Running")));
+        let numbers = |uid: &str| tallies.of(uid).iter().map(|(c, n)| (c.active, *n)).collect::<Vec<_>>();
+        assert_eq!((numbers("x"), numbers("y")), (vec![(false, 1)], vec![(true, 1)]));
+        tallies.change(&Delta { old: Some(pod("x", "Failed")), new: None, initial: false });
+        assert!(tallies.of("x").is_empty());
+    }
+}
