@@ -15,29 +15,7 @@ struct Page {
     wall_ms: Cell<f64>,
 }
 
-const WEB: &str = "
-apiVersion: v1
-kind: Service
-metadata: {name: my-service}
-spec:
-  selector: {app: MyApp}
-  ports: [{protocol: TCP, port: 80, targetPort: 80}]
----
-apiVersion: apps/v1
-kind: Deployment
-metadata: {name: web}
-spec:
-  replicas: 2
-  selector: {matchLabels: {app: MyApp}}
-  template:
-    metadata: {labels: {app: MyApp}}
-    spec: {containers: [{name: nginx, image: 'nginx:1.27'}]}
----
-apiVersion: v1
-kind: Pod
-metadata: {name: client}
-spec: {containers: [{name: sh, image: 'busybox:1.36', command: [sleep, 1d]}]}
-";
+const WEB: &str = include_str!("../../tests/golden/digest.yaml");
 
 impl Page {
     /// A booted demo cluster.

@@ -78,31 +78,6 @@ spec:
       containers: [{name: nginx, image: "nginx:1.27", ports: [{containerPort: 80}]}]
 `;
 
-/** What `src/session/tests.rs` applies, to the letter. */
-const FIXED = `
-apiVersion: v1
-kind: Service
-metadata: {name: my-service}
-spec:
-  selector: {app: MyApp}
-  ports: [{protocol: TCP, port: 80, targetPort: 80}]
----
-apiVersion: apps/v1
-kind: Deployment
-metadata: {name: web}
-spec:
-  replicas: 2
-  selector: {matchLabels: {app: MyApp}}
-  template:
-    metadata: {labels: {app: MyApp}}
-    spec: {containers: [{name: nginx, image: 'nginx:1.27'}]}
----
-apiVersion: v1
-kind: Pod
-metadata: {name: client}
-spec: {containers: [{name: sh, image: 'busybox:1.36', command: [sleep, 1d]}]}
-`;
-
 const page = await open(1440, 900, "dark");
 await test("something true is on screen within two seconds", async () => {
   await box(page, "kube-apiserver").waitFor({ state: "attached", timeout: 20_000 });
@@ -285,7 +260,7 @@ await test("a moment has the same hash in wasm as natively", async () => {
     const saved = visit.next((kind) => kind === "Saved", 1);
     visit.post("Save");
     return (await saved).digest;
-  }, FIXED);
+  }, await readFile("tests/golden/digest.yaml", "utf8"));
   check(wasm === native, `wasm ${wasm}, natively ${native}`);
   await context.close();
 });
