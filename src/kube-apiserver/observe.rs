@@ -1,5 +1,5 @@
 //! What a page may know of the watch cache without asking for all of it: counts and the newest objects. Off the record, like
-//! [`ApiServer::read`], and no more costly in a large cluster than in a small one.
+//! [`ApiServer::read`].
 
 use apimachinery::{Gvr, Object, WatchEventType};
 use base::Set;

@@ -55,6 +55,8 @@ pub struct Session {
     /// What the last request from a button has printed so far.
     pub(crate) request_output: Option<String>,
     events: Option<EventsQuery>,
+    /// The newest change of an event when the list was made last.
+    events_revision: i64,
     table: Option<TableQuery>,
     /// Last sent of each kind, so that only changes go out.
     sent: BTreeMap<&'static str, ToPage>,
@@ -97,6 +99,7 @@ impl Session {
             checks: Checks::default(),
             request_output: None,
             events: None,
+            events_revision: 0,
             table: None,
             sent: BTreeMap::new(),
             last_scene_ms: 0.0,
@@ -477,7 +480,10 @@ impl Session {
     fn look_lists(&mut self, wall_ms: f64) {
         let Some(bottle) = &self.bottle else { return };
         let mut messages = vec![("timeline", ToPage::Timeline(timeline::timeline(bottle)))];
-        if let Some(query) = &self.events {
+        let revision = bottle.shown().api().map_or(0, |api| api.revision_of(apimachinery::resources::events()));
+        let news = revision != self.events_revision || !self.sent.contains_key("events");
+        self.events_revision = revision;
+        if let Some(query) = self.events.as_ref().filter(|_| news) {
             let (rows, total) = lists::events(bottle.shown(), query);
             messages.push(("events", ToPage::Events { rows, total }));
         }
