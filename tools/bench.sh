@@ -10,5 +10,7 @@ cd "$(dirname "$0")/.."
 mkdir -p target
 rm -f target/bench-*.json
 cargo bench --quiet --bench bottle -- ${BENCH:-}
-node benches/browser/run.mjs dist target/bench-browser.json ${BENCH:-} || echo "bench: the part in Chromium ended early" >&2
+complete=0
+node benches/browser/run.mjs dist target/bench-browser.json ${BENCH:-} || { complete=1; echo "bench: the part in Chromium ended early, its rows are missing" >&2; }
 node benches/table.mjs target/bench.json target/bench-native.json target/bench-browser.json
+exit "$complete"

@@ -73,7 +73,7 @@ mod wasm {
         fn load_rest();
     }
 
-    /// Loads that part now.
+    /// Loads that part now. Nobody has to call it: it keeps the import in the module, which the split halves call.
     #[wasm_bindgen]
     pub fn prepare() {
         load_rest();
