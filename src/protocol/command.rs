@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 use serde_bytes::ByteBuf;
 
-use crate::{Action, Lens, Tab, Thing, Us};
+use crate::{Action, Keep, LabCommand, Lens, Open, Tab, Thing, Us};
 
 /// One message from the page. Everything that changes the cluster is logged by the worker as an input.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -92,6 +92,24 @@ pub enum ToWorker {
     },
     /// Ask for [`crate::ToPage::Saved`] now.
     Save,
+    /// Which release of the site this is: it is written into links and files. Said before anything is started or opened.
+    Release {
+        id: String,
+    },
+    /// Begin with a moment instead of a boot. Answered by [`crate::ToPage::Replaying`] and [`crate::ToPage::Opened`].
+    Open(Open),
+    /// Ask for the moment shown as bytes. Answered by [`crate::ToPage::Kept`] with the same `id`.
+    Keep {
+        id: u32,
+        keep: Keep,
+    },
+    /// Run a line in the laptop's shell, without a terminal. Answered by [`crate::ToPage::Executed`] with the same `id`.
+    Exec {
+        id: u32,
+        line: String,
+    },
+    /// About a lab. Answered by [`crate::ToPage::LabText`] and [`crate::ToPage::Lab`].
+    Lab(LabCommand),
 }
 
 /// What a new cluster is made from.

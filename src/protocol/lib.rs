@@ -13,14 +13,20 @@
 //! Times are virtual microseconds since 1970 (`_us`) unless a name ends in `_ms`: those are wall milliseconds of the page.
 //! Lengths are CSS pixels of the lens' viewport.
 
+mod cells;
 mod command;
 mod inspector;
+mod lab;
+mod link;
 mod report;
 mod scene;
 mod thing;
 
+pub use cells::*;
 pub use command::*;
 pub use inspector::*;
+pub use lab::*;
+pub use link::*;
 pub use report::*;
 pub use scene::*;
 pub use serde_bytes::ByteBuf;

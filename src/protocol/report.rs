@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 use serde_bytes::ByteBuf;
 
-use crate::{EventRow, Flight, Glyph, Inspector, Offer, ScenePatch, Speed, State, TableQuery, Thing, Us};
+use crate::{EventRow, Executed, Flight, Glyph, Inspector, Kept, LabState, LabText, Offer, Opened, ScenePatch, Speed, State, TableQuery, Thing, Us};
 
 /// One message from the worker; see [`crate::Batch`] for how they travel.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -49,6 +49,18 @@ pub enum ToPage {
     Saved { at_us: Us, log: ByteBuf, digest: String },
     /// How busy the worker is; about once a second while something runs.
     Stats(Stats),
+    /// How much of an opened moment has been replayed, in thousandths, and until when.
+    Replaying { permille: u32, at_us: Us },
+    /// What became of [`crate::ToWorker::Open`].
+    Opened(Opened),
+    /// The moment shown, as bytes.
+    Kept(Kept),
+    /// What a command of an embedding page has printed.
+    Executed(Executed),
+    /// The text of the lab that was opened.
+    LabText(Box<LabText>),
+    /// How far the lab is.
+    Lab(Box<LabState>),
 }
 
 /// What the cluster is.

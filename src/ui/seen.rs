@@ -82,6 +82,11 @@ pub struct Seen {
     pub table: Option<Shared<Table>>,
     pub applied: Option<Shared<Applied>>,
     pub stats: Shared<Stats>,
+    /// The lab that is open, and how far it is.
+    pub lab_text: Option<Shared<LabText>>,
+    pub lab: Option<Shared<LabState>>,
+    /// How much of an opened moment has been replayed, in thousandths, and until when.
+    pub replaying: Option<(u32, Us)>,
     /// The newest saved log, for a worker that dies.
     pub saved: Option<Shared<(Us, ByteBuf)>>,
 }
@@ -113,6 +118,13 @@ pub enum Effect {
     PausedChanged(bool),
     /// The picture is another one: no dot of the old one may fly on.
     PictureReset,
+    /// The lab has got on.
+    Lab,
+    /// A new log was saved.
+    Saved,
+    Opened(Opened),
+    Kept(Kept),
+    Executed(Executed),
 }
 
 impl Seen {
@@ -154,8 +166,23 @@ impl Seen {
             ToPage::OpenBuffer { buffer, name, text } => return Effect::OpenBuffer { buffer, name, text },
             ToPage::ActionDone { error, .. } => return Effect::ActionDone { error },
             ToPage::Notice(notice) => return Effect::Notice(notice),
-            ToPage::Saved { at_us, log, .. } => self.saved = Some(Shared::new((at_us, log))),
+            ToPage::Saved { at_us, log, .. } => {
+                self.saved = Some(Shared::new((at_us, log)));
+                return Effect::Saved;
+            }
             ToPage::Stats(stats) => self.stats = Shared::new(stats),
+            ToPage::Replaying { permille, at_us } => self.replaying = Some((permille, at_us)),
+            ToPage::Opened(opened) => {
+                self.replaying = None;
+                return Effect::Opened(opened);
+            }
+            ToPage::Kept(kept) => return Effect::Kept(kept),
+            ToPage::Executed(executed) => return Effect::Executed(executed),
+            ToPage::LabText(text) => self.lab_text = Some(Shared::new(*text)),
+            ToPage::Lab(state) => {
+                self.lab = Some(Shared::new(*state));
+                return Effect::Lab;
+            }
         }
         Effect::Nothing
     }

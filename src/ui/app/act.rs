@@ -141,6 +141,8 @@ impl App {
             Effect::Notice(notice) => self.toast(ctx, notice),
             Effect::PausedChanged(paused) => self.dots.set_paused(paused),
             Effect::PictureReset => self.dots.clear(),
+            Effect::Lab => {}
+            Effect::Saved | Effect::Opened(_) | Effect::Kept(_) | Effect::Executed(_) => {}
         }
     }
 
