@@ -160,6 +160,18 @@ impl<K: Ord + Clone> WorkQueue<K> {
     pub fn delayed(&self) -> impl Iterator<Item = &(Time, K)> {
         self.by_time.iter()
     }
+    /// How many keys are delayed.
+    pub fn delayed_count(&self) -> usize {
+        self.by_time.len()
+    }
+    /// The keys that are being worked on and wait again already.
+    pub fn queued_again(&self) -> impl Iterator<Item = &K> {
+        self.processing.iter().filter(|key| self.dirty.contains_key(*key))
+    }
+    /// The message because of which a key waits or is delayed.
+    pub fn cause_of(&self, key: &K) -> MsgId {
+        self.dirty.get(key).copied().or_else(|| self.delayed.get(key).map(|d| d.1)).unwrap_or_default()
+    }
 }
 
 #[cfg(test)]
@@ -192,5 +204,23 @@ mod tests {
         assert_eq!(queue.get(), Some((1, MsgId(2))));
         let delays: Vec<i64> = (0..4).map(|_| queue.retries.when(&7, now).as_millis()).collect();
         assert_eq!(delays, [5, 10, 20, 40]);
+    }
+
+    #[test]
+    fn a_view_says_what_waits_until_when_and_why() {
+        let mut queue: WorkQueue<u32> = WorkQueue::default();
+        let now = Time::from_secs(1);
+        queue.add(1, MsgId(10));
+        queue.add(2, MsgId(11));
+        queue.get();
+        queue.add(1, MsgId(12));
+        queue.add_rate_limited(3, MsgId(13), now);
+        queue.add_after(4, Duration::from_secs(9), MsgId(14), now);
+        let view = queue.view(1);
+        assert_eq!((view.waiting_count, &*view.waiting[0].key, view.waiting[0].cause), (1, "2", MsgId(11)));
+        assert_eq!((&*view.again[0].key, view.again[0].cause), ("1", MsgId(12)));
+        let first = &view.delayed[0];
+        assert_eq!((view.delayed_count, view.delayed.len(), &*first.key, first.retries), (2, 1, "3", 1));
+        assert_eq!((first.due, first.cause), (Some(now + Duration::from_millis(5)), MsgId(13)));
     }
 }

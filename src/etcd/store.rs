@@ -6,6 +6,8 @@
 //! names the value before it, so an old revision of a key is found by walking back from its newest entry, and freeing history
 //! means dropping the front of the log and nothing else: what is still current is held by `keys`.
 
+mod observe;
+
 use std::ops::Bound;
 use std::rc::Rc;
 
@@ -13,6 +15,8 @@ use base::{Digest, Map, Time, Vector, hash64};
 use etcd_api::{Compare, CompareResult, Error, Key, KeyRange, KeyValue, RangeRequest, RangeResponse, Stored, Target};
 
 use crate::content;
+
+pub use observe::{EntrySeen, NodeSeen};
 
 /// A key's newest state.
 #[derive(Clone, Debug)]

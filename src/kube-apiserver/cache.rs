@@ -106,16 +106,22 @@ impl Cache {
     }
 }
 
-/// Pods by the node they are bound to.
+/// Pods by the node they are bound to, and those that are bound to none.
 #[derive(Clone, Debug, Default)]
 pub struct PodIndex {
     by_node: Map<Rc<str>, Set<Key>>,
+    unbound: Set<Key>,
 }
 
 impl PodIndex {
     pub fn change(&mut self, key: &Key, old: Option<&Object>, new: Option<&Object>) {
         let node = |o: Option<&Object>| o.and_then(node_name).cloned();
         let (before, after) = (node(old), node(new));
+        match (old.is_some() && before.is_none(), new.is_some() && after.is_none()) {
+            (false, true) => drop(self.unbound.insert(key.clone())),
+            (true, false) => drop(self.unbound.remove(&**key)),
+            _ => {}
+        }
         if before == after {
             return;
         }
@@ -128,6 +134,14 @@ impl PodIndex {
     }
     pub fn on(&self, node: &str) -> impl Iterator<Item = &Key> {
         self.by_node.get(node).into_iter().flatten()
+    }
+    /// How many pods each node has, in order of names; nodes without a pod may be missing.
+    pub fn counts(&self) -> impl Iterator<Item = (&Rc<str>, usize)> {
+        self.by_node.iter().map(|(node, pods)| (node, pods.len()))
+    }
+    /// The pods without a node.
+    pub fn unbound(&self) -> &Set<Key> {
+        &self.unbound
     }
 }
 

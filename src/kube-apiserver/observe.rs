@@ -1,7 +1,9 @@
-//! What a page may know of the watch cache without asking for all of it: counts and the newest objects. Off the record, like
+//! What a page may know of the watch cache without asking for all of it: counts, the newest objects, the pods of a node. Off the record, like
 //! [`ApiServer::read`].
 
-use apimachinery::{Gvr, Object, WatchEventType};
+use std::rc::Rc;
+
+use apimachinery::{Gvr, Object, WatchEventType, resources};
 use base::Set;
 
 use crate::cache::Cache;
@@ -26,6 +28,33 @@ impl ApiServer {
     /// Whether a namespace has any object of a resource.
     pub fn has_any(&self, gvr: Gvr, namespace: &str) -> bool {
         self.cache_of(gvr).is_some_and(|(cache, s)| cache.scope(&self.scheme.storages[s].scope(namespace)).next().is_some())
+    }
+
+    /// An object as the cache has it.
+    pub fn object(&self, gvr: Gvr, namespace: &str, name: &str) -> Option<&Object> {
+        self.peek(gvr, namespace, name)
+    }
+
+    /// The objects of a resource in a namespace (empty: everywhere), in order of their keys.
+    pub fn objects(&self, gvr: Gvr, namespace: &str) -> impl Iterator<Item = &Object> {
+        self.all(gvr, namespace)
+    }
+
+    /// The pods bound to a node, in order of their keys.
+    pub fn pods_of_node(&self, node: &str) -> impl Iterator<Item = &Object> {
+        self.pods_on(node)
+    }
+
+    /// How many pods each node has, in order of names; nodes without a pod may be missing.
+    pub fn pods_by_node(&self) -> impl Iterator<Item = (&Rc<str>, usize)> {
+        self.pods.counts()
+    }
+
+    /// The pods that are bound to no node, in order of their keys, and how many there are.
+    pub fn unbound_pods(&self) -> (impl Iterator<Item = &Object>, usize) {
+        let cache = self.cache_of(resources::pods()).map(|(cache, _)| cache);
+        let unbound = self.pods.unbound();
+        (unbound.iter().filter_map(move |key| cache?.get(key)), unbound.len())
     }
 
     /// The revision of the newest change of a resource's objects.

@@ -9,6 +9,7 @@ mod affinity;
 mod config;
 pub mod framework;
 mod manager;
+mod observe;
 mod quota;
 mod refs;
 pub mod registry;
@@ -44,4 +45,4 @@ mod volumes;
 
 pub use config::Config;
 pub use manager::KubeControllerManager;
-pub use runner::{ControllerView, PlanNote};
+pub use observe::{ControllerView, Counts, Fate, LoopView, PlanNote, RunningView};

@@ -9,14 +9,16 @@ use std::rc::Rc;
 use apimachinery::{Object, ObjectKey, Request, Response, Verb, resources as gvr, value};
 use base::{Duration, Seed};
 use client_go::{
-    Client, Delta, EventRecorder, EventType, Handled, Ids, Informers, LeaderConfig, LeaderElector, Leadership, Selectors, Timers,
+    Client, Delta, EventRecorder, EventType, Handled, Ids, Informers, LeaderConfig, LeaderElector, Leadership, NUDGE, Selectors,
+    Steer, Timers,
 };
 use sim::{Outbox, Payload, StreamId};
 
 use crate::config::Config;
+use crate::observe::{ControllerView, LoopView};
 use crate::registry;
 use crate::resources::{self, Caches, Res};
-use crate::runner::{AnyRunner, ControllerView};
+use crate::runner::AnyRunner;
 
 const NAMESPACE: &str = "kube-system";
 /// Scopes of numbers: see [`Ids`]. Runners come after [`FIRST_RUNNER`].
@@ -133,9 +135,19 @@ impl KubeControllerManager {
     pub fn is_running(&self) -> bool {
         self.phase == Phase::Running
     }
-    /// Queues and last plans of the controllers, for the page.
+    /// The controllers in numbers, for the page.
     pub fn view(&self) -> Vec<ControllerView> {
         self.runners.iter().map(|r| r.view()).collect()
+    }
+    /// All of one controller, with at most `limit` items of its queue.
+    pub fn loop_view(&self, name: &str, limit: usize) -> Option<LoopView> {
+        self.runners.iter().find(|r| r.info().name == name).map(|r| r.loop_view(limit))
+    }
+    /// A debugger's hand on a controller; it acts when a timer [`NUDGE`] comes. Forgotten with the process' memory.
+    pub fn steer(&mut self, name: &str, what: Steer) {
+        if let Some(runner) = self.runners.iter_mut().find(|r| r.info().name == name) {
+            runner.steer(what);
+        }
     }
     /// A cached object, for tests and the page.
     pub fn cached(&self, res: Res, namespace: &str, name: &str) -> Option<&Object> {
@@ -191,6 +203,7 @@ impl KubeControllerManager {
 
     fn on_timer(&mut self, token: u64, payload: &Payload, out: &mut Outbox) {
         match Ids::scope_of(token) {
+            _ if token == NUDGE => self.on_nudge(out),
             ROOT => match self.timers.take(token) {
                 Some(Wake::Authentication) => self.read_authentication(0, out),
                 Some(Wake::Account(number)) => self.ensure_account(number, out),
@@ -206,6 +219,16 @@ impl KubeControllerManager {
                 }
             }
             _ => self.on_stream(token, payload, out),
+        }
+    }
+
+    fn on_nudge(&mut self, out: &mut Outbox) {
+        if self.phase != Phase::Running {
+            return;
+        }
+        for number in 0..self.runners.len() {
+            self.runners[number].nudge(Caches(&self.informers), out);
+            self.fetch_token_if_wanted(number, out);
         }
     }
 

@@ -1,36 +1,17 @@
-//! Runs one controller: feeds its queue, starts syncs up to the number of workers, sends the calls of their plans, hands outcomes back.
+//! Runs one controller: feeds its queue, starts syncs up to the number of workers, sends the calls of their plans, hands outcomes
+//! back. What it did is noted for the page (`observe`), and a debugger may hold it and let single items through.
 
 use std::rc::Rc;
 
 use apimachinery::{Request, Response};
-use base::{Map, Seed, Time, Vector};
-use client_go::{ClientConfig, Delta, EventRecorder, Timers, WorkQueue};
+use base::{Map, Seed, Time};
+use client_go::{ClientConfig, Delta, EventRecorder, Steer, Timers, WorkQueue};
 use sim::{MsgId, Outbox, StreamId, transport_error};
 
 use crate::account::{Account, Tag};
 use crate::framework::{Controller, Ctx, Enqueue, Info, Outcome, Plan};
+use crate::observe::{ControllerView, LoopView, Notes, RunningView};
 use crate::resources::{Caches, Res};
-
-/// How many plans are remembered per controller.
-const REMEMBERED_PLANS: usize = 16;
-
-/// A plan, for the page: when, about what, and what it is for.
-#[derive(Clone, Debug)]
-pub struct PlanNote {
-    pub at: Time,
-    pub key: Rc<str>,
-    pub why: Rc<str>,
-    pub calls: usize,
-}
-
-/// A controller as the page sees it.
-#[derive(Clone, Debug)]
-pub struct ControllerView {
-    pub name: &'static str,
-    pub waiting: usize,
-    pub in_process: usize,
-    pub plans: Vec<PlanNote>,
-}
 
 /// A running sync.
 #[derive(Clone)]
@@ -50,7 +31,7 @@ struct Running<C: Controller> {
 #[derive(Clone)]
 pub struct Runner<C: Controller> {
     pub controller: C,
-    info: Info,
+    pub(crate) info: Info,
     pub queue: WorkQueue<C::Key>,
     account: Account,
     timers: Timers<()>,
@@ -59,7 +40,11 @@ pub struct Runner<C: Controller> {
     seed: Seed,
     running: Map<u64, Running<C>>,
     started: u64,
-    plans: Vector<PlanNote>,
+    pub(crate) notes: Notes,
+    /// A debugger holds it: it takes no item from its queue but by steps.
+    pub(crate) is_held: bool,
+    /// Steps that were asked for and not made yet.
+    steps: u32,
 }
 
 /// A [`Runner`] of any controller.
@@ -76,6 +61,11 @@ pub trait AnyRunner {
     fn on_timer(&mut self, token: u64, caches: Caches, out: &mut Outbox) -> bool;
     fn on_peer_gone(&mut self, caches: Caches, out: &mut Outbox);
     fn view(&self) -> ControllerView;
+    /// All of it, with at most `limit` items of the queue.
+    fn loop_view(&self, limit: usize) -> LoopView;
+    /// Takes effect at the next [`AnyRunner::nudge`].
+    fn steer(&mut self, what: Steer);
+    fn nudge(&mut self, caches: Caches, out: &mut Outbox);
 }
 
 impl<C: Controller> Runner<C> {
@@ -91,7 +81,9 @@ impl<C: Controller> Runner<C> {
             seed: seed.derive(info.name),
             running: Map::default(),
             started: 0,
-            plans: Vector::default(),
+            notes: Notes::default(),
+            is_held: false,
+            steps: 0,
             controller,
         })
     }
@@ -117,11 +109,11 @@ impl<C: Controller> Runner<C> {
                 self.queue.add_after(key.clone(), delay, cause, out.now);
             }
             Plan::Retry(why) => {
-                self.note(&key, why, 0, out.now);
+                self.notes.failed(number, out.now, &key, why, cause);
                 self.queue.add_rate_limited(key.clone(), cause, out.now);
             }
             Plan::Calls { why, calls, in_order, then } => {
-                self.note(&key, why, calls.len(), out.now);
+                self.notes.planned(number, out.now, &key, why, calls.len(), cause);
                 return self.launch(number, key, cause, calls, in_order, then, out);
             }
         }
@@ -167,16 +159,33 @@ impl<C: Controller> Runner<C> {
             self.running.insert(number, running);
             return;
         }
+        self.notes.answered(number, &running.outcomes);
         let outcomes: Vec<Outcome> = running.outcomes.into_iter().flatten().collect();
         let plan = self.with_ctx(caches, out, |c, ctx| c.resume(&key, stage, &outcomes, ctx));
         self.apply(number, key, running.cause, plan, out);
     }
 
-    fn note(&mut self, key: &C::Key, why: Rc<str>, calls: usize, at: Time) {
-        if self.plans.len() >= REMEMBERED_PLANS {
-            self.plans.pop_front();
-        }
-        self.plans.push_back(PlanNote { at, key: key.to_string().into(), why, calls });
+    /// Takes one item. False: none waits.
+    fn take_one(&mut self, caches: Caches, out: &mut Outbox) -> bool {
+        let Some((key, cause)) = self.queue.get() else { return false };
+        self.started += 1;
+        self.notes.counts.syncs += 1;
+        let number = self.started;
+        out.set_cause((cause != MsgId(0)).then_some(cause));
+        let plan = self.with_ctx(caches, out, |c, ctx| c.sync(&key, ctx));
+        self.notes.counts.idle += u64::from(matches!(plan, Plan::Done | Plan::After(_)));
+        self.apply(number, key, cause, plan, out);
+        true
+    }
+
+    pub(crate) fn running_views(&self, limit: usize) -> Vec<RunningView> {
+        let view = |r: &Running<C>| RunningView {
+            key: r.key.to_string().into(),
+            cause: r.cause,
+            calls: r.calls.len(),
+            answered: r.outcomes.iter().flatten().count(),
+        };
+        self.running.values().take(limit).map(view).collect()
     }
 
     /// Sets a timer for the first delayed key, unless an earlier one is set.
@@ -213,14 +222,7 @@ impl<C: Controller> AnyRunner for Runner<C> {
     }
 
     fn run(&mut self, caches: Caches, out: &mut Outbox) {
-        while self.running.len() < self.info.workers {
-            let Some((key, cause)) = self.queue.get() else { break };
-            self.started += 1;
-            let number = self.started;
-            out.set_cause((cause != MsgId(0)).then_some(cause));
-            let plan = self.with_ctx(caches, out, |c, ctx| c.sync(&key, ctx));
-            self.apply(number, key, cause, plan, out);
-        }
+        while !self.is_held && self.running.len() < self.info.workers && self.take_one(caches, out) {}
         out.set_cause(None);
         self.arm(out);
     }
@@ -265,8 +267,24 @@ impl<C: Controller> AnyRunner for Runner<C> {
             name: self.info.name,
             waiting: self.queue.len(),
             in_process: self.queue.in_process(),
-            plans: self.plans.iter().cloned().collect(),
+            is_held: self.is_held,
         }
+    }
+    fn loop_view(&self, limit: usize) -> LoopView {
+        Runner::loop_view(self, limit)
+    }
+    fn steer(&mut self, what: Steer) {
+        match what {
+            Steer::Hold => self.is_held = true,
+            Steer::Release => self.is_held = false,
+            Steer::Step => self.steps += 1,
+        }
+    }
+    fn nudge(&mut self, caches: Caches, out: &mut Outbox) {
+        for _ in 0..std::mem::take(&mut self.steps) {
+            self.take_one(caches, out);
+        }
+        self.run(caches, out);
     }
 }
 

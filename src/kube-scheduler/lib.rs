@@ -12,6 +12,7 @@ mod events;
 mod framework;
 mod memo;
 mod node_info;
+mod observe;
 mod owners;
 mod plugins;
 mod pod_info;
@@ -26,4 +27,5 @@ mod volumes;
 
 pub use diagnosis::Diagnosis;
 pub use framework::Reject;
-pub use scheduler::{Config, QueueView, Scheduler, Why};
+pub use observe::{CycleView, QueueCounts, QueueView, Why};
+pub use scheduler::{Config, Scheduler};

@@ -49,6 +49,7 @@ pub struct SchedulingQueue {
     /// Waiting for what the plugin of this number says may help.
     by_plugin: Map<u8, Set<PodId>>,
     unschedulable: Set<(Time, PodId)>,
+    gated: usize,
     next: u64,
 }
 
@@ -56,13 +57,21 @@ impl SchedulingQueue {
     pub fn get(&self, id: PodId) -> Option<&Queued> {
         self.pods.get(&id)
     }
-    pub fn iter(&self) -> impl Iterator<Item = &Queued> {
-        self.pods.values()
+    /// How many pods are active, in back-off, unschedulable, gated.
+    pub fn counts(&self) -> (usize, usize, usize, usize) {
+        (self.active.len(), self.backoff.len(), self.unschedulable.len(), self.gated)
     }
-    /// Pods active, in back-off, unschedulable.
-    #[cfg(test)]
-    fn lens(&self) -> (usize, usize, usize) {
-        (self.active.len(), self.backoff.len(), self.unschedulable.len())
+    /// The active pods in the order in which they are tried.
+    pub fn active(&self) -> impl Iterator<Item = &Queued> {
+        self.active.values().filter_map(|id| self.pods.get(id))
+    }
+    /// Those in back-off, the next first.
+    pub fn backoff(&self) -> impl Iterator<Item = &Queued> {
+        self.backoff.iter().filter_map(|(_, id)| self.pods.get(id))
+    }
+    /// The unschedulable ones, the longest first.
+    pub fn unschedulables(&self) -> impl Iterator<Item = &Queued> {
+        self.unschedulable.iter().filter_map(|(_, id)| self.pods.get(id))
     }
 
     /// A new pod, or one that lost its gates.
@@ -70,6 +79,7 @@ impl SchedulingQueue {
         self.remove(pod.id);
         let id = pod.id;
         let place = if is_gated(&pod) { Place::Gated } else { Place::InFlight };
+        self.gated += usize::from(place == Place::Gated);
         self.pods.insert(id, Queued { pod, cause, attempts: 0, since: now, place, rejected_by: Vec::new() });
         if place != Place::Gated {
             self.activate(id, cause, now);
@@ -117,7 +127,8 @@ impl SchedulingQueue {
                     }
                 }
             }
-            Place::Gated | Place::InFlight => {}
+            Place::Gated => self.gated -= 1,
+            Place::InFlight => {}
         }
     }
 
@@ -249,7 +260,7 @@ mod tests {
         let moved = |queue: &mut SchedulingQueue, event| queue.on_event(&cx, &event, MsgId(0), now);
         assert_eq!(moved(&mut queue, ClusterEvent::Storage), 0);
         assert_eq!(moved(&mut queue, ClusterEvent::AssignedPodDeleted { pod: gone }), 1);
-        assert_eq!(queue.lens(), (0, 1, 0));
+        assert_eq!(queue.counts(), (0, 1, 0, 0));
         assert!(queue.pop().is_some(), "nothing else is active");
         queue.failed(waiting.id, now);
         assert!(queue.pop().is_none(), "errors wait their time");

@@ -24,7 +24,13 @@ pub type Nominated = Map<u32, Vec<Rc<PodInfo>>>;
 
 /// What a cycle found out.
 pub enum Outcome {
-    Node(u32),
+    /// The node, of how many that fit, and how many were looked at; the score if it had to be better than others.
+    Node {
+        node: u32,
+        fit: usize,
+        looked_at: usize,
+        score: Option<i64>,
+    },
     Nowhere(Diagnosis, Box<CycleState>, Vec<bool>),
 }
 
@@ -67,11 +73,15 @@ impl Cycle<'_> {
             }
         };
         let table = self.memo.table(pod.signature, cx.cache.image_generation);
-        let feasible = find_feasible(&cx, pod, &state, &active, &order, self.start, self.nominated, table, &mut diagnosis);
+        let (feasible, looked_at) =
+            find_feasible(&cx, pod, &state, &active, &order, self.start, self.nominated, table, &mut diagnosis);
         match feasible[..] {
             [] => Outcome::Nowhere(diagnosis, Box::new(state), active),
-            [only] => Outcome::Node(only),
-            _ => Outcome::Node(best(&cx, pod, &mut state, &feasible, table, self.seed)),
+            [only] => Outcome::Node { node: only, fit: 1, looked_at, score: None },
+            _ => {
+                let (node, score) = best(&cx, pod, &mut state, &feasible, table, self.seed);
+                Outcome::Node { node, fit: feasible.len(), looked_at, score: Some(score) }
+            }
         }
     }
 }
@@ -93,7 +103,7 @@ pub fn filter_node(cx: &Cx, pod: &PodInfo, state: &CycleState, node: &NodeInfo, 
     PLUGINS.iter().zip(active).filter(|(_, on)| **on).find_map(|(plugin, _)| plugin.filter(cx, pod, state, node))
 }
 
-/// Goes round from where the last cycle stopped until enough nodes fit. Models `findNodesThatPassFilters`.
+/// Goes round from where the last cycle stopped until enough nodes fit; also says how many were looked at. Models `findNodesThatPassFilters`.
 fn find_feasible(
     cx: &Cx,
     pod: &PodInfo,
@@ -104,7 +114,7 @@ fn find_feasible(
     nominated: &Nominated,
     table: &mut Table,
     diagnosis: &mut Diagnosis,
-) -> Vec<u32> {
+) -> (Vec<u32>, usize) {
     let n = order.len();
     let enough = enough_nodes(n);
     let global: Vec<usize> = (0..PLUGINS.len()).filter(|&i| active[i] && !PLUGINS[i].is_local()).collect();
@@ -133,7 +143,7 @@ fn find_feasible(
     if n > 0 {
         *start = ((*start as usize + seen) % n) as u32;
     }
-    feasible
+    (feasible, seen)
 }
 
 /// Whether the node would still do if the pods nominated for it were there. Models `RunFilterPluginsWithNominatedPods`.
@@ -152,8 +162,8 @@ fn beside_nominated(
     if with.pods.len() == before { None } else { filter_node(cx, pod, state, &with, active) }
 }
 
-/// The node with the highest weighted sum of scores; among equals a draw.
-fn best(cx: &Cx, pod: &PodInfo, state: &mut CycleState, nodes: &[u32], table: &Table, seed: Seed) -> u32 {
+/// The node with the highest weighted sum of scores, and this; among equals a draw.
+fn best(cx: &Cx, pod: &PodInfo, state: &mut CycleState, nodes: &[u32], table: &Table, seed: Seed) -> (u32, i64) {
     let mut totals: Vec<i64> = nodes.iter().map(|&i| table.sum(i)).collect();
     let mut raw: Vec<i64> = Vec::with_capacity(nodes.len());
     let mut local_scorer = 0;
@@ -179,7 +189,7 @@ fn best(cx: &Cx, pod: &PodInfo, state: &mut CycleState, nodes: &[u32], table: &T
     }
     let draw = |node: u32| mix64(seed.0 ^ pod.id.0 ^ mix64(node as u64));
     let top = (0..nodes.len()).max_by_key(|&i| (totals[i], draw(nodes[i]))).expect("there are nodes");
-    nodes[top]
+    (nodes[top], totals[top])
 }
 
 /// Forgets that a pod was nominated.

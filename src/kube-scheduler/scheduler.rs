@@ -15,10 +15,11 @@ use crate::diagnosis::Diagnosis;
 use crate::events::{add_informers, informer};
 use crate::framework::{Cx, CycleState};
 use crate::memo::Memo;
+use crate::observe::{Cycles, Found};
 use crate::owners::{OwnerStores, Owners};
 use crate::plugins::{Preemption, Victims, preempt};
 use crate::pod_info::{PodId, PodInfo};
-use crate::queue::{Place, Queued, SchedulingQueue};
+use crate::queue::{Queued, SchedulingQueue};
 use crate::schedule_one::{Cycle, Nominated, Outcome, withdraw};
 use crate::volumes::Volumes;
 
@@ -82,26 +83,11 @@ pub struct Scheduler {
     cycles_due: bool,
     flush_at: Option<Time>,
     scheduled: u64,
-}
-
-/// Why a pod waits: for the page.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Why {
-    /// As in the event and the condition.
-    pub message: String,
-    /// Per verdict: plugin, reasons, and the nodes it holds for.
-    pub verdicts: Vec<(&'static str, Vec<Rc<str>>, Vec<Rc<str>>)>,
-    pub attempts: u32,
-}
-
-/// The queue: for the page.
-#[derive(Clone, Debug, PartialEq)]
-pub struct QueueView {
-    pub active: Vec<ObjectKey>,
-    /// … and when they may be tried again.
-    pub backoff: Vec<(ObjectKey, Time)>,
-    pub unschedulable: Vec<ObjectKey>,
-    pub gated: Vec<ObjectKey>,
+    pub(crate) cycles: Cycles,
+    /// A debugger holds it: it takes no pod from its queue but by steps.
+    pub(crate) is_held: bool,
+    /// Steps that were asked for and not made yet.
+    pub(crate) steps: u32,
 }
 
 impl Scheduler {
@@ -131,6 +117,9 @@ impl Scheduler {
             cycles_due: false,
             flush_at: None,
             scheduled: 0,
+            cycles: Cycles::default(),
+            is_held: false,
+            steps: 0,
         }
     }
 
@@ -209,7 +198,11 @@ impl Scheduler {
             return;
         }
         self.queue.flush(out.handling, out.now);
-        for _ in 0..CYCLES_AT_ONCE {
+        let steps = std::mem::take(&mut self.steps) as usize;
+        if self.is_held && steps == 0 {
+            return;
+        }
+        for _ in 0..if self.is_held { steps } else { CYCLES_AT_ONCE } {
             let Some(queued) = self.queue.pop() else {
                 let next = self.queue.flush(out.handling, out.now);
                 return self.set_flush(next, out);
@@ -217,6 +210,9 @@ impl Scheduler {
             out.set_cause(Some(queued.cause));
             self.schedule(&queued, out);
             out.set_cause(None);
+        }
+        if self.is_held {
+            return;
         }
         self.cycles_due = true;
         self.timers.after(NEXT_CYCLES, Wake::Cycles, out);
@@ -248,8 +244,11 @@ impl Scheduler {
             seed: self.config.seed,
         };
         match cycle.schedule(pod, selector.as_ref()) {
-            Outcome::Node(node) => self.bind(pod, node, out),
-            Outcome::Nowhere(diagnosis, state, active) => self.on_nowhere(pod, diagnosis, &state, &active, out),
+            Outcome::Node { node, fit, looked_at, score } => {
+                self.cycles.note(out.now, queued, Found::Node { node, fit, looked_at, score });
+                self.bind(pod, node, out);
+            }
+            Outcome::Nowhere(diagnosis, state, active) => self.on_nowhere(queued, diagnosis, &state, &active, out),
         }
     }
 
@@ -320,7 +319,8 @@ impl Scheduler {
         }
     }
 
-    fn on_nowhere(&mut self, pod: &Rc<PodInfo>, mut diagnosis: Diagnosis, state: &CycleState, active: &[bool], out: &mut Outbox) {
+    fn on_nowhere(&mut self, queued: &Queued, mut diagnosis: Diagnosis, state: &CycleState, active: &[bool], out: &mut Outbox) {
+        let pod = &queued.pod;
         let mut nominated = None;
         if diagnosis.pre_filter.is_none() && diagnosis.nodes > 0 {
             let budgets: Vec<Object> = self.informers.store(informer::BUDGETS).objects().cloned().collect();
@@ -338,7 +338,9 @@ impl Scheduler {
         if diagnosis.nodes == 0 {
             plugins = crate::plugins::PLUGINS.iter().map(|p| p.name()).collect();
         }
-        self.decisions.insert(pod.id, Rc::new(diagnosis));
+        let diagnosis = Rc::new(diagnosis);
+        self.cycles.note(out.now, queued, Found::Nowhere(diagnosis.clone()));
+        self.decisions.insert(pod.id, diagnosis);
         self.failed_scheduling(pod, &message, "Unschedulable", nominated, out);
         self.queue.unschedulable(pod.id, &plugins, out.now);
     }
@@ -413,35 +415,6 @@ impl Scheduler {
         if let Some(request) = request {
             self.event_client.call(request, (), out);
         }
-    }
-
-    /// Why a pod is not placed; `None`: it is, or it was not tried yet.
-    pub fn why(&self, pod: &ObjectKey) -> Option<Why> {
-        let id = PodId::of(self.informers.store(informer::PODS).get(pod)?.uid());
-        let diagnosis = self.decisions.get(&id)?;
-        let name = |i: &u32| self.cache.node(*i).name.clone();
-        let verdict =
-            |(r, nodes): &(crate::framework::Reject, Vec<u32>)| (r.plugin, r.reasons.clone(), nodes.iter().map(name).collect());
-        let mut verdicts: Vec<_> = diagnosis.rejects.iter().map(verdict).collect();
-        verdicts.extend(diagnosis.pre_filter.iter().map(|r| (r.plugin, r.reasons.clone(), Vec::new())));
-        let attempts = self.queue.get(id).map_or(0, |q| q.attempts);
-        Some(Why { message: diagnosis.message(), verdicts, attempts })
-    }
-
-    /// Who waits where.
-    pub fn queue_view(&self) -> QueueView {
-        let mut view = QueueView { active: vec![], backoff: vec![], unschedulable: vec![], gated: vec![] };
-        for queued in self.queue.iter() {
-            let key = queued.pod.key.clone();
-            match queued.place {
-                Place::Active(_) => view.active.push(key),
-                Place::Backoff { until, .. } => view.backoff.push((key, until)),
-                Place::Unschedulable => view.unschedulable.push(key),
-                Place::Gated => view.gated.push(key),
-                Place::InFlight => {}
-            }
-        }
-        view
     }
 
     /// Bindings that were written.

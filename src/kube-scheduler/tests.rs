@@ -64,7 +64,7 @@ impl World {
             seed: Seed(1),
         };
         match cycle.schedule(&pod, None) {
-            Outcome::Node(node) => {
+            Outcome::Node { node, .. } => {
                 let name = self.cache.node(node).name.clone();
                 self.cache.add_pod(pod, &name, true);
                 name.to_string()

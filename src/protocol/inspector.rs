@@ -62,10 +62,74 @@ pub struct Inspector {
     pub events: Option<Vec<EventRow>>,
     /// One per container (also init containers, and the previous instance).
     pub logs: Option<Vec<Log>>,
+    /// Pictures of a component's inside, above the overview's rows.
+    pub sections: Vec<Section>,
     /// Set if the thing is a message; shown on the Overview tab above its rows.
     pub message: Option<MessageDetail>,
     /// Buttons under the title.
     pub offers: Vec<Offer>,
+}
+
+/// A part of a component's inside: a queue, a log, one level of a tree.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Section {
+    pub title: String,
+    /// One quiet sentence below the title.
+    pub note: Vec<Span>,
+    pub body: SectionBody,
+}
+
+/// How a section is drawn.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub enum SectionBody {
+    /// Small boxes in reading order.
+    Cells(Vec<Cell>),
+    /// A sentence each, newest first, with what came of it.
+    Lines(Vec<Line>),
+    /// Levels with their names, a row of cells each; the row below belongs to the cell on the way (state `Active`).
+    Tree(Vec<(String, Vec<Cell>)>),
+    /// Amounts of one total, side by side: how full something is.
+    Bars(Vec<Bar>),
+}
+
+impl Default for SectionBody {
+    fn default() -> SectionBody {
+        SectionBody::Cells(Vec::new())
+    }
+}
+
+/// One item of a queue, one entry of a log, one key of a node.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Cell {
+    pub text: String,
+    /// Behind the text, quiet: when it is due, how often it failed.
+    pub note: String,
+    pub state: State,
+    pub thing: Option<Thing>,
+    /// The whole of it in words.
+    pub aria: String,
+}
+
+/// Something that was decided.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Line {
+    pub at_us: Us,
+    pub text: Vec<Span>,
+    /// What came of it.
+    pub outcome: Vec<Span>,
+    pub glyph: Glyph,
+    /// The object that it is about, and the message that it was caused by.
+    pub thing: Option<Thing>,
+    pub cause: Option<MessageRef>,
+}
+
+/// An amount.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Bar {
+    pub label: String,
+    pub value: String,
+    /// From 0 to 1.
+    pub level: f32,
 }
 
 /// One step of *why*.

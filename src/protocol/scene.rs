@@ -24,6 +24,7 @@
 //! - `Entry`: one entry of a Raft log. State `Ok`: applied (filled); `Writing`: committed (outlined); `Pending`: appended (dashed);
 //!   `Idle`: missing (dotted).
 //! - `Tag`: a label or selector, `title` (11, mono) centred; `Ok` matches, `Failing` doesn't (dashed, struck through). Height 18.
+//! - `Cells`: a row of many alike, one node each, see [`Cells`]. The row itself is no target, its cells are.
 //! - `Plain`: no frame; title and lines as in `Card` but starting at x, y+12.
 //!
 //! A box with a `crown` has it above its upper right corner (a cylinder: above its middle).
@@ -34,7 +35,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use crate::{Span, Thing};
+use crate::{Cells, Span, Thing};
 
 /// The lenses: five ways to look at one cluster.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
@@ -150,6 +151,7 @@ pub enum Shape {
     Bar,
     Entry,
     Tag,
+    Cells,
 }
 
 /// What is painted over what: grounds, then edges, then things, then details on them.
@@ -243,6 +245,8 @@ pub struct SceneBox {
     pub crown: bool,
     /// How full a `Bar` is, from 0 to 1.
     pub level: f32,
+    /// Of `Cells`: what is in the row.
+    pub cells: Option<Box<Cells>>,
     pub title: String,
     /// Each line is a run of spans.
     pub lines: Vec<Vec<Span>>,
@@ -400,9 +404,9 @@ impl ScenePatch {
         if let Some(head) = &self.head {
             scene.head = head.clone();
         }
-        scene.boxes.retain(|id, _| !self.gone_boxes.contains(id));
-        scene.edges.retain(|id, _| !self.gone_edges.contains(id));
-        scene.texts.retain(|id, _| !self.gone_texts.contains(id));
+        self.gone_boxes.iter().for_each(|id| drop(scene.boxes.remove(id)));
+        self.gone_edges.iter().for_each(|id| drop(scene.edges.remove(id)));
+        self.gone_texts.iter().for_each(|id| drop(scene.texts.remove(id)));
         scene.boxes.extend(self.boxes.iter().map(|b| (b.id.clone(), b.clone())));
         scene.edges.extend(self.edges.iter().map(|e| (e.id.clone(), e.clone())));
         scene.texts.extend(self.texts.iter().map(|t| (t.id.clone(), t.clone())));

@@ -21,6 +21,8 @@ pub enum Thing {
     Check { name: String },
     /// One revision of etcd's log.
     Revision { revision: u64 },
+    /// A key of etcd: the way to it through the tree.
+    Key { key: String },
 }
 
 impl Thing {
@@ -49,6 +51,7 @@ impl Thing {
             Thing::Connection { from, to } => format!("{from} → {to}"),
             Thing::Check { name } => format!("can I {name}?"),
             Thing::Revision { revision } => format!("revision {revision}"),
+            Thing::Key { key } => key.clone(),
         }
     }
 }
@@ -128,6 +131,20 @@ pub enum Action {
     RunClient,
     /// Try anew what works now.
     Recheck,
+    /// Hold a loop of the control plane (`replicaset-controller`, `kube-scheduler`), let it go, let one item of its queue through.
+    HoldLoop {
+        name: String,
+    },
+    ReleaseLoop {
+        name: String,
+    },
+    StepLoop {
+        name: String,
+    },
+    /// `etcdctl compact` at the newest revision, in the member's container.
+    Compact,
+    /// `etcdctl defrag`, in the member's container.
+    Defrag,
     /// `kubectl delete`; `grace_s` None is the object's own grace period.
     Delete {
         thing: Thing,

@@ -1,9 +1,13 @@
 //! An ordered map as a B+ tree of shared nodes.
 
+mod tree;
+
 use std::borrow::Borrow;
 use std::fmt;
 use std::ops::{Bound, RangeBounds};
 use std::rc::Rc;
+
+pub use tree::TreeNode;
 
 /// The most that a node holds.
 const MAX: usize = 32;

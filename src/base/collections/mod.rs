@@ -7,6 +7,6 @@ mod map;
 mod set;
 mod vector;
 
-pub use map::Map;
+pub use map::{Map, TreeNode};
 pub use set::Set;
 pub use vector::Vector;
