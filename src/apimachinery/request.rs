@@ -266,7 +266,13 @@ pub struct List {
 }
 
 impl List {
-    /// The list as one tree. Items lose `apiVersion` and `kind` as upstream's typed lists do.
+    /// Whether the list is one of Go's types: that of a built-in kind, or of a metrics API.
+    fn is_typed(&self) -> bool {
+        let gv = crate::gvr::Gvk::from_api_version(&self.api_version, "");
+        let built_in = crate::schema::group_versions().iter().any(|(g, v)| *g == gv.group && *v == gv.version);
+        built_in || gv.group.with(|g| g.ends_with("metrics.k8s.io"))
+    }
+    /// The list as one tree. Items lose `apiVersion` and `kind` as upstream's typed lists do; custom resources keep them.
     pub fn to_value(&self) -> Value {
         let mut metadata = crate::value!({"resourceVersion": (self.resource_version.to_string())});
         if let Some(token) = &self.continue_token {
@@ -275,10 +281,13 @@ impl List {
         if let Some(n) = self.remaining_item_count {
             metadata.set_at(&["remainingItemCount"], n);
         }
+        let typed = self.is_typed();
         let items = self.items.iter().map(|o| {
             let mut v = o.value().clone();
-            v.map_mut().remove("apiVersion");
-            v.map_mut().remove("kind");
+            if typed {
+                v.map_mut().remove("apiVersion");
+                v.map_mut().remove("kind");
+            }
             v
         });
         crate::value!({

@@ -256,7 +256,7 @@ fn key_text(text: &str) -> Key {
 
 /// A struct compared before.
 struct Remembered {
-    ty: *const StructType,
+    ty: u32,
     old: Option<Value>,
     new: Value,
     result: Comparison,
@@ -280,8 +280,7 @@ fn slot(ty: &StructType, old: Option<&Value>, new: Option<&Value>) -> Option<usi
     if new.len() < 3 {
         return None;
     }
-    let mixed =
-        base::mix64((Rc::as_ptr(new) as usize as u64) ^ base::mix64(old as u64 ^ (std::ptr::from_ref(ty) as usize as u64)));
+    let mixed = base::mix64((Rc::as_ptr(new) as usize as u64) ^ base::mix64(old as u64 ^ u64::from(ty.serial)));
     Some(mixed as usize % MEMO_SLOTS)
 }
 
@@ -294,14 +293,14 @@ fn memo(ty: &StructType, old: Option<&Value>, new: Option<&Value>) -> Option<Com
     };
     MEMO.with_borrow(|memo| {
         let have = memo[slot].as_ref()?;
-        let hit = std::ptr::eq(have.ty, ty) && same(have.old.as_ref(), old) && same(Some(&have.new), new);
+        let hit = have.ty == ty.serial && same(have.old.as_ref(), old) && same(Some(&have.new), new);
         hit.then(|| have.result.clone())
     })
 }
 
 fn remember(ty: &StructType, old: Option<&Value>, new: Option<&Value>, result: &Comparison) {
     if let (Some(slot), Some(new)) = (slot(ty, old, new), new) {
-        let entry = Remembered { ty, old: old.cloned(), new: new.clone(), result: result.clone() };
+        let entry = Remembered { ty: ty.serial, old: old.cloned(), new: new.clone(), result: result.clone() };
         MEMO.with_borrow_mut(|memo| memo[slot] = Some(entry));
     }
 }

@@ -22,7 +22,7 @@ pub struct Decoded {
 /// Decodes a map as a struct. The error is Go's text, without the prefix that names the kind:
 /// `json: cannot unmarshal string into Go struct field DeploymentSpec.spec.replicas of type int32`.
 pub fn decode(ty: &StructType, value: &Value) -> Result<Decoded, String> {
-    let mut walk = Walk { unknown: Vec::new() };
+    let mut walk = Walk { unknown: Vec::new(), loose: false };
     let changed = match value {
         Value::Map(fields) => walk.fields(ty, fields, &Path::Root)?,
         Value::Null => Some(zero(ty)),
@@ -102,6 +102,8 @@ impl Path<'_> {
         match self {
             Path::Root => {}
             Path::Index(parent, _) | Path::Key(parent, _) => parent.names(out),
+            // The metadata of a custom resource is a struct of Go's, what it stands in isn't.
+            Path::Field(_, owner, _) if owner.loose => {}
             Path::Field(parent, _, field) => {
                 out.push(&field.name);
                 out.extend(field.embedded.as_deref());
@@ -155,6 +157,8 @@ type Change = Result<Option<Value>, String>;
 
 struct Walk {
     unknown: Vec<String>,
+    /// Below a custom resource's type, see [`StructType::loose`].
+    loose: bool,
 }
 
 /// The members written so far, once something differs from the original.
@@ -194,8 +198,15 @@ impl Output<'_> {
 }
 
 impl Walk {
-    /// Merges the sorted members with the sorted fields.
     fn fields(&mut self, ty: &StructType, fields: &Rc<Fields>, path: &Path) -> Change {
+        let before = std::mem::replace(&mut self.loose, ty.loose);
+        let change = self.merge_fields(ty, fields, path);
+        self.loose = before;
+        change
+    }
+
+    /// Merges the sorted members with the sorted fields.
+    fn merge_fields(&mut self, ty: &StructType, fields: &Rc<Fields>, path: &Path) -> Change {
         let entries = fields.entries();
         let mut out = Output { original: entries, taken: 0, changed: None };
         let mut members = entries.iter().peekable();
@@ -240,6 +251,13 @@ impl Walk {
             Value::Null => None,
             _ => self.value(&field.ty, value, &Path::Field(path, ty, field))?,
         };
+        if ty.loose {
+            match change {
+                None => out.keep(),
+                Some(new) => out.replace(&field.name, new),
+            }
+            return Ok(());
+        }
         let now = change.as_ref().unwrap_or(value);
         let empty = match &field.ty {
             _ if now.is_null() => true,
@@ -269,6 +287,9 @@ impl Walk {
             (Type::Struct(s), Value::Map(fields)) => self.fields(s, fields, path),
             (Type::Map(m), Value::Map(fields)) => self.map(&m.elem, fields, path),
             (Type::List(l), Value::List(items)) => self.list(&l.elem, items, path),
+            // 3.0 is an integer.
+            (Type::Int64, Value::Float(f)) if self.loose && f.fract() == 0.0 && f.abs() < 9e15 => Ok(Some(Value::Int(*f as i64))),
+            (ty, _) if self.loose && ty.as_struct().is_none_or(|s| s.loose) => Ok(None),
             (Type::String(_), Value::Str(_)) | (Type::Bool, Value::Bool(_)) | (Type::Int64, Value::Int(_)) => Ok(None),
             (Type::Int32 | Type::IntOrString, Value::Int(n)) if i32::try_from(*n).is_ok() => Ok(None),
             (Type::IntOrString, Value::Str(_)) => Ok(None),
@@ -289,6 +310,7 @@ impl Walk {
         let mut out = Output { original: fields.entries(), taken: 0, changed: None };
         for (key, value) in fields.iter() {
             let change = match value {
+                Value::Null if self.loose => None,
                 Value::Null => Some(zero_elem(elem)),
                 _ => self.value(elem, value, &Path::Key(path, key))?,
             };
@@ -304,6 +326,7 @@ impl Walk {
         let mut changed: Option<Vec<Value>> = None;
         for (i, item) in items.iter().enumerate() {
             let change = match item {
+                Value::Null if self.loose => None,
                 Value::Null => Some(zero_elem(elem)),
                 _ => self.value(elem, item, &Path::Index(path, i))?,
             };

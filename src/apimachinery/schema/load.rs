@@ -1,7 +1,6 @@
 //! Reads `types.txt`: its form is described in `tools/schema/convert.py`.
 
 use base::Sort as _;
-use std::cell::OnceCell;
 use std::collections::HashMap;
 use std::rc::Rc;
 
@@ -57,14 +56,7 @@ impl Table {
         let (head, source) = line.split_once(' ').unwrap_or((line, ""));
         let short = head.trim_end_matches(['*', '%']);
         let name: Rc<str> = format!("{package}.{short}").into();
-        let ty = Rc::new(StructType {
-            name: name.clone(),
-            atomic: head.contains('%'),
-            preserve_unknown: false,
-            fields: OnceCell::new(),
-            source,
-            zero: OnceCell::new(),
-        });
+        let ty = Rc::new(StructType { atomic: head.contains('%'), ..StructType::unread(name.clone(), source) });
         if head.contains('*') {
             self.by_gvk.insert(Gvk::from_api_version(group_version, short), ty.clone());
             if package.ends_with("apimachinery.pkg.apis.meta.v1") {

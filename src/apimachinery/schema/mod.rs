@@ -1,18 +1,19 @@
 //! What every kind looks like, as data: types, defaults, merge keys, list types; and the table of resources.
 //!
 //! The facts are `static/schema/*.txt` (made by `tools/schema/convert.py`), split into lines once per thread and parsed
-//! definition by definition on first use. A CRD's types take the same form ([`StructType::new`]); they belong to the state of
+//! definition by definition on first use. A CRD's types take the same form ([`structural`]); they belong to the state of
 //! kube-apiserver, not to this table.
 
 mod decode;
 mod go_json;
 mod load;
 mod resources;
+mod structural;
 mod tables;
 mod unstructured;
 
 use base::Sort as _;
-use std::cell::OnceCell;
+use std::cell::{Cell, OnceCell};
 use std::fmt;
 use std::rc::Rc;
 
@@ -21,6 +22,7 @@ pub(crate) use go_json::shared_key;
 pub use go_json::{JsonError, Parsed, member_paths, parse as parse_json};
 pub use load::{named, of};
 pub use resources::{Resource, Subresource, group_versions, resource, resource_for_kind, resources, resources_in};
+pub use structural::structural;
 pub use tables::{Column, columns};
 pub use unstructured::restore_error;
 
@@ -80,6 +82,10 @@ pub struct StructType {
     pub atomic: bool,
     /// Fields that are not known are kept (CRDs: `x-kubernetes-preserve-unknown-fields`).
     pub preserve_unknown: bool,
+    /// A custom resource's: decoding drops unknown fields and leaves all else as it came; validation judges it.
+    pub loose: bool,
+    /// A number of its own, for memos: an address may be used again.
+    pub(crate) serial: u32,
     fields: OnceCell<Vec<Field>>,
     source: &'static str,
     /// The zero value: what an empty map becomes.
@@ -183,7 +189,14 @@ impl StructType {
         fields.order_by(|a, b| a.name.cmp(&b.name));
         let cell = OnceCell::new();
         let _ = cell.set(fields);
-        StructType { name: name.into(), atomic, preserve_unknown, fields: cell, source: "", zero: OnceCell::new() }
+        StructType { atomic, preserve_unknown, loose: true, fields: cell, ..StructType::unread(name.into(), "") }
+    }
+    /// A built-in type whose fields are parsed on first use.
+    fn unread(name: Rc<str>, source: &'static str) -> StructType {
+        thread_local!(static NEXT: Cell<u32> = const { Cell::new(0) });
+        let serial = NEXT.replace(NEXT.get().wrapping_add(1));
+        let (fields, zero) = (OnceCell::new(), OnceCell::new());
+        StructType { name, atomic: false, preserve_unknown: false, loose: false, serial, fields, source, zero }
     }
     /// Sorted by name.
     pub fn fields(&self) -> &[Field] {
