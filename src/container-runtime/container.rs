@@ -55,6 +55,9 @@ pub struct Container {
     /// Stop requests to answer when it is dead.
     pub(crate) stopping: Vec<(Addr, u64)>,
     pub(crate) oom: bool,
+    pub(crate) cpu: crate::stats::CpuMeter,
+    /// Bytes of memory, as they are counted for the machine.
+    pub(crate) held_memory: u64,
 }
 
 impl Container {
@@ -72,7 +75,7 @@ impl Runtime {
         let ips = match config.host_network {
             true => vec![self.config.node_ip],
             false => match self.network.add_pod(&id) {
-                Some(ip) => vec![ip],
+                Some(ips) => ips,
                 None => {
                     let text = format!(
                         "failed to setup network for sandbox {id:?}: plugin type=\"bridge\" failed (add): no IP addresses available in range"
@@ -152,6 +155,8 @@ impl Runtime {
             partial: Default::default(),
             stopping: Vec::new(),
             oom: false,
+            cpu: Default::default(),
+            held_memory: 0,
         };
         self.containers.insert(id.clone(), Rc::new(container));
         cri::Response::Container { container: id }
@@ -172,6 +177,7 @@ impl Runtime {
             fqdn: full_name(&sandbox.config).into(),
             hostname,
             container: !matches!(image.start, Start::Component(_)),
+            cpu: crate::stats::cpu_bucket(config.cpu_limit_milli),
             memory_limit: (config.memory_limit > 0).then_some(config.memory_limit as u64),
             boot: self.config.boot,
             cpus: self.config.cpus,
@@ -212,6 +218,7 @@ impl Runtime {
                     }
                     (c.pid, c.tty) = (pid, tty);
                 });
+                self.weigh(now, id, out);
                 self.status(id).map_or(cri::Response::Done, cri::Response::Status)
             }
             Err(text) => {
@@ -351,6 +358,12 @@ impl Runtime {
     /// A process that the runtime started has ended: the container's first one, or an exec.
     pub(crate) fn process_ended(&mut self, now: Time, id: &Id, pid: u32, status: Status, oom: bool, out: &mut Outbox) {
         if self.containers.get(id).is_some_and(|c| c.pid == pid && c.is_running()) {
+            if oom && self.containers.get(id).is_some_and(|c| c.config.memory_limit == 0) {
+                let command =
+                    self.containers.get(id).and_then(|c| c.config.command.first().or(c.image.entrypoint.first()).cloned());
+                let process = command.as_deref().and_then(|c| c.rsplit('/').next()).unwrap_or("process").into();
+                self.event(cri::Event::SystemOom { process, pid }, out);
+            }
             self.change(id, |c| c.oom = oom);
             self.container_ended(now, id, status.code(), "", out);
         } else {
@@ -376,6 +389,7 @@ impl Runtime {
             c.component = None;
             waiting = std::mem::take(&mut c.stopping);
         });
+        self.settle_stats(now, id, out);
         self.network.container_ended(id);
         self.end_streams_of(now, id, out);
         let Some(status) = self.status(id) else { return };
@@ -406,7 +420,9 @@ impl Runtime {
     }
 
     pub(crate) fn remove_container(&mut self, id: &Id) -> cri::Response {
-        self.containers.remove(id);
+        if let Some(gone) = self.containers.remove(id) {
+            self.held_memory -= gone.held_memory;
+        }
         self.machines.remove(id);
         cri::Response::Done
     }
@@ -418,7 +434,9 @@ impl Runtime {
         });
         if let Some(machine) = self.machines.get_mut(id) {
             let machine = Rc::make_mut(machine);
-            Rc::make_mut(&mut machine.config).memory_limit = (memory_limit > 0).then_some(memory_limit as u64);
+            let config = Rc::make_mut(&mut machine.config);
+            config.memory_limit = (memory_limit > 0).then_some(memory_limit as u64);
+            config.cpu = crate::stats::cpu_bucket(cpu_limit_milli);
         }
         cri::Response::Done
     }
@@ -453,26 +471,6 @@ impl Runtime {
             containers: self.containers.iter().filter(|(_, c)| c.sandbox == *id).filter_map(|(i, _)| self.status(i)).collect(),
         });
         cri::Response::Pods(pods.collect())
-    }
-
-    /// Use of CPU since the container's start, averaged, and of memory. Components report a nominal use of their kind.
-    pub(crate) fn stats(&self, now: Time) -> cri::Response {
-        let running = self.containers.iter().filter(|(_, c)| c.is_running());
-        let stats = running.filter_map(|(id, c)| {
-            let sandbox = self.sandboxes.get(&c.sandbox)?;
-            let age = now.since(c.started_at?).as_secs().max(1);
-            let (cpu_milli, memory_bytes) = match self.machines.get(id) {
-                Some(m) => ((m.used_steps() as i64 / 1000) / age, m.memory_bytes() as i64),
-                None => (20, 60 << 20),
-            };
-            Some(cri::ContainerStats {
-                pod_uid: sandbox.config.pod_uid.clone(),
-                container: c.config.name.clone(),
-                cpu_milli,
-                memory_bytes,
-            })
-        });
-        cri::Response::Stats(stats.collect())
     }
 
     pub(crate) fn change(&mut self, id: &Id, change: impl FnOnce(&mut Container)) {

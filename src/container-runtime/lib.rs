@@ -21,6 +21,7 @@ mod ssh;
 mod volume;
 
 use std::net::IpAddr;
+mod stats;
 use std::rc::Rc;
 
 use base::{Duration, Map, Seed, Set, Time};
@@ -101,6 +102,14 @@ impl Runtime {
         let machine_config = cri_api::MachineConfig {
             hostname: config.node.clone(),
             fqdn: config.node.clone(),
+    /// containerd's unit is stopped: nobody listens at its socket, and what it had started runs on.
+    stopped: bool,
+    /// Bytes that running containers hold, all together (see `stats.rs`).
+    held_memory: u64,
+    /// The kubelet is told when less is available.
+    memory_notice: u64,
+    /// CPU time of containers that have ended.
+    ended_cpu: u64,
             container: false,
             boot: config.boot,
             cpus: config.cpus,
@@ -135,6 +144,10 @@ impl Runtime {
         match message.payload {
             Payload::Start => self.reboot(now, out),
             Payload::Timer(token) => self.wake(now, token, out),
+            stopped: false,
+            held_memory: 0,
+            memory_notice: 0,
+            ended_cpu: 0,
             Payload::Cri(m) => match &*m {
                 cri::Message::Request { id, request } => {
                     self.kubelet = from;
@@ -235,6 +248,7 @@ impl Runtime {
                 }
             }
             R::RemoveContainer { container } => (Duration::ZERO, self.remove_container(container)),
+                self.repeat_memory_notice(out);
             R::UpdateContainerResources { container, memory_limit, cpu_limit_milli } => {
                 (Duration::ZERO, self.update_resources(container, *memory_limit, *cpu_limit_milli))
             }
@@ -321,6 +335,7 @@ impl Runtime {
         &self.network
     }
 }
+        self.weigh(now, id, out);
 
 /// A gRPC error.
 fn error(code: &str, message: impl Into<Text>) -> cri::Response {

@@ -96,6 +96,8 @@ pub struct ContainerConfig {
     pub memory_limit: i64,
     /// Millicores; 0: unlimited.
     pub cpu_limit_milli: i64,
+    /// -1000 to 1000: who is killed first when the machine's memory doesn't suffice.
+    pub oom_score_adj: i32,
     /// Where the termination message is read from when it ends.
     pub termination_message_path: Text,
     pub fallback_to_logs_on_error: bool,
@@ -301,8 +303,28 @@ pub struct PodStatus {
 pub struct ContainerStats {
     pub pod_uid: Text,
     pub container: Text,
-    pub cpu_milli: i64,
-    pub memory_bytes: i64,
+    pub pod_namespace: Text,
+    pub pod_name: Text,
+    pub started_at: Time,
+    /// CPU time since its start. Never falls while the container runs.
+    pub cpu_nanos_total: u64,
+    pub memory_working_set_bytes: u64,
+}
+
+/// Use of a whole machine: its containers, and the system around them.
+#[derive(Clone, Copy, Debug, PartialEq, Default)]
+pub struct NodeStats {
+    /// CPU time since the machine came up. Never falls.
+    pub cpu_nanos_total: u64,
+    pub memory_working_set_bytes: u64,
+    pub memory_capacity_bytes: u64,
+}
+
+impl NodeStats {
+    /// The signal `memory.available`.
+    pub fn memory_available_bytes(&self) -> u64 {
+        self.memory_capacity_bytes.saturating_sub(self.memory_working_set_bytes)
+    }
 }
 
 #[derive(Clone, Debug, PartialEq)]
@@ -335,7 +357,10 @@ pub enum Response {
         data: Rc<[u8]>,
         follows: bool,
     },
-    Stats(Vec<ContainerStats>),
+    Stats {
+        node: NodeStats,
+        containers: Vec<ContainerStats>,
+    },
     /// HTTP status and the beginning of the body; for TCP 0.
     Dialed {
         status: u16,
@@ -365,5 +390,14 @@ pub enum Event {
     /// The runtime (re)started: what it still knows is to be listed again.
     RuntimeReady,
     /// The CNI plugin has a configuration or lost it.
+    /// The runtime's socket is gone (its unit was stopped). What it had started runs on.
+    RuntimeGone,
+    /// The kernel has killed a process because the machine's memory did not suffice.
+    SystemOom {
+        process: Text,
+        pid: u32,
+    },
+    /// The machine's available memory has fallen below what the kernel was to watch for (memcg's threshold notifier).
+    MemoryLow,
     NetworkReady(bool),
 }

@@ -169,6 +169,7 @@ impl Machine {
             started: now,
             steps: 0,
             memory: BASE_MEMORY,
+            reserved: 0,
             exec_error: None,
         };
         self.procs.insert(pid, Rc::new(process));
@@ -209,7 +210,7 @@ impl Machine {
         process.program = Some(Running::new(image.program));
         process.argv = image.argv.into();
         process.comm = image.comm;
-        process.memory = BASE_MEMORY;
+        (process.memory, process.reserved) = (BASE_MEMORY, 0);
         process.pending = Set::new();
         process.dispositions.retain_ignored();
         let closing: Vec<_> = process.fds.iter().filter(|(_, e)| e.close_on_exec).map(|(fd, e)| (*fd, e.file)).collect();

@@ -351,14 +351,34 @@ impl Machine {
         self.procs.get(&pid).is_some_and(|p| p.zombie.is_none())
     }
 
-    /// Steps that have run since the beginning: the container's CPU usage (a step is about a microsecond).
+    /// Steps that have run since the beginning. How much CPU time they stand for is the owner's to say.
     pub fn used_steps(&self) -> u64 {
         self.used_steps
     }
 
-    /// Bytes of memory that its processes hold.
+    /// Bytes of memory that its processes and the files of its root filesystem in memory (`/dev/shm`) hold. Mounted tmpfs
+    /// volumes are their owner's to add.
     pub fn memory_bytes(&self) -> u64 {
-        self.procs.values().map(|p| p.memory).sum()
+        self.procs.values().fold(self.root.memory(), |sum, p| sum.saturating_add(p.resident()))
+    }
+
+    /// Bytes in the tmpfs volumes that the machine can write to.
+    pub fn tmpfs_bytes(&self, volumes: &Volumes) -> u64 {
+        let writable = self.namespace.mounts().filter(|m| !m.read_only && &*m.fs_type == "tmpfs");
+        writable.filter_map(|m| Some(volumes.get(m.volume()?)?.tree.memory())).sum()
+    }
+
+    /// The kernel's killer of last resort: ends the machine's biggest process because the node has no memory left.
+    pub fn kill_biggest(&mut self) -> Option<Pid> {
+        let living = self.procs.iter().filter(|(_, p)| p.zombie.is_none());
+        let pid = living.max_by_key(|(pid, p)| (p.resident(), std::cmp::Reverse(**pid))).map(|(pid, _)| *pid)?;
+        let process = self.proc_mut(pid)?;
+        process.killed = Some((Status::Signaled(Signal::KILL), true));
+        if process.state == process::State::Stopped {
+            process.state = process::State::Blocked;
+        }
+        self.wake(pid);
+        Some(pid)
     }
 
     /// The filesystems together, for the owner (`kubectl cp` goes through tar in the container, not through this).

@@ -53,7 +53,10 @@ pub(super) struct Process {
     pub tty: Option<TtyId>,
     pub started: Time,
     pub steps: u64,
+    /// Bytes that it really holds here.
     pub memory: u64,
+    /// Bytes that it would hold: modelled, without content.
+    pub reserved: u64,
     pub exec_error: Option<crate::Errno>,
 }
 
@@ -84,6 +87,11 @@ impl Process {
         self.dispositions.get(&signal).copied().unwrap_or_default()
     }
 
+    /// What the kernel counts for it.
+    pub fn resident(&self) -> u64 {
+        self.memory.saturating_add(self.reserved)
+    }
+
     pub fn view(&self, pid: Pid) -> ProcessView {
         let state = match (self.zombie, self.state) {
             (Some(_), _) => 'Z',
@@ -102,7 +110,7 @@ impl Process {
             state,
             started: self.started,
             steps: self.steps,
-            memory: self.memory,
+            memory: self.resident(),
             tty: self.tty,
         }
     }

@@ -78,8 +78,8 @@ impl Sys<'_> {
                 process.group,
                 process.steps / 10_000,
                 process.started.since(self.machine.config.boot).as_millis() / 10,
-                process.memory,
-                process.memory / 4096
+                process.resident(),
+                process.resident() / 4096
             )
             .into_bytes(),
             "status" => self.status(pid, process).into_bytes(),
@@ -99,7 +99,7 @@ impl Sys<'_> {
         let bounding = config.capabilities;
         let effective = if process.uid == 0 { bounding } else { 0 };
         let groups: Vec<String> = process.groups.iter().map(u32::to_string).collect();
-        let (uid, gid, kb) = (process.uid, process.gid, process.memory / 1024);
+        let (uid, gid, kb) = (process.uid, process.gid, process.resident() / 1024);
         let mut text = String::new();
         let _ = write!(
             text,

@@ -125,7 +125,7 @@ impl Machine {
             (std::mem::take(&mut process.fds), std::mem::take(&mut process.children), process.parent, process.wake_at.take());
         process.program = None;
         process.zombie = Some(status);
-        process.memory = 0;
+        (process.memory, process.reserved) = (0, 0);
         if let Some(at) = wake_at {
             self.timers.remove(&(at, pid));
         }

@@ -334,11 +334,17 @@ impl Sys<'_> {
 
     fn write_file_at(&mut self, id: u32, at: (FsId, u32), offset: u64, append: bool, bytes: &[u8]) -> Result<usize, Errno> {
         let now = self.now;
-        let (offset, n) = self.with_fs(|fs, _, _| {
+        let (offset, n, grown) = self.with_fs(|fs, _, _| {
             let tree = fs.tree_mut(at.0)?;
             let offset = if append { tree.data(at.1)?.len() as u64 } else { offset };
-            Ok::<_, Errno>((offset, tree.write(at.1, offset, bytes, now)?))
+            let before = tree.memory();
+            let n = tree.write(at.1, offset, bytes, now)?;
+            Ok::<_, Errno>((offset, n, tree.memory() > before))
         })?;
+        if grown {
+            // Files in memory are the writer's memory.
+            self.check_memory();
+        }
         if let Some(file) = self.machine.files.get_mut(&id) {
             file.offset = offset + n as u64;
         }

@@ -102,13 +102,25 @@ impl Sys<'_> {
 
     /// Says how much memory the process holds in all. Above the machine's limit the kernel kills it.
     pub fn set_memory(&mut self, bytes: u64) {
-        let bytes = bytes + BASE_MEMORY;
-        let others: u64 = self.machine.procs.iter().filter(|(pid, _)| **pid != self.pid).map(|(_, p)| p.memory).sum();
-        let limit = self.machine.config.memory_limit.unwrap_or(self.machine.config.memory).min(MOST_MEMORY);
-        let process = self.me_mut();
-        process.memory = bytes;
-        if others + bytes > limit {
-            process.killed = Some((Status::Signaled(Signal::KILL), true));
+        self.me_mut().memory = bytes.saturating_add(BASE_MEMORY);
+        self.check_memory();
+    }
+
+    /// Says how much memory the process would hold in reality beyond what it holds here: the working set of a database, a
+    /// buffer that `stress` touches. It counts as any other memory but costs the bottle nothing.
+    pub fn reserve_memory(&mut self, bytes: u64) {
+        self.me_mut().reserved = bytes;
+        self.check_memory();
+    }
+
+    /// The kernel's killer: ends this process if the machine's memory is above its limit.
+    pub(super) fn check_memory(&mut self) {
+        let held = self.machine.memory_bytes().saturating_add(self.machine.tmpfs_bytes(self.volumes));
+        let config = &self.machine.config;
+        let limit = config.memory_limit.unwrap_or(config.memory);
+        let real = self.machine.procs.values().fold(0u64, |sum, p| sum.saturating_add(p.memory));
+        if held > limit || real > MOST_MEMORY {
+            self.me_mut().killed = Some((Status::Signaled(Signal::KILL), true));
         }
     }
 
@@ -210,6 +222,7 @@ impl Sys<'_> {
             started: self.now,
             steps: 0,
             memory: BASE_MEMORY,
+            reserved: 0,
             exec_error: None,
         };
         for entry in child.fds.values() {

@@ -80,6 +80,16 @@ pub struct FsView<'a> {
 
 const MAX_LINKS: u32 = 40;
 
+impl Mount {
+    /// The volume that is mounted.
+    pub fn volume(&self) -> Option<super::VolumeId> {
+        match self.fs {
+            FsId::Volume(id) => Some(id),
+            FsId::Root => None,
+        }
+    }
+}
+
 impl Namespace {
     pub fn mounts(&self) -> impl Iterator<Item = &Mount> {
         self.mounts.iter().map(|mount| &**mount)

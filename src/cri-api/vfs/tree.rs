@@ -60,6 +60,8 @@ pub struct Inode {
     pub links: u32,
     /// Open descriptions: an unlinked file lives until the last one closes.
     pub opens: u32,
+    /// In (or below) a directory that is memory, such as `/dev/shm`.
+    in_memory: bool,
 }
 
 /// `struct stat`, as far as it is modelled.
@@ -98,6 +100,8 @@ pub struct Tree {
     next: Ino,
     /// Bytes of file contents.
     used: u64,
+    /// Those of them that lie in memory, not on a disk.
+    memory: u64,
     /// Bytes of file contents at most (`ENOSPC` above).
     pub limit: u64,
     pub kind: FsKind,
@@ -121,15 +125,29 @@ impl Tree {
             mtime: Time::EPOCH,
             links: 1,
             opens: 0,
+            in_memory: kind == FsKind::Tmpfs,
         };
         let mut inodes = Map::new();
         inodes.insert(Tree::ROOT, Rc::new(root));
-        Tree { inodes, next: Tree::ROOT + 1, used: 0, limit: DEFAULT_LIMIT, kind, read_only: false }
+        Tree { inodes, next: Tree::ROOT + 1, used: 0, memory: 0, limit: DEFAULT_LIMIT, kind, read_only: false }
     }
 
     /// Bytes of file contents.
     pub fn used(&self) -> u64 {
         self.used
+    }
+
+    /// Bytes of file contents that are held in memory (tmpfs, `/dev/shm`).
+    pub fn memory(&self) -> u64 {
+        self.memory
+    }
+
+    /// A file has grown or shrunk.
+    fn account(&mut self, old: u64, new: u64, in_memory: bool) {
+        self.used = (self.used + new).saturating_sub(old);
+        if in_memory {
+            self.memory = (self.memory + new).saturating_sub(old);
+        }
     }
 
     pub fn inode(&self, ino: Ino) -> Option<&Inode> {
@@ -172,7 +190,13 @@ impl Tree {
             Node::Dir { entries, .. } => Node::Dir { entries, parent: dir },
             other => other,
         };
-        let inode = Inode { node, mode, uid: owner.0, gid: owner.1, mtime: now, links: 1, opens: 0 };
+        let in_memory = self.inode(dir).is_some_and(|dir| dir.in_memory);
+        let size = match &node {
+            Node::File(FileData::Bytes(bytes)) => bytes.len() as u64,
+            _ => 0,
+        };
+        self.account(0, size, in_memory);
+        let inode = Inode { node, mode, uid: owner.0, gid: owner.1, mtime: now, links: 1, opens: 0, in_memory };
         self.inodes.insert(ino, Rc::new(inode));
         self.set_entry(dir, name, Some(ino), now);
         Ok(ino)
@@ -271,7 +295,7 @@ impl Tree {
             && let Some(inode) = self.inodes.remove(&ino)
             && let Node::File(FileData::Bytes(bytes)) = &inode.node
         {
-            self.used = self.used.saturating_sub(bytes.len() as u64);
+            self.account(bytes.len() as u64, 0, inode.in_memory);
         }
     }
 
@@ -301,8 +325,10 @@ impl Tree {
             data.resize(end as usize, 0);
         }
         data[offset as usize..end as usize].copy_from_slice(&bytes[..n as usize]);
-        self.used += (data.len() as u64) - old;
+        let new = data.len() as u64;
         inode.mtime = now;
+        let in_memory = inode.in_memory;
+        self.account(old, new, in_memory);
         Ok(n as usize)
     }
 
@@ -324,8 +350,9 @@ impl Tree {
         } else {
             Rc::make_mut(bytes).resize(len as usize, 0);
         }
-        self.used = self.used - old + len;
         inode.mtime = now;
+        let in_memory = inode.in_memory;
+        self.account(old, len, in_memory);
         Ok(())
     }
 
@@ -424,7 +451,6 @@ impl Tree {
         if self.used + size > self.limit {
             return Err(Errno::ENOSPC);
         }
-        self.used += size;
         self.add(dir, name, node, mode, (0, 0), now)
     }
 
@@ -477,6 +503,10 @@ impl Tree {
         for (name, fd) in [("stdin", 0), ("stdout", 1), ("stderr", 2)] {
             self.put(&format!("dev/{name}"), Node::Device(Fd(fd)), 0o777, Time::EPOCH)?;
         }
-        self.mkdir_p("dev/shm", 0o1777, Time::EPOCH).map(|_| ())
+        let shm = self.mkdir_p("dev/shm", 0o1777, Time::EPOCH)?;
+        if let Some(shm) = self.inode_mut(shm) {
+            shm.in_memory = true;
+        }
+        Ok(())
     }
 }
