@@ -10,6 +10,8 @@ use sim::Addr;
 pub struct Config {
     /// This process.
     pub me: Addr,
+    /// The machine that it runs on, whose kernel opens connections to aggregated servers.
+    pub machine: Addr,
     /// `--etcd-servers`: the first that answers is talked to.
     pub etcd_servers: Vec<Addr>,
     pub seed: Seed,
@@ -42,6 +44,7 @@ impl Config {
     pub fn new(me: Addr, etcd: Addr, seed: Seed, epoch: Time) -> Config {
         Config {
             me,
+            machine: Addr::OUTSIDE,
             etcd_servers: vec![etcd],
             seed: seed.derive("kube-apiserver"),
             advertise_address: "172.18.0.2".into(),

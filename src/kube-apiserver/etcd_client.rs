@@ -235,6 +235,7 @@ impl ApiServer {
             }
         }
         self.open_watch(storage, revision + 1, now, out);
+        self.arm_aggregator(out);
         self.boot_loaded(now, out);
     }
 
@@ -290,6 +291,7 @@ impl ApiServer {
         }
         let cache = &mut self.caches[storage];
         cache.revision = cache.revision.max(revision);
+        self.arm_aggregator(out);
         if any {
             self.arm_flush(out);
         }
@@ -335,6 +337,7 @@ impl ApiServer {
             Special::Pods => self.pods.change(key, old, new),
             Special::Rbac => self.memo.grants.clear(),
             Special::Services => self.allocations.change(old, new),
+            Special::ApiServices => self.note_apiservice(old, new),
         }
     }
 

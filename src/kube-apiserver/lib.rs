@@ -4,11 +4,12 @@
 //! → validating admission → a transaction in etcd → the answer; etcd's watch then feeds the watch cache, and that the clients'
 //! watches. One generic path serves all kinds; what a kind is comes from `apimachinery::schema` and `api::Strategy`.
 //!
-//! Left out, and said so by name where asked for: aggregated servers, webhooks, admission policies (CEL), custom resources,
+//! Left out, and said so by name where asked for: webhooks, admission policies (CEL), custom resources,
 //! protobuf, audit, flow control (its objects exist, nothing is queued).
 //! Read next: `server` (who sends what), `registry` (the verbs), `cache` and `watchers` (lists and watches).
 
 mod admission;
+mod aggregator;
 mod alloc;
 mod authn;
 mod authz;

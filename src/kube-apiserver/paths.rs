@@ -59,8 +59,8 @@ impl ApiServer {
             p if p.starts_with("/openapi/") => Some(Status::not_implemented("OpenAPI v2 (/openapi/v3 is there)").into()),
             p if p.starts_with("/api") => {
                 let address = format!("{}:{}", self.config.advertise_address, self.config.secure_port);
-                match discovery::document(request, &address) {
-                    Some(document) => Some(Response::object(200, document)),
+                match discovery::document(request, &address).or_else(|| self.remote_group(p)) {
+                    Some(document) => Some(Response::object(200, self.add_to_discovery(p, document))),
                     None if known_group(p) => Some(not_found().into()),
                     None => None,
                 }

@@ -19,6 +19,7 @@ pub enum Special {
     Services,
     Rbac,
     Events,
+    ApiServices,
 }
 
 /// A served resource.
@@ -148,6 +149,7 @@ fn special(gvr: Gvr) -> Special {
         "pods" => Special::Pods,
         "services" => Special::Services,
         "events" => Special::Events,
+        "apiservices" => Special::ApiServices,
         "roles" | "rolebindings" | "clusterroles" | "clusterrolebindings" => Special::Rbac,
         _ => Special::None,
     }

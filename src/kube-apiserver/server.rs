@@ -7,6 +7,7 @@ use apimachinery::{Gvr, Object, Request, Response, UserInfo, Verb, WatchEventTyp
 use base::{Duration, Map, Time, Vector};
 use sim::{Addr, Message, MsgId, Outbox, Payload, StreamId};
 
+use crate::aggregator::Aggregator;
 use crate::alloc::Allocations;
 use crate::authz;
 use crate::boot::Boot;
@@ -32,6 +33,7 @@ pub(crate) mod timer {
     pub const DEADLINES: u64 = 4;
     pub const COMPACT: u64 = 5;
     pub const RECONNECT: u64 = 6;
+    pub const AGGREGATOR: u64 = 7;
 }
 
 /// How long events are gathered before they are sent: one message then carries them all.
@@ -72,6 +74,7 @@ pub struct ApiServer {
     pub(crate) held: Vector<Message>,
     pub(crate) allocations: Allocations,
     pub(crate) relays: Relays,
+    pub(crate) aggregator: Aggregator,
     pub(crate) kubelets: Map<Rc<str>, Addr>,
     pub(crate) event_lease: (i64, Time),
     /// The object written last, with its revision: the watch event that follows takes the same one.
@@ -106,6 +109,7 @@ impl ApiServer {
             held: Vector::default(),
             allocations: Allocations::default(),
             relays: Relays::default(),
+            aggregator: Aggregator::default(),
             kubelets: Map::default(),
             event_lease: (0, Time::EPOCH),
             written: None,
@@ -149,6 +153,7 @@ impl ApiServer {
             Payload::Etcd(m) if message.from == self.endpoints.current() => self.from_etcd(now, m, out),
             Payload::StreamEnd { id } => self.stream_ended(message.from, id, out),
             Payload::StreamFrame { id, channel, data } => self.relay_frame(message.from, id, channel, data, out),
+            Payload::ApiResponse { id, ref response } if self.remote_answered(id, response, now, out) => {}
             Payload::ApiResponse { id, response } => self.kubelet_answered(message.from, id, response, now, out),
             Payload::PeerGone { peer } => self.peer_gone(peer, now, out),
             _ => {}
@@ -180,6 +185,7 @@ impl ApiServer {
             timer::DEADLINES => self.end_overdue_watches(now, out),
             timer::COMPACT => self.compact(now, out),
             timer::RECONNECT => self.reopen_watches(now, out),
+            timer::AGGREGATOR => self.check_remotes(now, out),
             _ => {}
         }
     }
@@ -206,6 +212,12 @@ impl ApiServer {
             Err(status) => return self.refuse(client, stream, request, status, out),
         };
         let request = resolved.as_ref().unwrap_or(request);
+        if self.is_aggregated(request) {
+            if let Err(response) = self.pass_on(client, stream, request, &user, out) {
+                self.reply(client, stream, request, response, out);
+            }
+            return;
+        }
         if request.gvr.resource.is_empty() {
             let response = match self.authorize_path(&user, request) {
                 Ok(()) => self.serve_path(request, &user, now),
@@ -274,7 +286,7 @@ impl ApiServer {
         self.reply(client, stream, request, status.into(), out);
     }
 
-    fn reply(&mut self, client: Addr, stream: StreamId, request: &Request, response: Response, out: &mut Outbox) {
+    pub(crate) fn reply(&mut self, client: Addr, stream: StreamId, request: &Request, response: Response, out: &mut Outbox) {
         self.count(request.verb, response.code);
         out.respond(client, stream, response);
     }

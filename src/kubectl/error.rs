@@ -33,6 +33,7 @@ pub(crate) enum Error {
 }
 
 const GENERIC_NOT_FOUND: &str = "the server could not find the requested resource";
+const GENERIC_UNAVAILABLE: &str = "the server is currently unable to handle the request";
 
 impl ApiStatus {
     /// The Status in an error answer, or the one that client-go makes up if the body has none.
@@ -64,7 +65,7 @@ impl ApiStatus {
             415 => ("UnsupportedMediaType", text.trim_end()),
             422 => ("Invalid", "the server rejected our request due to an error in our request"),
             429 => ("TooManyRequests", "the server has received too many requests and has asked us to try again later"),
-            503 => ("ServiceUnavailable", "the server is currently unable to handle the request"),
+            503 => ("ServiceUnavailable", GENERIC_UNAVAILABLE),
             504 => (
                 "Timeout",
                 "the server was unable to return a response in the time allotted, but may still be processing the request",
@@ -81,13 +82,13 @@ impl ApiStatus {
 
     /// client-go adds what was asked to a bare "not found": `(get widgets.example.com)`.
     pub fn name_request(&mut self, verb: Verb, gvr: Gvr, name: &str) {
-        let bare = self.message == GENERIC_NOT_FOUND && !gvr.resource.is_empty();
+        let bare = [GENERIC_NOT_FOUND, GENERIC_UNAVAILABLE].contains(&self.message.as_str()) && !gvr.resource.is_empty();
         if !bare || self.details.str_at(&["name"]).is_some() {
             return;
         }
         let verb = verb.method().to_lowercase();
         let name = if name.is_empty() { String::new() } else { format!(" {name}") };
-        self.message = format!("{GENERIC_NOT_FOUND} ({verb} {}{name})", gvr.group_resource());
+        self.message = format!("{} ({verb} {}{name})", self.message, gvr.group_resource());
     }
 
     pub fn is_not_found(&self) -> bool {
