@@ -186,14 +186,12 @@ impl Runtime {
         };
         let mut machine = Machine::new(machine_config, root);
         for mount in &config.mounts {
-            let volume = self.volume_id(now, &mount.volume)?;
-            if !mount.sub_path.is_empty() {
-                self.ensure_sub_path(now, volume, &mount.sub_path);
+            for (volume, sub_path, path) in self.sources(now, mount)? {
+                let Machine { root, namespace, .. } = &mut machine;
+                namespace
+                    .mount(root, &mut self.volumes, &path, volume, &sub_path, mount.read_only)
+                    .map_err(|e| format!("failed to mount {path:?}: {}", e.text()))?;
             }
-            let Machine { root, namespace, .. } = &mut machine;
-            namespace
-                .mount(root, &mut self.volumes, &mount.container_path, volume, &mount.sub_path, mount.read_only)
-                .map_err(|e| format!("failed to mount {:?}: {}", mount.container_path, e.text()))?;
         }
         machine.root.read_only = config.read_only_rootfs;
         Ok(machine)

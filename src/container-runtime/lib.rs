@@ -92,6 +92,8 @@ pub struct Runtime {
     dials: Map<u64, dial::Dialing>,
     bridges: Map<u64, bridge::Bridge>,
     host_calls: host::HostCalls,
+    /// Where on the node's disk volumes of pods lie that are directories of it.
+    host_paths: Map<Text, Text>,
     wakes: Map<u64, Wake>,
     watched: Set<Text>,
     counter: u64,
@@ -135,6 +137,7 @@ impl Runtime {
             host_calls: host::HostCalls::default(),
             wakes: Map::new(),
             watched: Set::new(),
+            host_paths: Map::new(),
             counter: 0,
         }
     }

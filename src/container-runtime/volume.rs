@@ -1,5 +1,9 @@
-//! Volumes of pods and directories of the node. Models the kubelet's volume plugins for emptyDir, configMap and its kin, hostPath,
-//! and storage by name.
+//! Volumes of pods and directories of the node. Models the kubelet's volume plugins for emptyDir, configMap and its kin, hostPath and
+//! local.
+//!
+//! Directories of the node that pods see are views of one disk: `/srv` and `/srv/data` in two pods show the same files. To that end
+//! the first hostPath below a top-level directory makes this directory (`/srv`) a volume, which the node's own shell has mounted
+//! too; a pod mounts the part of it that it names.
 
 use std::rc::Rc;
 
@@ -33,10 +37,10 @@ impl Runtime {
             }
             VolumeContent::Files { files, memory } => self.write_files(now, name, files, *memory, fs_group),
             VolumeContent::HostPath { path, kind } => return self.host_path(now, name, path, kind),
-            VolumeContent::Persistent { name: storage } => {
-                let id = self.storage(storage);
-                self.volume_ids.insert(name.clone(), id);
+            VolumeContent::Local { path } if self.host_kind(path).is_none() => {
+                return error("NotFound", format!("path {path:?} does not exist"));
             }
+            VolumeContent::Local { path } => return self.host_path(now, name, path, "Directory"),
         }
         cri::Response::Done
     }
@@ -46,17 +50,6 @@ impl Runtime {
         self.volumes.insert(id, Volume { tree, device: device.into() });
         self.volume_ids.insert(name.clone(), id);
         id
-    }
-
-    /// Storage that outlives pods, by name.
-    fn storage(&mut self, storage: &str) -> VolumeId {
-        let name: Text = format!("storage:{storage}").into();
-        if let Some(id) = self.volume_ids.get(&name) {
-            return *id;
-        }
-        let mut tree = Tree::new(FsKind::Ext4);
-        open_root(&mut tree, 0o777, None);
-        self.add_volume(&name, tree, "/dev/vdb")
     }
 
     /// The atomic writer: files in a dated directory, `..data` leads to it, and names lead through `..data`.
@@ -101,52 +94,89 @@ impl Runtime {
 
     /// A directory (or file) of the node. Models hostPath's type checks.
     fn host_path(&mut self, now: Time, name: &Text, path: &Text, kind: &str) -> cri::Response {
-        let exists = self.volume_ids.contains_key(&host_volume(path)) || self.host.root.lookup(path).is_some();
-        if !exists && matches!(kind, "Directory" | "File" | "Socket" | "CharDevice" | "BlockDevice") {
-            let what = match kind {
-                "Directory" => "a directory",
-                "Socket" => "a socket file",
-                "CharDevice" => "a character device",
-                "BlockDevice" => "a block device",
-                _ => "a file",
-            };
-            let text = format!(
-                "hostPath type check failed, {path} is not {what}, unable to determine its type: path \"{path}\" does not exist"
-            );
+        let found = self.host_kind(path);
+        if let Some(text) = type_error(path, kind, found) {
             return error("Unknown", text);
         }
-        let id = self.host_directory(now, path);
+        let (unit, within) = unit_of(path);
+        let id = self.host_directory(now, &unit);
+        if let Some(volume) = self.volumes.get_mut(id).filter(|_| found.is_none()) {
+            // What isn't there is made: a directory (containerd does it, whatever the type), or an empty file.
+            let _ = match kind {
+                "FileOrCreate" => volume.tree.put_file(&within, Vec::new(), 0o644, now),
+                _ => volume.tree.mkdir_p(&within, 0o755, now),
+            };
+        }
         self.volume_ids.insert(name.clone(), id);
+        self.host_paths.insert(name.clone(), path.clone());
         cri::Response::Done
     }
 
-    /// The volume that stands for a path of the node: also mounted there for the node's own shell.
-    pub(crate) fn host_directory(&mut self, now: Time, path: &str) -> VolumeId {
-        let name = host_volume(path);
+    /// What there is at a path of the node's disk: `d` or `-`.
+    fn host_kind(&self, path: &str) -> Option<char> {
+        let (volume, within) = self.host_place(path);
+        let tree = match volume {
+            Some(id) => &self.volumes.get(id)?.tree,
+            None => &self.host.root,
+        };
+        let ino = tree.resolve(within)?;
+        Some(if tree.entries(ino).is_ok() { 'd' } else { '-' })
+    }
+
+    /// The volume that stands for a top-level directory of the node: also mounted there for the node's own shell. `/` stands for
+    /// the rest of the disk.
+    fn host_directory(&mut self, now: Time, unit: &str) -> VolumeId {
+        let name = host_volume(unit);
         if let Some(id) = self.volume_ids.get(&name) {
             return *id;
         }
         let mut tree = Tree::new(FsKind::Ext4);
-        copy_tree(&self.host.root, path.trim_start_matches('/'), &mut tree, now);
+        copy_tree(&self.host.root, unit, &mut tree, now);
         let id = self.add_volume(&name, tree, "/dev/vda");
-        let host = Rc::make_mut(&mut self.host);
-        let _ = host.root.mkdir_p(path.trim_start_matches('/'), 0o755, now);
-        let cri_api::Machine { root, namespace, .. } = host;
-        let _ = namespace.mount(root, &mut self.volumes, path, id, "", false);
+        if unit != "/" {
+            let host = Rc::make_mut(&mut self.host);
+            let _ = host.root.mkdir_p(unit, 0o755, now);
+            let cri_api::Machine { root, namespace, .. } = host;
+            let _ = namespace.mount(root, &mut self.volumes, unit, id, "", false);
+        }
         id
     }
 
-    /// The volume of a name as the kubelet names it in mounts.
-    pub(crate) fn volume_id(&mut self, now: Time, name: &Text) -> Result<VolumeId, String> {
-        if let Some(path) = name.strip_prefix("host:") {
-            return Ok(self.host_directory(now, path));
+    /// What is to be mounted where for one mount of a container: mostly one thing; a hostPath `/` brings what is mounted below it.
+    pub(crate) fn sources(&mut self, now: Time, mount: &cri::Mount) -> Result<Vec<(VolumeId, String, String)>, String> {
+        let at = mount.container_path.to_string();
+        let missing = || format!("volume {:?} is not set up", mount.volume);
+        let Some(path) = self.host_paths.get(&mount.volume).cloned() else {
+            let id = self.volume_ids.get(&mount.volume).copied().ok_or_else(missing)?;
+            self.ensure_sub_path(now, id, &mount.sub_path);
+            return Ok(vec![(id, mount.sub_path.to_string(), at)]);
+        };
+        let whole = format!("{}/{}", path.trim_end_matches('/'), mount.sub_path);
+        let (unit, within) = unit_of(&whole);
+        let id = self.host_directory(now, &unit);
+        self.ensure_sub_path(now, id, &within);
+        let mut sources = vec![(id, within, at.clone())];
+        if unit == "/" {
+            for unit in self.host_units(now) {
+                let id = self.host_directory(now, &unit);
+                sources.push((id, String::new(), format!("{}{unit}", at.trim_end_matches('/'))));
+            }
         }
-        self.volume_ids.get(name).copied().ok_or_else(|| format!("volume {name:?} is not set up"))
+        Ok(sources)
+    }
+
+    /// The top-level directories of the node's disk (links and what the kernel shows left out).
+    fn host_units(&mut self, _now: Time) -> Vec<String> {
+        let root = &self.host.root;
+        let entries = root.entries(Tree::ROOT).unwrap_or_default();
+        let is_dir = |ino: &u32| root.entries(*ino).is_ok();
+        let names = entries.iter().filter(|(name, ino)| is_dir(ino) && !matches!(&***name, "proc" | "sys" | "dev"));
+        names.map(|(name, _)| format!("/{name}")).collect()
     }
 
     /// subPath directories are made before they are mounted.
-    pub(crate) fn ensure_sub_path(&mut self, now: Time, volume: VolumeId, sub_path: &str) {
-        if let Some(volume) = self.volumes.get_mut(volume)
+    fn ensure_sub_path(&mut self, now: Time, volume: VolumeId, sub_path: &str) {
+        if let Some(volume) = self.volumes.get_mut(volume).filter(|_| !sub_path.is_empty())
             && volume.tree.resolve(sub_path).is_none()
         {
             let _ = volume.tree.mkdir_p(sub_path, 0o777, now);
@@ -155,6 +185,7 @@ impl Runtime {
 
     pub(crate) fn remove_volume(&mut self, name: &Text) -> cri::Response {
         let Some(id) = self.volume_ids.remove(name) else { return cri::Response::Done };
+        self.host_paths.remove(name);
         if !self.volume_ids.values().any(|other| *other == id) {
             self.volumes.remove(id);
         }
@@ -162,7 +193,11 @@ impl Runtime {
     }
 
     pub(crate) fn watch_directory(&mut self, now: Time, path: &Text) -> cri::Response {
-        self.host_directory(now, path);
+        let (unit, within) = unit_of(path);
+        let id = self.host_directory(now, &unit);
+        if let Some(volume) = self.volumes.get_mut(id) {
+            let _ = volume.tree.mkdir_p(&within, 0o755, now);
+        }
         self.watched.insert(path.clone());
         let files = self.files_of(path);
         self.volume_ids.insert(format!("seen:{path}").into(), contents(&files));
@@ -170,10 +205,12 @@ impl Runtime {
     }
 
     fn files_of(&self, path: &str) -> Vec<(Text, Rc<[u8]>)> {
-        let volume = self.volume_ids.get(&host_volume(path)).and_then(|id| self.volumes.get(*id));
+        let (volume, within) = self.host_place(path);
+        let volume = volume.and_then(|id| self.volumes.get(id));
         let Some(tree) = volume.map(|v| &v.tree) else { return Vec::new() };
-        let entries = tree.entries(Tree::ROOT).unwrap_or_default();
-        entries.iter().filter_map(|(name, _)| Some((name.clone(), Rc::from(tree.read_file(name)?.as_slice())))).collect()
+        let Some(dir) = tree.lookup(within) else { return Vec::new() };
+        let entries = tree.entries(dir).unwrap_or_default();
+        entries.iter().filter_map(|(name, ino)| Some((name.clone(), Rc::from(tree.data(*ino).ok()?.as_slice())))).collect()
     }
 
     /// After a step of a machine: tells the kubelet of watched directories. (Directories are few and files small.)
@@ -195,31 +232,22 @@ impl Runtime {
 
     /// Whether the node's disk has a file.
     pub fn has_host_file(&self, path: &str) -> bool {
-        let (dir, name) = path.rsplit_once('/').unwrap_or(("", path));
-        let volume = self.volume_ids.get(&host_volume(dir)).and_then(|id| self.volumes.get(*id));
-        match volume {
-            Some(volume) => volume.tree.lookup(name).is_some(),
-            None => self.host.root.lookup(path.trim_start_matches('/')).is_some(),
-        }
+        self.host_kind(path).is_some()
     }
 
     /// The path on the node of a volume that is a directory of it.
     pub(crate) fn host_path_of(&self, volume: &Text) -> Option<Text> {
-        let id = self.volume_ids.get(volume)?;
-        let names = self.volume_ids.iter().filter(|(_, other)| *other == id);
-        names.filter_map(|(name, _)| name.strip_prefix("host:")).next().map(Text::from)
+        self.host_paths.get(volume).cloned()
     }
 
     /// Where a path of the node's disk lies: in which directory that pods see too (none: the disk itself), and where there.
     fn host_place<'a>(&self, path: &'a str) -> (Option<VolumeId>, &'a str) {
-        let mut end = path.len();
-        while let Some(slash) = path[..end].rfind('/') {
-            if let Some(id) = self.volume_ids.get(&host_volume(&path[..slash])) {
-                return (Some(*id), &path[slash + 1..]);
-            }
-            end = slash;
+        let trimmed = path.trim_start_matches('/');
+        let (top, within) = trimmed.split_once('/').unwrap_or((trimmed, ""));
+        match self.volume_ids.get(&host_volume(&format!("/{top}"))) {
+            Some(id) if !top.is_empty() => (Some(*id), within),
+            _ => (None, trimmed),
         }
-        (None, path.trim_start_matches('/'))
     }
 
     /// A file of the node's disk, wherever it lies.
@@ -232,6 +260,15 @@ impl Runtime {
 
     /// Writes a file of the node's disk, wherever it lies, with the directories above it.
     pub fn put_host_file(&mut self, now: Time, path: &str, data: &[u8], mode: u16) {
+        self.put_on_disk(now, path, data, mode, 0o700);
+    }
+
+    /// Writes a file of the node's disk, as `kubeadm` does before the kubelet starts.
+    pub fn write_host_file(&mut self, now: Time, path: &str, data: &[u8], mode: u16) {
+        self.put_on_disk(now, path, data, mode, 0o755);
+    }
+
+    fn put_on_disk(&mut self, now: Time, path: &str, data: &[u8], mode: u16, dir_mode: u16) {
         let (volume, within) = self.host_place(path);
         let host = Rc::make_mut(&mut self.host);
         let tree = match volume.and_then(|id| self.volumes.get_mut(id)) {
@@ -239,21 +276,46 @@ impl Runtime {
             None => &mut host.root,
         };
         if let Some((dir, _)) = within.rsplit_once('/') {
-            let _ = tree.mkdir_p(dir, 0o700, now);
+            let _ = tree.mkdir_p(dir, dir_mode, now);
         }
         let _ = tree.put_file(within, data.to_vec(), mode, now);
     }
+}
 
-    /// Writes a file of the node's disk, as `kubeadm` does before the kubelet starts.
-    pub fn write_host_file(&mut self, now: Time, path: &str, data: &[u8], mode: u16) {
-        let (dir, name) = path.rsplit_once('/').unwrap_or(("", path));
-        if let Some(volume) = self.volume_ids.get(&host_volume(dir)).copied().and_then(|id| self.volumes.get_mut(id)) {
-            let _ = volume.tree.put_file(name, data.to_vec(), mode, now);
-            return;
+/// `/srv/data/x` is `data/x` of the top-level directory `/srv`. Dots and double slashes are resolved.
+fn unit_of(path: &str) -> (String, String) {
+    let mut parts: Vec<&str> = Vec::new();
+    for part in path.split('/') {
+        match part {
+            "" | "." => {}
+            ".." => drop(parts.pop()),
+            part => parts.push(part),
         }
-        let host = Rc::make_mut(&mut self.host);
-        let _ = host.root.mkdir_p(dir.trim_start_matches('/'), 0o755, now);
-        let _ = host.root.put_file(path.trim_start_matches('/'), data.to_vec(), mode, now);
+    }
+    match parts.split_first() {
+        Some((top, rest)) => (format!("/{top}"), rest.join("/")),
+        None => ("/".into(), String::new()),
+    }
+}
+
+/// Why what is at a path is not of a hostPath's type.
+fn type_error(path: &str, kind: &str, found: Option<char>) -> Option<String> {
+    let what = match kind {
+        "Directory" => "a directory",
+        "File" => "a file",
+        "Socket" => "a socket file",
+        "CharDevice" => "a character device",
+        "BlockDevice" => "a block device",
+        "DirectoryOrCreate" if found == Some('-') => "a directory",
+        "FileOrCreate" if found == Some('d') => "a file",
+        _ => return None,
+    };
+    match (kind, found) {
+        ("Directory", Some('d')) | ("File", Some('-')) => None,
+        (_, Some(_)) => Some(format!("hostPath type check failed: {path} is not {what}")),
+        (_, None) => Some(format!(
+            "hostPath type check failed, {path} is not {what}, unable to determine its type: path \"{path}\" does not exist"
+        )),
     }
 }
 

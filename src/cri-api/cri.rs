@@ -121,8 +121,8 @@ pub enum VolumeContent {
     Files { files: Rc<Vec<VolumeFile>>, memory: bool },
     /// A path of the node (hostPath). `kind` is hostPath's type (`DirectoryOrCreate`, `File`, …).
     HostPath { path: Text, kind: Text },
-    /// Storage that outlives the pod, by name (a PersistentVolume).
-    Persistent { name: Text },
+    /// A directory of the node that must be there (a local PersistentVolume).
+    Local { path: Text },
 }
 
 #[derive(Clone, Debug, PartialEq)]

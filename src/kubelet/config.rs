@@ -3,7 +3,8 @@
 use std::net::IpAddr;
 use std::rc::Rc;
 
-use base::Seed;
+use base::{Duration, Seed};
+use apimachinery::Credential;
 use client_go::ClientConfig;
 use sim::Addr;
 
@@ -23,9 +24,23 @@ pub struct Config {
     pub cpu_milli: i64,
     pub memory_bytes: i64,
     pub max_pods: i64,
+    /// `evictionHard` for `memory.available`, in bytes.
+    pub eviction_hard_memory: i64,
+    /// `evictionSoft` and its grace period; none by default.
+    pub eviction_soft_memory: Option<(i64, Duration)>,
+    /// `evictionMaxPodGracePeriod`: what a soft eviction grants.
+    pub eviction_max_pod_grace_s: i64,
+    /// `evictionPressureTransitionPeriod`
+    pub eviction_pressure_transition: Duration,
     pub ephemeral_storage: Text,
     /// Besides those that every kubelet sets.
     pub labels: Vec<(Text, Text)>,
+    /// `--register-with-taints`: key, value, effect.
+    pub taints: Vec<(Text, Text, Text)>,
+    /// `--cloud-provider=external`: addresses and more are the cloud controller's to say, and the node waits for it.
+    pub external_cloud: bool,
+    /// The token of the bootstrap kubeconfig, while there is no other: a certificate is asked for first.
+    pub bootstrap: Option<Credential>,
     /// `clusterDNS`; none: pods get the node's resolver.
     pub cluster_dns: Vec<Text>,
     pub cluster_domain: Text,
@@ -45,8 +60,15 @@ impl Config {
             cpu_milli: 2000,
             memory_bytes: 4 << 30,
             max_pods: 110,
+            eviction_hard_memory: 100 << 20,
+            eviction_soft_memory: None,
+            eviction_max_pod_grace_s: 0,
+            eviction_pressure_transition: Duration::from_secs(300),
             ephemeral_storage: "100Gi".into(),
             labels: Vec::new(),
+            taints: Vec::new(),
+            external_cloud: false,
+            bootstrap: None,
             cluster_dns: vec!["10.96.0.10".into()],
             cluster_domain: "cluster.local".into(),
             static_pod_path: "/etc/kubernetes/manifests".into(),

@@ -48,6 +48,7 @@ pub fn build(cx: &Cx, worker: &PodWorker, spec: &Spec, attempt: u32) -> Result<C
         read_only_rootfs: spec.value.bool_at(&["securityContext", "readOnlyRootFilesystem"]) == Some(true),
         privileged: spec.value.bool_at(&["securityContext", "privileged"]) == Some(true),
         memory_limit: limit("memory").map_or(0, |q| q.value()),
+        oom_score_adj: crate::eviction::oom_score_adj(cx.config, &worker.pod, spec),
         cpu_limit_milli: limit("cpu").map_or(0, |q| q.milli_value()),
         termination_message_path: Some(spec.text("terminationMessagePath"))
             .filter(|p| !p.is_empty())
@@ -69,7 +70,9 @@ fn mounts(worker: &PodWorker, spec: &Spec, lookup: &dyn Fn(&str) -> Option<Strin
         let container_path = m.get("mountPath").and_then(Value::as_rc_str).cloned().unwrap_or_default();
         // What the kubelet keeps up to date nobody else may write.
         let kept = ["configMap", "secret", "downwardAPI", "projected"].iter().any(|kind| volume.get(kind).is_some());
-        let read_only = kept || m.bool_at(&["readOnly"]) == Some(true);
+        let claim_read_only = volume.bool_at(&["persistentVolumeClaim", "readOnly"]) == Some(true)
+            || matches!(worker.mounts.claims.get(name), Some(Ok(source)) if source.read_only);
+        let read_only = kept || claim_read_only || m.bool_at(&["readOnly"]) == Some(true);
         Some(Mount { volume: volume_id(&worker.pod, volume), sub_path, container_path, read_only })
     };
     spec.value.list_at(&["volumeMounts"]).iter().filter_map(mount).collect()

@@ -44,6 +44,8 @@ pub enum Call {
     Status(Text, StatusCall),
     Token(Text, Text, usize),
     Claim(Text, Text),
+    /// The PersistentVolume that a claim is bound to.
+    Volume(Text, Text),
     Mirror(Text),
     /// A hollow pod's status or end.
     Hollow(ObjectKey),
@@ -61,6 +63,8 @@ pub enum CriCall {
     ListPods,
     ListImages,
     Manifests,
+    /// Statistics for the eviction manager.
+    Memory,
     Other,
 }
 
@@ -80,6 +84,8 @@ pub enum Wake {
     Event,
     /// Of a hollow kubelet.
     JobDone(ObjectKey),
+    /// The eviction manager looks.
+    Eviction,
     /// A write about its pod was lost.
     Hollow(ObjectKey),
 }
@@ -111,9 +117,12 @@ pub struct Kubelet {
     pub(crate) events: EventSink,
     /// What the runtime had when the kubelet started, by pod uid, until a source claims it. `None`: not listed yet.
     known: Option<Map<Text, cri::PodStatus>>,
+    pub(crate) eviction: crate::eviction::Eviction,
+    pub(crate) journal: crate::journal::Journal,
+    pub(crate) bootstrap: Option<Rc<crate::bootstrap::Bootstrap>>,
     cri_calls: Map<u64, CriCall>,
     next_cri: u64,
-    started: Time,
+    pub(crate) started: Time,
     images_stale: bool,
     /// The time of the message being handled.
     pub(crate) now: Time,
@@ -161,6 +170,9 @@ impl Kubelet {
             events: EventSink::default(),
             known: None,
             cri_calls: Map::default(),
+            eviction: Default::default(),
+            journal: crate::journal::Journal::default(),
+            bootstrap: config.bootstrap.clone().map(|token| Rc::new(crate::bootstrap::Bootstrap::new(&config, token))),
             next_cri: 0,
             started: Time::EPOCH,
             images_stale: false,
@@ -325,7 +337,8 @@ impl Kubelet {
             let r = admission::requests(&worker.pod);
             (used, count) = ((used.0 + r.0, used.1 + r.1), count + 1);
         }
-        let (reason, message) = admission::refuse(&self.config, self.node.object.as_ref(), pod, used, count)?;
+        let (reason, message) = crate::eviction::refuse(self.eviction.pressure, pod)
+            .or_else(|| admission::refuse(&self.config, self.node.object.as_ref(), pod, used, count))?;
         if let Some(request) = self.recorder.event(pod, EventType::Warning, &reason, &message, out.now) {
             self.send_event(request, out);
         }
@@ -346,6 +359,7 @@ impl Kubelet {
         };
         f(Rc::make_mut(&mut worker), &cx, &mut effects);
         self.workers.insert(uid.clone(), worker);
+            node: self.node.object.as_ref(),
         for effect in effects {
             self.carry_out(uid, effect, out);
         }
@@ -472,6 +486,7 @@ impl Kubelet {
     /// The runtime answers: manifests are read, and the node may register.
     fn on_runtime_known(&mut self, pods: &[cri::PodStatus], out: &mut Outbox) {
         let mut known: Map<Text, cri::PodStatus> = Map::default();
+            (CriCall::Memory, cri::Response::Stats { node, containers }) => self.on_memory_stats(node, containers, out),
         for pod in pods {
             // Of several sandboxes of a pod the newest counts; its containers' history is that of all.
             let uid = pod.config.pod_uid.clone();
@@ -555,6 +570,8 @@ impl Kubelet {
     /// What the runtime has and no source wants is ended. `is_static`: the manifests have just been read.
     pub(crate) fn kill_orphans(&mut self, is_static: bool, out: &mut Outbox) {
         if self.known.as_ref().is_none_or(|k| k.is_empty()) || !(is_static || self.informers.get(informer::PODS).has_synced()) {
+            cri::Event::MemoryLow => self.on_memory_low(out),
+            cri::Event::SystemOom { process, pid } => self.on_system_oom(process, *pid, out),
             return;
         }
         let known = self.known.take().unwrap_or_default();
@@ -581,14 +598,10 @@ impl Kubelet {
                 };
                 self.with_worker(&uid, out, |w, cx, fx| w.on_token(&volume, source, answer, cx, fx));
             }
-            Call::Claim(uid, volume) => {
-                let name = response.ok().and_then(|o| o.at(&["spec", "volumeName"])?.as_rc_str());
-                let answer = match (name, response.ok()) {
-                    (Some(name), _) => Ok(name.clone()),
-                    (None, Some(_)) => Err("error processing PVC: PVC is not bound".into()),
-                    (None, None) => Err(failure(response)),
-                };
-                self.with_worker(&uid, out, |w, cx, fx| w.on_claim(&volume, answer, cx, fx));
+            Call::Claim(uid, volume) => self.on_claim_read(uid, volume, response, out),
+            Call::Volume(uid, volume) => {
+                let answer = response.ok().cloned().ok_or_else(|| failure(response));
+                self.with_worker(&uid, out, |w, cx, fx| w.on_persistent_volume(&volume, answer, cx, fx));
             }
             Call::Hollow(pod) if response.code == 0 || response.code >= 500 => {
                 self.wheel.after(HOLLOW_RETRY, Wake::Hollow(pod), out.now);
@@ -650,6 +663,7 @@ impl Kubelet {
                 Stage::Syncing => "Syncing",
                 Stage::Terminating => "Terminating",
                 Stage::Terminated => "Terminated",
+            Wake::Eviction => self.look_at_memory(out),
             },
             next_look: w.wake_at,
             waiting: w.reasons.iter().map(|(c, (r, m))| (c.clone(), r.clone(), m.clone())).collect(),
@@ -658,7 +672,7 @@ impl Kubelet {
 }
 
 /// Go's text of a failed call.
-fn failure(response: &Response) -> Text {
+pub(crate) fn failure(response: &Response) -> Text {
     match &response.body {
         apimachinery::ResponseBody::Text(_, text) => text.clone(),
         _ => response.message().into(),

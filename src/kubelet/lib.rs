@@ -5,17 +5,20 @@
 //! volumes, and then takes one step after another (sandbox, images, init containers, containers), each answered by the runtime.
 //! Read [`kubelet`] for the flow of messages, `pod_worker` for the life of a pod, `node` for registration and heartbeat.
 //!
-//! Left out by name: eviction by pressure, in-place resize, device plugins and DRA, user namespaces, image garbage collection,
+//! Left out by name: eviction by pressure of disk or processes, in-place resize, device plugins and DRA, user namespaces, image garbage collection,
 //! credential providers, checkpoints, swap, pod certificates.
 
 mod admission;
 mod authorization;
 mod backoff;
+mod claims;
+mod bootstrap;
 mod config;
 mod container_config;
 mod downward;
 mod events;
 mod expansion;
+mod eviction;
 mod hollow;
 mod hooks;
 mod kubelet;

@@ -288,7 +288,11 @@ impl Kubelet {
             return;
         }
         let Some(node) = self.node.object.clone() else { return };
-        let next = status(&self.config, self.not_ready(), &self.node.images, Some(&node), out.now);
+        let next = status(&self.config, self.not_ready(), self.eviction.pressure, &self.node.images, Some(&node), out.now);
+        if node.condition_is_true("MemoryPressure") != self.eviction.pressure {
+            let has = if self.eviction.pressure { "NodeHasInsufficientMemory" } else { "NodeHasSufficientMemory" };
+            self.node_status_event(has, out);
+        }
         let due = out.now.since(self.node.reported) >= REPORT_INTERVAL;
         if !due && !differs(&node, &next) {
             return;

@@ -40,13 +40,13 @@ pub fn initial_node(config: &Config, not_ready: NotReady, images: &Value, now: T
 }
 
 /// The status as of now. Transition times are taken over from `old` where nothing changed.
-pub fn status(config: &Config, not_ready: NotReady, images: &Value, old: Option<&Object>, now: Time) -> Value {
+pub fn status(config: &Config, not_ready: NotReady, pressure: bool, images: &Value, old: Option<&Object>, now: Time) -> Value {
     let ip = config.node_ip.to_string();
     let resources = resources(config);
     let mut status = value!({
         "addresses": [{"type": "InternalIP", "address": ip}, {"type": "Hostname", "address": (&config.node_name)}],
         "capacity": (&resources), "allocatable": resources,
-        "conditions": (conditions(not_ready, old, now)),
+        "conditions": (conditions(not_ready, pressure, old, now)),
         "daemonEndpoints": {"kubeletEndpoint": {"Port": 10250}},
         "declaredFeatures": ["ExtendWebSocketsToKubelet", "InPlacePodLevelResourcesVerticalScaling",
             "InPlacePodVerticalScalingInitContainers", "RestartAllContainersOnContainerExits"],
@@ -91,7 +91,7 @@ fn node_info(config: &Config) -> Value {
     })
 }
 
-fn conditions(not_ready: NotReady, old: Option<&Object>, now: Time) -> Vec<Value> {
+fn conditions(not_ready: NotReady, pressure: bool, old: Option<&Object>, now: Time) -> Vec<Value> {
     let ready = match not_ready {
         None => ("Ready", "True", "KubeletReady", "kubelet is posting ready status"),
         Some(why) => ("Ready", "False", "KubeletNotReady", why),
@@ -113,3 +113,7 @@ fn conditions(not_ready: NotReady, old: Option<&Object>, now: Time) -> Vec<Value
     };
     all.into_iter().map(condition).collect()
 }
+    let memory = match pressure {
+        false => ("MemoryPressure", "False", "KubeletHasSufficientMemory", "kubelet has sufficient memory available"),
+        true => ("MemoryPressure", "True", "KubeletHasInsufficientMemory", "kubelet has insufficient memory available"),
+    };

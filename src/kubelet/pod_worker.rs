@@ -85,6 +85,8 @@ pub struct Cx<'a> {
     pub config: &'a Config,
     pub now: Time,
     pub references: &'a References,
+    /// The node's object as last seen.
+    pub node: Option<&'a Object>,
     pub services: &'a client_go::Store,
     /// The CNI plugin has a configuration.
     pub network: bool,
@@ -161,6 +163,8 @@ pub struct PodWorker {
     pub wake_at: Option<Time>,
     /// A verdict that ends the pod: reason and message.
     pub(crate) verdict: Option<(Text, Text)>,
+    /// The kubelet ends it for the node's sake (condition DisruptionTarget).
+    pub(crate) disrupted: bool,
     ended: bool,
     /// It ended by itself: its end counts when the next look at the runtime shows it.
     pub(crate) by_itself: bool,
@@ -204,6 +208,7 @@ impl PodWorker {
             start_time,
             wake_at: None,
             verdict: None,
+            disrupted: false,
             ended: false,
             by_itself: false,
             seen_at: None,
@@ -278,6 +283,7 @@ impl PodWorker {
             start_time: self.start_time,
             ended: self.ended,
             verdict: self.verdict.clone(),
+            disrupted: self.disrupted,
             old: &self.status,
             now: cx.now,
         })

@@ -29,6 +29,8 @@ pub struct View<'a> {
     pub ended: bool,
     /// Phase, reason and message that hold regardless (a deadline, a refused pod).
     pub verdict: Option<(Text, Text)>,
+    /// The verdict is the kubelet's for the node's sake.
+    pub disrupted: bool,
     pub old: &'a Value,
     pub now: Time,
 }
@@ -331,13 +333,17 @@ impl Condition {
 /// The kubelet's conditions, in its order, after those that others wrote.
 fn conditions(view: &View, phase: &str, init: &[Value], app: &[Value]) -> Vec<Value> {
     let containers_ready = containers_ready(view, phase, init, app);
-    let list = [
+    let mut list = vec![
         ready_to_start(view),
         initialized(view, phase, init, app),
         ready(view, &containers_ready),
         containers_ready,
         Condition::is_true("PodScheduled"),
     ];
+    if let Some((_, message)) = view.verdict.as_ref().filter(|_| view.disrupted) {
+        let kind = Condition::is_true("DisruptionTarget");
+        list.push(Condition { reason: "TerminationByKubelet", message: message.to_string(), ..kind });
+    }
     let before = view.old.list_at(&["conditions"]);
     let ours = |kind: &str| list.iter().any(|c| c.kind == kind);
     let live = view.pod.list_at(&["status", "conditions"]);

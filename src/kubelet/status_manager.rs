@@ -148,7 +148,7 @@ fn status_patch(live: &Object, wanted: &Value) -> Option<Value> {
         matches!(
             c.str_at(&["type"]),
             Some("PodReadyToStartContainers" | "Initialized" | "Ready" | "ContainersReady" | "PodScheduled")
-        )
+        ) || c.str_at(&["reason"]) == Some("TerminationByKubelet")
     };
     let theirs = old.list_at(&["conditions"]).iter().filter(|c| !is_kubelets(c)).cloned();
     let conditions: Vec<Value> = theirs.chain(ours.into_iter().filter(is_kubelets).map(|c| keep_transition(c, &old))).collect();

@@ -37,6 +37,21 @@ impl PodWorker {
         self.end_unless_busy(cx, fx);
     }
 
+    /// Ends the pod because the node is short of memory.
+    pub(crate) fn evict(&mut self, message: Rc<str>, grace_s: i64, cx: &Cx, fx: &mut Vec<Effect>) {
+        if self.stage != Stage::Syncing {
+            return;
+        }
+        let reason = crate::eviction::REASON;
+        self.event(None, EventType::Warning, reason, message.to_string(), fx);
+        self.verdict = Some((reason.into(), message));
+        self.disrupted = true;
+        self.by_itself = true;
+        self.begin_end(grace_s, cx, fx);
+        self.publish(cx, fx);
+        self.end_unless_busy(cx, fx);
+    }
+
     fn begin_end(&mut self, grace_s: i64, _cx: &Cx, _fx: &mut [Effect]) {
         self.stage = Stage::Terminating;
         self.grace = Duration::from_secs(grace_s.max(MIN_GRACE_S));
@@ -126,6 +141,12 @@ impl PodWorker {
         if self.stage != Stage::Terminating || self.stopping.keys().any(|id| self.is_alive(id)) {
             return;
         }
+        self.stop_containers(cx, fx);
+    }
+
+    /// Asks again for what the runtime was not there to do.
+    pub(crate) fn stop_again(&mut self, cx: &Cx, fx: &mut Vec<Effect>) {
+        self.stopping.clear();
         self.stop_containers(cx, fx);
     }
 

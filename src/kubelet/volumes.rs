@@ -1,7 +1,7 @@
 //! A pod's volumes: what is in them, and when they are there. Models `pkg/kubelet/volumemanager` and the volume plugins `empty_dir`,
-//! `configmap`, `secret`, `projected`, `downwardapi`, `host_path`; a claim is storage by the name of its PersistentVolume.
+//! `configmap`, `secret`, `projected`, `downwardapi`, `host_path`; what is behind claims is in [`crate::claims`].
 //!
-//! Left out by name: CSI, image volumes, clusterTrustBundle and podCertificate sources, attach and detach, expansion.
+//! Left out by name: CSI and network storage, image volumes, clusterTrustBundle and podCertificate sources, attach and detach, expansion.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
@@ -11,6 +11,7 @@ use base::{Duration, Time};
 use client_go::EventType;
 use cri_api::cri::{Request, Response, VolumeContent, VolumeFile};
 
+use crate::claims::Source;
 use crate::downward;
 use crate::pod_worker::{Active, Cx, Effect, Op, PodWorker};
 use crate::references::{Lookup, RefKind, entries};
@@ -38,7 +39,7 @@ pub struct Mounts {
     tokens: BTreeMap<(Text, usize), Token>,
     token_errors: BTreeMap<(Text, usize), Text>,
     asked: BTreeSet<(Text, usize)>,
-    claims: BTreeMap<Text, Result<Text, Text>>,
+    pub(crate) claims: BTreeMap<Text, Result<Source, Text>>,
     ids: BTreeSet<Text>,
     /// Since the last look a whole sync went by: contents may be compared again.
     pub refresh_due: bool,
@@ -123,7 +124,15 @@ impl PodWorker {
     }
 
     fn mount_failed(&mut self, name: &Text, message: &str, cx: &Cx, fx: &mut Vec<Effect>) -> Duration {
-        let text = format!("MountVolume.SetUp failed for volume \"{name}\" : {message}");
+        // A claim's volume is called by the name of its PersistentVolume, and its failures carry their own beginning.
+        let text = match self.mounts.claims.get(name) {
+            Some(Ok(source)) if source.is_local => {
+                format!("MountVolume.NewMounter initialization failed for volume \"{}\" : {message}", source.volume)
+            }
+            Some(Ok(source)) => format!("MountVolume.SetUp failed for volume \"{}\" : {message}", source.volume),
+            _ if message.starts_with("MountVolume.") => message.to_string(),
+            _ => format!("MountVolume.SetUp failed for volume \"{name}\" : {message}"),
+        };
         self.event(None, EventType::Warning, "FailedMount", text, fx);
         let last = self.mounts.retry.get(name).map(|(d, _)| *d);
         let delay = last.map_or(FIRST_RETRY, |d| (d * 2).min(LAST_RETRY));
@@ -186,12 +195,6 @@ impl PodWorker {
         }
     }
 
-    /// A claim was read: the name of its volume, or why there is none.
-    pub fn on_claim(&mut self, volume: &Text, answer: Result<Text, Text>, cx: &Cx, fx: &mut Vec<Effect>) {
-        self.mounts.claims.insert(volume.clone(), answer);
-        self.go_on_mounting(cx, fx);
-    }
-
     /// What a volume holds.
     fn content(&mut self, volume: &Value, name: &Text, cx: &Cx, fx: &mut Vec<Effect>) -> Result<VolumeContent, Problem> {
         if let Some(v) = volume.get("emptyDir") {
@@ -224,7 +227,7 @@ impl PodWorker {
 
     fn claim(&mut self, volume: &Value, name: &Text, fx: &mut Vec<Effect>) -> Result<VolumeContent, Problem> {
         match self.mounts.claims.get(name).cloned() {
-            Some(Ok(name)) => return Ok(VolumeContent::Persistent { name }),
+            Some(Ok(source)) => return Ok(source.content),
             Some(Err(message)) => {
                 self.mounts.claims.remove(name);
                 return Err(Problem::Failed(message.to_string()));
