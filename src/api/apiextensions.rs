@@ -5,6 +5,8 @@
 mod schema;
 mod versions;
 
+pub use schema::not_enforced;
+
 use apimachinery::field::{ErrorList, Path};
 use apimachinery::{Object, Value, value};
 
@@ -25,6 +27,9 @@ pub static CRD: Rules = Rules {
         e.set("status", status);
     },
     validate: crd,
+    prepare_update: note_storage_version,
+    update: immutable,
+    warnings: schema::warnings,
     ..Rules::of(
         Kind::cluster("apiextensions.k8s.io", "customresourcedefinitions", "CustomResourceDefinition")
             .status()
@@ -33,6 +38,56 @@ pub static CRD: Rules = Rules {
             .names(NameRule::Own),
     )
 };
+
+/// A version that objects are stored in is remembered until somebody says that none are left.
+fn note_storage_version(new: &mut Object, _: &Object) {
+    let marked = new.list_at(&["spec", "versions"]).iter().find(|v| v.bool_at(&["storage"]) == Some(true));
+    let Some(name) = marked.and_then(|v| v.get("name")).cloned() else { return };
+    if !new.list_at(&["status", "storedVersions"]).contains(&name) {
+        new.value_mut().entry(&["status", "storedVersions"]).list_mut().push(name);
+    }
+}
+
+/// What objects that are stored already depend on.
+fn immutable(new: &Object, old: &Object, errors: &mut ErrorList) {
+    let path = Path::new("spec");
+    let mut keep = |names: &[&str]| {
+        let (now, before) = (new.get("spec").and_then(|s| s.at(names)), old.get("spec").and_then(|s| s.at(names)));
+        match names {
+            [parent, name] => check::immutable(now, before, &path.child(parent).child(name), errors),
+            [name, ..] => check::immutable(now, before, &path.child(name), errors),
+            [] => true,
+        };
+    };
+    if old.condition_is_true("Established") {
+        keep(&["scope"]);
+        keep(&["names", "kind"]);
+    }
+    keep(&["group"]);
+    keep(&["names", "plural"]);
+}
+
+/// Groups of Kubernetes' own need its word. Models `validateAPIApproval`.
+fn approval(obj: &Object, group: &str, errors: &mut ErrorList) {
+    let protected =
+        group == "k8s.io" || group == "kubernetes.io" || group.ends_with(".k8s.io") || group.ends_with(".kubernetes.io");
+    let meta = Path::new("metadata");
+    let annotations = meta.child("annotations");
+    let path = annotations.key("api-approved.kubernetes.io");
+    match obj.annotation("api-approved.kubernetes.io").unwrap_or("") {
+        _ if !protected => {}
+        "" => errors.required(
+            &path,
+            "protected groups must have approval annotation \"api-approved.kubernetes.io\", see https://github.com/kubernetes/enhancements/pull/1111",
+        ),
+        text if text.starts_with("unapproved") || text.starts_with("https://") || text.starts_with("http://") => {}
+        text => errors.invalid(
+            &path,
+            text,
+            "protected groups must have approval annotation \"api-approved.kubernetes.io\" with either a URL or a reason starting with \"unapproved\", see https://github.com/kubernetes/enhancements/pull/1111",
+        ),
+    }
+}
 
 fn crd_defaults(e: &mut Edit) {
     e.sub_or_new("spec", |spec| {
@@ -70,6 +125,7 @@ fn crd(obj: &Object, errors: &mut ErrorList) {
             }
         }
     }
+    approval(obj, group, errors);
     match text(spec, "scope") {
         "" => errors.required(&path.child("scope"), ""),
         s => drop(check::one_of(s, &["Cluster", "Namespaced"], &path.child("scope"), errors)),

@@ -5,7 +5,7 @@
 //! without rules of their own take the generic path by their registry line alone.
 //!
 //! Everything here is a pure function of the objects handed in. Uniqueness, allocation (cluster IPs, node ports) and admission
-//! belong to kube-apiserver.
+//! belong to kube-apiserver. Kinds that a CustomResourceDefinition brings are in [`custom`]: their strategy is made from its schema.
 
 pub mod admissionregistration;
 pub mod apiextensions;
@@ -18,6 +18,7 @@ pub mod certificates;
 mod check;
 pub mod coordination;
 pub mod core;
+pub mod custom;
 mod edit;
 pub mod flowcontrol;
 mod gotypes;
@@ -39,4 +40,4 @@ pub use edit::{Edit, edit};
 pub use meta::{validate as validate_object_meta, validate_update as validate_object_meta_update};
 pub use printers::{Column, human_duration};
 pub use registry::{kinds, strategy};
-pub use strategy::{Kind, NameRule, ScalePaths, Strategy};
+pub use strategy::{Kind, NameRule, Scale, ScalePaths, Strategy};

@@ -2,10 +2,10 @@
 //! Models `apimachinery/pkg/api/validation/objectmeta.go` and `apiserver/pkg/registry/rest`.
 
 use apimachinery::field::{ErrorList, Path, go_quote};
-use apimachinery::{Object, Value};
+use apimachinery::{Object, Value, labels};
 
 use crate::check::{self, Wrong, invalid_raw};
-use crate::strategy::{Kind, NameRule};
+use crate::strategy::{Kind, NameRule, Scale, ScalePaths};
 
 /// All annotations of an object together, keys and values.
 const TOTAL_ANNOTATION_SIZE: usize = 256 * 1024;
@@ -197,6 +197,22 @@ pub fn validate_update(_kind: &Kind, new: &Object, old: &Object, errors: &mut Er
     };
     if !["labels", "annotations", "ownerReferences", "finalizers"].into_iter().all(unchanged) {
         validate_accessory(n, &METADATA, errors);
+    }
+}
+
+/// The numbers of a `Scale`, from where a built-in kind has them.
+pub fn scale(paths: &ScalePaths, obj: &Object) -> Scale {
+    let selector = match obj.at(paths.selector) {
+        Some(s) if s.get("matchLabels").is_some() || s.get("matchExpressions").is_some() => {
+            labels::format_label_selector(Some(s))
+        }
+        Some(s) => s.as_map().map(|m| labels::Selector::from_set(m).to_string()).unwrap_or_default(),
+        None => String::new(),
+    };
+    Scale {
+        spec_replicas: obj.int_at(paths.spec_replicas).unwrap_or(0),
+        status_replicas: obj.int_at(paths.status_replicas).unwrap_or(0),
+        selector,
     }
 }
 

@@ -14,7 +14,7 @@ const RESOURCE: &str = "resource.k8s.io";
 
 /// Of every resource of discovery the strategy. A kind without rules of its own is one line.
 #[rustfmt::skip]
-static STRATEGIES: &[&dyn Strategy] = &[
+static STRATEGIES: &[&(dyn Strategy + Sync)] = &[
     &Rules::of(Kind::namespaced("", "bindings", "Binding").not_stored()),
     &Rules::of(Kind::cluster("", "componentstatuses", "ComponentStatus").not_stored()),
     &crate::core::config::CONFIG_MAP,
@@ -101,7 +101,7 @@ static STRATEGIES: &[&dyn Strategy] = &[
 thread_local! {
     /// Looked up only, never iterated.
     static BY_GVR: HashMap<Gvr, &'static dyn Strategy> =
-        STRATEGIES.iter().map(|s| (s.kind().gvr(), *s)).collect();
+        STRATEGIES.iter().map(|s| (s.kind().gvr(), *s as &dyn Strategy)).collect();
 }
 
 /// The strategy of a built-in resource.
@@ -111,5 +111,5 @@ pub fn strategy(gvr: Gvr) -> Option<&'static dyn Strategy> {
 
 /// Every built-in resource.
 pub fn kinds() -> impl Iterator<Item = &'static dyn Strategy> {
-    STRATEGIES.iter().copied()
+    STRATEGIES.iter().map(|s| *s as &dyn Strategy)
 }

@@ -3,6 +3,8 @@
 //! The generic registry of kube-apiserver drives every write through these hooks in upstream's order; a kind without rules of
 //! its own gets all of them from [`Kind`], the facts of its registry line.
 
+use std::borrow::Cow;
+
 use apimachinery::field::ErrorList;
 use apimachinery::{Gvk, Gvr, Object, Value};
 use base::{Duration, Time};
@@ -36,7 +38,16 @@ pub struct ScalePaths {
     pub selector: &'static [&'static str],
 }
 
-/// The facts of a built-in resource: its registry line.
+/// The numbers of an object's `Scale`.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Scale {
+    pub spec_replicas: i64,
+    pub status_replicas: i64,
+    /// As text; empty for none.
+    pub selector: String,
+}
+
+/// The facts of a resource: of a built-in one its registry line.
 #[derive(Clone, Copy, Debug)]
 pub struct Kind {
     /// Empty for the core group.
@@ -130,7 +141,7 @@ impl Kind {
 ///
 /// Order of a create: decode → `default` → mutating admission → `default` → `prepare_for_create` → `validate` →
 /// `warnings` → `canonicalize` → validating admission → store. Of an update: the same with the `_update` hooks.
-pub trait Strategy: Sync {
+pub trait Strategy {
     /// The facts of the registry line.
     fn kind(&self) -> &Kind;
 
@@ -199,9 +210,21 @@ pub trait Strategy: Sync {
         meta::unknown_field(self.kind(), name)
     }
 
+    /// What the object's `Scale` shows; `None`: it has none. The error is that of a 500.
+    fn scale(&self, obj: &Object) -> Option<Result<Scale, String>> {
+        self.kind().scale.as_ref().map(|paths| Ok(meta::scale(paths, obj)))
+    }
+
+    /// Writes the replicas of a `Scale`; `false`: there is no such subresource.
+    fn set_replicas(&self, obj: &mut Object, replicas: i64) -> bool {
+        let Some(paths) = &self.kind().scale else { return false };
+        obj.set_at(paths.spec_replicas, replicas);
+        true
+    }
+
     /// The columns of the server-side Table.
-    fn columns(&self) -> &'static [Column] {
-        printers::columns(self.kind())
+    fn columns(&self) -> Cow<'_, [Column]> {
+        Cow::Borrowed(printers::columns(self.kind()))
     }
 
     /// The cells of a Table row, wide columns included, in the order of `columns`.

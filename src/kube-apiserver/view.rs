@@ -158,5 +158,7 @@ fn table(resource: &Resource, metadata: Value, objects: &[Object], include: Incl
 }
 
 fn column(c: &api::Column) -> Value {
-    value!({"name": (c.name), "type": (c.kind), "format": (c.format), "description": "", "priority": (c.priority)})
+    value!({
+        "name": (&*c.name), "type": (&*c.kind), "format": (&*c.format), "description": (&*c.description), "priority": (c.priority)
+    })
 }

@@ -1,11 +1,12 @@
 //! The schema of a custom resource: types everywhere, what structural schemas forbid, lists that are maps.
 //!
-//! Left out: defaults against their types, junctors, regular expressions, selectable fields, and compiling CEL rules.
+//! Left out: compiling CEL rules (`x-kubernetes-validations`), which are stored and not enforced; a warning says so.
 
-use apimachinery::Value;
-use apimachinery::field::{ErrorList, Path};
+use apimachinery::field::{Error, ErrorList, Path, go_quote};
+use apimachinery::{Object, Value};
 
 use crate::check::{self, some, text};
+use crate::custom::{check_value, formats, pattern};
 
 const TYPES: [&str; 6] = ["array", "boolean", "integer", "number", "object", "string"];
 
@@ -51,6 +52,8 @@ fn node(schema: &Value, untyped: &str, path: &Path, errors: &mut ErrorList) {
     forbidden(schema, path, errors);
     list_type(schema, kind, path, errors);
     embedded(schema, kind, path, errors);
+    values(schema, path, errors);
+    alternatives(schema, path, errors);
     rules(schema.list_at(&["x-kubernetes-validations"]), &path.child("x-kubernetes-validations"), errors);
     let properties = path.child("properties");
     for (name, s) in schema.map_at(&["properties"]).into_iter().flatten() {
@@ -70,6 +73,14 @@ fn node(schema: &Value, untyped: &str, path: &Path, errors: &mut ErrorList) {
 }
 
 fn forbidden(schema: &Value, path: &Path, errors: &mut ErrorList) {
+    let additional = some(schema, "additionalProperties");
+    let both = schema.map_at(&["properties"]).is_some_and(|p| !p.is_empty()) && additional.is_some();
+    if additional == Some(&Value::Bool(false)) {
+        errors.forbidden(&path.child("additionalProperties"), "additionalProperties cannot be set to false");
+    } else if both {
+        let detail = "additionalProperties and properties are mutual exclusive";
+        errors.forbidden(&path.child("additionalProperties"), detail);
+    }
     for field in ["$ref", "additionalItems", "patternProperties", "definitions", "dependencies", "id"] {
         if some(schema, field).is_some() {
             errors.forbidden(&path.child(field), format!("{field} is not supported"));
@@ -81,6 +92,127 @@ fn forbidden(schema: &Value, path: &Path, errors: &mut ErrorList) {
     }
     if schema.bool_at(&["x-kubernetes-preserve-unknown-fields"]) == Some(false) {
         errors.invalid(&path.child("x-kubernetes-preserve-unknown-fields"), false, "must be true or undefined");
+    }
+}
+
+/// Patterns that can be read, defaults that fit.
+fn values(schema: &Value, path: &Path, errors: &mut ErrorList) {
+    let expression = text(schema, "pattern");
+    if let Some(why) = pattern::mistake(expression).filter(|_| !expression.is_empty()) {
+        errors.invalid(&path.child("pattern"), expression, format!("must be a valid regular expression, but isn't: {why}"));
+    }
+    let Some(default) = some(schema, "default") else { return };
+    let mut found = ErrorList::new();
+    check_value(schema, default, None, &mut found);
+    let here = path.child("default").to_string();
+    for e in found {
+        let joint = if e.field.is_empty() || e.field.starts_with('[') { "" } else { "." };
+        errors.push(Error { field: format!("{here}{joint}{}", e.field), ..e });
+    }
+}
+
+/// What may not be said inside of `allOf`, `anyOf`, `oneOf` and `not`, because the schema around must say it.
+fn alternatives(schema: &Value, path: &Path, errors: &mut ErrorList) {
+    for kind in ["allOf", "anyOf", "oneOf"] {
+        let here = path.child(kind);
+        for (i, s) in schema.list_at(&[kind]).iter().enumerate() {
+            alternative(s, schema, path, &here.index(i), errors);
+        }
+    }
+    if let Some(s) = some(schema, "not").filter(|s| s.as_map().is_some()) {
+        alternative(s, schema, path, &path.child("not"), errors);
+    }
+}
+
+fn alternative(schema: &Value, around: &Value, around_path: &Path, path: &Path, errors: &mut ErrorList) {
+    let either = flag(around, "x-kubernetes-int-or-string");
+    for (field, why) in [
+        ("type", "must be empty to be structural"),
+        ("title", "must be empty to be structural"),
+        ("description", "must be empty to be structural"),
+        ("default", "must be undefined to be structural"),
+        ("additionalProperties", "must be undefined to be structural"),
+        ("nullable", "must be false to be structural"),
+        ("x-kubernetes-preserve-unknown-fields", "must be false to be structural"),
+        ("x-kubernetes-embedded-resource", "must be false to be structural"),
+        ("x-kubernetes-int-or-string", "must be false to be structural"),
+    ] {
+        if some(schema, field).is_some_and(|v| !v.is_empty()) && !(either && field == "type") {
+            errors.forbidden(&path.child(field), why);
+        }
+    }
+    let (properties, outer) = (path.child("properties"), around_path.child("properties"));
+    for (name, s) in schema.map_at(&["properties"]).into_iter().flatten() {
+        let here = properties.key(name);
+        match around.at(&["properties", name]) {
+            Some(outside) => alternative(s, outside, &outer.key(name), &here, errors),
+            None if name.as_ref() == "metadata" => errors.forbidden(&here, "must not be specified in a nested context"),
+            None => errors.required(&outer.key(name), format!("because it is defined in {here}")),
+        }
+    }
+    if let Some(items) = some(schema, "items") {
+        let here = path.child("items");
+        match some(around, "items") {
+            Some(outside) => alternative(items, outside, &around_path.child("items"), &here, errors),
+            None => errors.required(&around_path.child("items"), format!("because it is defined in {here}")),
+        }
+    }
+    alternatives(schema, path, errors);
+}
+
+/// Upstream's warning of formats that nobody knows.
+pub fn warnings(new: &Object, old: Option<&Object>, out: &mut Vec<String>) {
+    if old.is_some_and(|old| old.get("spec") == new.get("spec")) {
+        return;
+    }
+    each_schema(new, &mut |schema| {
+        let format = text(schema, "format");
+        let text = format!("unrecognized format {}", go_quote(format));
+        if !format.is_empty() && !formats::is_known(format) && !out.contains(&text) {
+            out.push(text);
+        }
+    });
+}
+
+/// What a definition says and the bottle does not enforce: rules in CEL, some formats.
+pub fn not_enforced(crd: &Object) -> Vec<String> {
+    let mut out: Vec<String> = Vec::new();
+    each_schema(crd, &mut |schema| {
+        let mut add = |what: &str| {
+            let text = format!("{what} is stored but not enforced in this bottle");
+            if !out.contains(&text) {
+                out.push(text);
+            }
+        };
+        if !schema.list_at(&["x-kubernetes-validations"]).is_empty() {
+            add("x-kubernetes-validations (CEL)");
+        }
+        let format = text(schema, "format");
+        if formats::UNCHECKED.contains(&format) {
+            add(&format!("format {}", go_quote(format)));
+        }
+    });
+    out
+}
+
+/// Visits the schemas of all versions, and all below them.
+fn each_schema(crd: &Object, visit: &mut impl FnMut(&Value)) {
+    for v in crd.list_at(&["spec", "versions"]) {
+        if let Some(schema) = v.at(&["schema", "openAPIV3Schema"]) {
+            below(schema, visit);
+        }
+    }
+}
+
+fn below(schema: &Value, visit: &mut impl FnMut(&Value)) {
+    visit(schema);
+    for (_, s) in schema.map_at(&["properties"]).into_iter().flatten() {
+        below(s, visit);
+    }
+    for field in ["additionalProperties", "items"] {
+        if let Some(s) = schema.get(field).filter(|s| s.as_map().is_some()) {
+            below(s, visit);
+        }
     }
 }
 
@@ -109,6 +241,21 @@ fn list_type(schema: &Value, kind: &str, path: &Path, errors: &mut ErrorList) {
             other => errors.invalid(&path.child("type"), other, ARRAY),
         }
         check::one_of(list, &["atomic", "set", "map"], &here, errors);
+    }
+    if let (Some("set"), Some(items)) = (list, some(schema, "items")) {
+        let items_path = path.child("items");
+        let must = |field: &str, errors: &mut ErrorList| {
+            let have = some(items, field).cloned().unwrap_or_default();
+            if have.as_str() != Some("atomic") {
+                let detail = "must be atomic as item of a list with x-kubernetes-list-type=set";
+                errors.invalid(&items_path.child(field), have, detail);
+            }
+        };
+        match text(items, "type") {
+            "object" => must("x-kubernetes-map-type", errors),
+            "array" => must("x-kubernetes-list-type", errors),
+            _ => {}
+        }
     }
     if list != Some("map") {
         const MAP: &str = "must be map if x-kubernetes-list-map-keys is non-empty";

@@ -5,6 +5,7 @@ use apimachinery::{Value, json};
 
 use super::schema::root;
 use crate::check::{self, invalid_raw, some, text};
+use crate::custom::JsonPath;
 
 /// `spec.versions`
 pub fn versions(spec: &Value, path: &Path, errors: &mut ErrorList) {
@@ -33,6 +34,10 @@ pub fn versions(spec: &Value, path: &Path, errors: &mut ErrorList) {
         if shared(&|v: &Value| some(v, "additionalPrinterColumns").cloned()).is_none() {
             columns(v.list_at(&["additionalPrinterColumns"]), &here.child("additionalPrinterColumns"), errors);
         }
+        if shared(&|v: &Value| some(v, "selectableFields").cloned()).is_none() {
+            let fields = v.list_at(&["selectableFields"]);
+            selectable(fields, schema(v).as_ref(), &here.child("selectableFields"), errors);
+        }
         if shared(&|v: &Value| some(v, "subresources").cloned()).is_none() {
             scale(v.at(&["subresources", "scale"]), &here.child("subresources").child("scale"), errors);
         }
@@ -47,6 +52,9 @@ pub fn versions(spec: &Value, path: &Path, errors: &mut ErrorList) {
     if let Some(s) = shared(&|v: &Value| some(v, "subresources").cloned()) {
         let subresources = path.child("subresources");
         scale(s.get("scale"), &subresources.child("scale"), errors);
+    }
+    if let Some(fields) = shared(&|v: &Value| some(v, "selectableFields").cloned()) {
+        selectable(fields.items(), list.first().and_then(schema).as_ref(), &path.child("selectableFields"), errors);
     }
     storage(list, &here, errors);
     if let Some(first) = list.first() {
@@ -67,10 +75,22 @@ pub fn stored(spec: &Value, status: &Value, errors: &mut ErrorList) {
         return errors.invalid(&here, shown(), "must have at least one stored version");
     }
     let marked = |v: &&Value| v.bool_at(&["storage"]) == Some(true);
-    for (i, v) in spec.list_at(&["versions"]).iter().filter(marked).enumerate() {
+    let versions = spec.list_at(&["versions"]);
+    for (i, v) in versions.iter().filter(marked).enumerate() {
         let name = text(v, "name");
-        if i > 0 || !list.iter().any(|s| s.as_str() == Some(name)) {
+        if i > 0 && versions.iter().filter(|o| text(o, "name") == name).count() > 1
+            || !list.iter().any(|s| s.as_str() == Some(name))
+        {
             errors.invalid(&here, shown(), format!("must have the storage version {name}"));
+        }
+    }
+    for (i, name) in list.iter().enumerate().filter_map(|(i, s)| Some((i, s.as_str()?))) {
+        if !versions.iter().any(|v| text(v, "name") == name) {
+            let why = format!(
+                "missing from spec.versions; {name} was previously a storage version, and must remain in spec.versions until a storage \
+                 migration ensures no data remains persisted in {name} and removes {name} from status.storedVersions"
+            );
+            errors.invalid(&here.index(i), name, why);
         }
     }
 }
@@ -79,7 +99,12 @@ pub fn stored(spec: &Value, status: &Value, errors: &mut ErrorList) {
 fn storage(list: &[Value], path: &Path, errors: &mut ErrorList) {
     let stored = list.iter().filter(|v| v.bool_at(&["storage"]) == Some(true)).count();
     let twice = list.iter().enumerate().any(|(i, v)| list[..i].iter().any(|o| text(o, "name") == text(v, "name")));
-    let shown = || format!("[{}]", list.iter().map(render).collect::<Vec<_>>().join(","));
+    let columns = |v: &Value| some(v, "additionalPrinterColumns").cloned();
+    let shared = list.first().is_some_and(|first| list.iter().all(|v| columns(v) == columns(first)));
+    let shown = || match list {
+        [] => "null".to_string(),
+        _ => format!("[{}]", list.iter().map(|v| render(v, shared)).collect::<Vec<_>>().join(",")),
+    };
     if twice {
         invalid_raw(errors, path, shown(), "must contain unique version names");
     }
@@ -88,17 +113,34 @@ fn storage(list: &[Value], path: &Path, errors: &mut ErrorList) {
     }
 }
 
-/// A version as Go prints it. What all versions share (here: schemas without rules) has moved to the top.
-fn render(v: &Value) -> String {
+/// A version as Go prints it. What all versions share (columns if `shared`, and here schemas and subresources) has moved to the top.
+fn render(v: &Value, shared: bool) -> String {
     let flag = |f: &str| v.bool_at(&[f]) == Some(true);
     let warning = some(v, "deprecationWarning").map_or("null".into(), json::to_string);
+    let columns = match v.list_at(&["additionalPrinterColumns"]) {
+        list if shared || list.is_empty() => "null".to_string(),
+        list => format!("[{}]", list.iter().map(render_column).collect::<Vec<_>>().join(",")),
+    };
     format!(
         "{{\"Name\":\"{}\",\"Served\":{},\"Storage\":{},\"Deprecated\":{},\"DeprecationWarning\":{warning},\"Schema\":null,\
-         \"Subresources\":null,\"AdditionalPrinterColumns\":null,\"SelectableFields\":null}}",
+         \"Subresources\":null,\"AdditionalPrinterColumns\":{columns},\"SelectableFields\":null}}",
         text(v, "name"),
         flag("served"),
         flag("storage"),
         flag("deprecated")
+    )
+}
+
+fn render_column(c: &Value) -> String {
+    let quoted = |f: &str| json::to_string(&text(c, f).into());
+    format!(
+        "{{\"Name\":{},\"Type\":{},\"Format\":{},\"Description\":{},\"Priority\":{},\"JSONPath\":{}}}",
+        quoted("name"),
+        quoted("type"),
+        quoted("format"),
+        quoted("description"),
+        c.int_at(&["priority"]).unwrap_or(0),
+        quoted("jsonPath")
     )
 }
 
@@ -130,6 +172,31 @@ fn json_path(p: &str, path: &Path, errors: &mut ErrorList) {
         errors.required(path, "");
     } else if !p.starts_with('.') {
         errors.invalid(path, p, "must be a simple json path starting with .");
+    } else if let Err(why) = JsonPath::parse(p) {
+        errors.invalid(path, p, why);
+    }
+}
+
+/// Fields that a field selector may name must be scalars of the schema.
+fn selectable(list: &[Value], schema: Option<&Value>, path: &Path, errors: &mut ErrorList) {
+    for (i, field) in list.iter().enumerate() {
+        let here = path.index(i);
+        let here = here.child("jsonPath");
+        let p = text(field, "jsonPath");
+        if p.is_empty() {
+            errors.required(&here, "");
+            continue;
+        }
+        let parsed = JsonPath::parse(p).ok();
+        let names = parsed.as_ref().and_then(JsonPath::names);
+        let found = names.and_then(|names| names.iter().try_fold(schema?, |s, name| s.at(&["properties", name])));
+        match found.map(|f| text(f, "type")) {
+            Some("string" | "integer" | "boolean") => {}
+            None => errors.invalid(&here, p, "is an invalid path: does not refer to a valid field"),
+            Some(_) => {
+                errors.invalid(&here, p, "is an invalid path: must point to a field of type string, boolean or integer. Enum string fields and strings with formats are allowed.");
+            }
+        }
     }
 }
 

@@ -1,19 +1,29 @@
 //! The columns of every kind's server-side Table. Generic kinds have Name and Created At.
 
+use std::borrow::Cow;
+
 /// A column of a Table.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Column {
-    pub name: &'static str,
-    /// `string`, `integer`, `boolean`, `date`
-    pub kind: &'static str,
+    pub name: Cow<'static, str>,
+    /// `string`, `integer`, `number`, `boolean`, `date`
+    pub kind: Cow<'static, str>,
     /// `name` or empty.
-    pub format: &'static str,
+    pub format: Cow<'static, str>,
+    /// Of custom resources only; those of built-in kinds are not carried over.
+    pub description: Cow<'static, str>,
     /// 1: only in wide output.
     pub priority: i64,
 }
 
 const fn col(name: &'static str, kind: &'static str, format: &'static str, priority: i64) -> Column {
-    Column { name, kind, format, priority }
+    Column {
+        name: Cow::Borrowed(name),
+        kind: Cow::Borrowed(kind),
+        format: Cow::Borrowed(format),
+        description: Cow::Borrowed(""),
+        priority,
+    }
 }
 const fn s(name: &'static str) -> Column {
     col(name, "string", "", 0)
