@@ -38,7 +38,7 @@ export class Visit {
   async boot(config) {
     const began = performance.now();
     const ready = this.next((kind, body) => kind === "Boot" && body.done);
-    this.post({ Start: { protocol: 1, config, seed: 1, epoch_us: 1767225600000000, resume: null } });
+    this.post({ Start: { protocol: 1, config, seed: 1, epoch_us: 1767225600000000, resume: undefined } });
     this.post({ Pace: "SkipBoot" });
     await ready;
     const ms = performance.now() - began;

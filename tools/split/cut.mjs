@@ -1,27 +1,31 @@
-// Cuts a module in two by a profile. No body is rewritten and no function changes its index: a function of which a module has no
-// body is a trampoline there, or `unreachable` if nothing in that module refers to it.
+// Cuts a module in two by a profile. No function changes its index; a function of which a module has no body is a trampoline there,
+// or `unreachable` if nothing in that module refers to it.
 //
 //   primary   the original, with `$cold` (a table of the functions that have trampolines to the rest), `$hot` (the same the other
-//             way) and `$loaded` (0 until the rest has filled `$cold`), all exported. A trampoline calls the imported function
-//             `loadRest` if `$loaded` is 0, and then through `$cold`.
+//             way), `$arms` (see outline.mjs) and `$loaded` (0 until the rest has filled `$cold` and `$arms`), all exported; and with
+//             one function more, `ensure`, which calls the imported function `loadRest` if `$loaded` is 0. A trampoline calls it,
+//             and then through `$cold`.
 //   rest      the same types and function imports, then tables, memory and globals imported from `split` (the primary's exports),
-//             the same number of functions. Its element segments fill `$cold`, and take the trampolines' places in the original's
-//             tables.
+//             the same functions, and the arms. Its element segments fill `$cold` and `$arms`, and take the trampolines' places in
+//             the original's tables.
 
 import { createHash } from "node:crypto";
 import { join, name, s32, section, u32, vector } from "./bytes.mjs";
-import { KIND, SECTION, all, bodiesSection, functionTable, functionTypes, imported, limitsBytes, parse, rebuild } from "./module.mjs";
+import { KIND, SECTION, all, bodiesSection, functionTable, functionTypes, imported, limitsBytes, parse, rebuild, typesSection } from "./module.mjs";
+import { outline } from "./outline.mjs";
 import { plan } from "./plan.mjs";
 
 const I32_MUTABLE = [0x7f, 1];
 const NOTHING = [0, 0x00, 0x0b];
 /** The names under which the primary exports what the rest imports. `cold` goes on with the stamp: halves of two cuts don't link. */
-export const EXPORTS = { loaded: "$loaded", cold: "$cold:", hot: "$hot" };
+export const EXPORTS = { loaded: "$loaded", cold: "$cold:", hot: "$hot", arms: "$arms" };
 
-/** `{ primary, rest, plan, stamp }` of a module; `hot` and the options as for `plan`. The stamp is the name of this very cut. */
-export function cut(original, hot, options = {}) {
+/**
+ * `{ primary, rest, plan, arms, stamp }` of a module. `reached` has a byte for each of its places (see outline.mjs); the options are
+ * those of `plan` and `outline`. The stamp is the name of this very cut.
+ */
+export function cut(original, reached, options = {}) {
   const module = parse(original);
-  const parts = plan(module, hot, options);
   const spaces = {
     functions: functionTypes(module),
     tables: all(module, KIND.table, module.tables),
@@ -29,9 +33,16 @@ export function cut(original, hot, options = {}) {
     globals: all(module, KIND.global, module.globals.map((g) => g.type)),
   };
   spaces.first = spaces.functions.length - module.functions.length;
-  const stamp = [original, parts.primary.bodies, parts.rest.bodies].reduce((hash, part) => hash.update(part), createHash("sha256")).digest("hex").slice(0, 16);
+  [spaces.cold, spaces.hot, spaces.arms] = [0, 1, 2].map((i) => spaces.tables.length + i);
+  spaces.ensure = spaces.functions.length;
+  const outlined = outline(module, reached, { ensure: spaces.ensure, table: spaces.arms, ...options });
+  module.types = [...outlined.types];
+  const ensureType = module.types.push({ params: [], results: [] }) - 1;
+  const parts = { ...plan(module, outlined.hot, { ...options, outlined }), outlined, ensureType };
+  const stamp = [original, reached, JSON.stringify(options)].reduce((hash, part) => hash.update(part), createHash("sha256")).digest("hex").slice(0, 16);
   spaces.coldName = EXPORTS.cold + stamp;
-  return { primary: primary(module, parts, spaces, options.load ?? "loadRest"), rest: rest(module, parts, spaces), plan: parts, stamp };
+  const load = loader(module, options.load ?? "loadRest");
+  return { primary: primary(module, parts, spaces, load), rest: rest(module, parts, spaces), plan: parts, arms: outlined.arms.length, stamp };
 }
 
 /** The imported function that loads the rest. */
@@ -50,19 +61,20 @@ function trampoline(module, typeIndex, slot, table, before = []) {
   return [0, ...before, ...parameters, 0x41, ...s32(slot), 0x11, ...u32(typeIndex), ...u32(table), 0x0b];
 }
 
-/** All bodies of one of the modules. */
-function bodies(module, has, trampolines, make) {
+/** The bodies of the module's own functions in one of the halves. */
+function bodies(module, has, trampolines, bodyOf, make) {
   const slots = new Map(trampolines.map((i, slot) => [i, slot]));
-  return bodiesSection(module.bodies.map((body, i) => (has[i] ? body : slots.has(i) ? make(module.functions[i], slots.get(i)) : NOTHING)));
+  return module.functions.map((type, i) => (has[i] ? bodyOf(i) : slots.has(i) ? make(type, slots.get(i)) : NOTHING));
 }
 
 /** An active element segment. */
 const fill = (table, offset, functions) => join([[2], u32(table), [0x41, ...s32(offset), 0x0b], [0], vector(functions.map(u32))]);
 
 function primary(module, parts, spaces, load) {
-  const [cold, hot, loaded] = [spaces.tables.length, spaces.tables.length + 1, spaces.globals.length];
+  const { cold, hot, arms, ensure } = spaces;
+  const loaded = spaces.globals.length;
   // global.get $loaded; i32.eqz; if; call $loadRest; end
-  const before = [0x23, ...u32(loaded), 0x45, 0x04, 0x40, 0x10, ...u32(loader(module, load)), 0x0b];
+  const ensureBody = [0, 0x23, ...u32(loaded), 0x45, 0x04, 0x40, 0x10, ...u32(load), 0x0b, 0x0b];
   const exported = (name_, kind, index) => join([name(name_), [kind], u32(index)]);
   const old = (list, kind, letter) => list.map((_, i) => exported(`$${letter}${i}`, kind, i));
   const shared = [
@@ -71,20 +83,26 @@ function primary(module, parts, spaces, load) {
     ...old(spaces.globals, KIND.global, "g"),
     exported(spaces.coldName, KIND.table, cold),
     exported(EXPORTS.hot, KIND.table, hot),
+    exported(EXPORTS.arms, KIND.table, arms),
     exported(EXPORTS.loaded, KIND.global, loaded),
   ];
   const elements = fill(hot, 0, parts.toPrimary.map((i) => i + spaces.first));
+  const sizes = [parts.toRest.length, parts.toPrimary.length, parts.outlined.arms.length];
+  const bodyOf = (i) => parts.outlined.bodies[i] ?? module.bodies[i];
+  const make = (type, slot) => trampoline(module, type, slot, cold, [0x10, ...u32(ensure)]);
   return rebuild(module, {
-    [SECTION.table]: vector([...module.tables, functionTable(parts.toRest.length), functionTable(parts.toPrimary.length)]),
+    [SECTION.type]: typesSection(module.types),
+    [SECTION.function]: vector([...module.functions, parts.ensureType].map(u32)),
+    [SECTION.table]: vector([...module.tables, ...sizes.map(functionTable)]),
     [SECTION.global]: vector([...module.globals.map((g) => join([g.type, g.init.bytes])), [...I32_MUTABLE, 0x41, 0, 0x0b]]),
     [SECTION.export]: vector([...module.exports.map((e) => exported(e.name, e.kind, e.index)), ...shared]),
     [SECTION.element]: vector([...module.elements.map((e) => e.bytes), elements]),
-    [SECTION.code]: bodies(module, parts.primary.bodies, parts.toRest, (type, slot) => trampoline(module, type, slot, cold, before)),
+    [SECTION.code]: bodiesSection([...bodies(module, parts.primary.bodies, parts.toRest, bodyOf, make), ensureBody]),
   });
 }
 
 function rest(module, parts, spaces) {
-  const [cold, hot] = [spaces.tables.length, spaces.tables.length + 1];
+  const { outlined } = parts;
   const import_ = (from, name_, kind, description) => join([name(from), name(name_), [kind], description]);
   const shared = (list, kind, letter) => list.map((description, i) => import_("split", `$${letter}${i}`, kind, description));
   const imports = [
@@ -92,19 +110,23 @@ function rest(module, parts, spaces) {
     ...shared(spaces.tables, KIND.table, "t"),
     import_("split", spaces.coldName, KIND.table, functionTable(parts.toRest.length)),
     import_("split", EXPORTS.hot, KIND.table, functionTable(parts.toPrimary.length)),
+    import_("split", EXPORTS.arms, KIND.table, functionTable(outlined.arms.length)),
     ...shared(spaces.memories, KIND.memory, "m"),
     ...shared(spaces.globals, KIND.global, "g"),
   ];
-  const elements = [fill(cold, 0, parts.toRest.map((i) => i + spaces.first)), ...replaced(module, parts, spaces)];
+  const arms = outlined.arms.map((_, k) => spaces.functions.length + k);
+  const elements = [fill(spaces.cold, 0, parts.toRest.map((i) => i + spaces.first)), fill(spaces.arms, 0, arms), ...replaced(module, parts, spaces)];
   // What bodies take references of has to be named in a segment: a declarative one.
   if (parts.rest.refs.length > 0) elements.push(join([[3, 0], vector(parts.rest.refs.map(u32))]));
+  const make = (type, slot) => trampoline(module, type, slot, spaces.hot);
+  const own = bodies(module, parts.rest.bodies, parts.toPrimary, (i) => module.bodies[i], make);
   return join([
     module.bytes.subarray(0, 8),
-    section(SECTION.type, module.sections.find((s) => s.id === SECTION.type).content),
+    section(SECTION.type, typesSection(module.types)),
     section(SECTION.import, vector(imports)),
-    section(SECTION.function, vector(module.functions.map(u32))),
+    section(SECTION.function, vector([...module.functions, ...outlined.arms.map((arm) => arm.type)].map(u32))),
     section(SECTION.element, vector(elements)),
-    section(SECTION.code, bodies(module, parts.rest.bodies, parts.toPrimary, (type, slot) => trampoline(module, type, slot, hot))),
+    section(SECTION.code, bodiesSection([...own, ...outlined.arms.map((arm) => arm.body)])),
   ]);
 }
 

@@ -1,34 +1,38 @@
-// The module with a byte for every function it defines: the byte becomes 1 when the function is first called. The bytes lie behind
-// the memory that the module starts with, where its allocator never looks (it owns only what `memory.grow` gives it).
+// The module with a byte for every place of its functions that `outline.mjs` asks about: the byte becomes 1 when the place is first
+// reached. The bytes lie at the far end of the stack, which is at the bottom of the memory and never used up: so that everything
+// else has the address that it has without them. (Tables are hashed by address, and how a search in them goes depends on it.)
 
-import { Reader, join, s32, u32, vector } from "./bytes.mjs";
-import { SECTION, bodiesSection, limitsBytes, parse, rebuild } from "./module.mjs";
-import { skipLocals } from "./opcodes.mjs";
+import { tree } from "./body.mjs";
+import { join, s32, u32 } from "./bytes.mjs";
+import { SECTION, bodiesSection, parse, rebuild } from "./module.mjs";
+import { places } from "./outline.mjs";
 
-const PAGE = 65_536;
-
-/** `{ bytes, base, count }`: the module, where the bytes lie, and how many they are. */
-export function instrument(original) {
+/**
+ * `{ bytes, base, count }`: the module, where the bytes lie, and how many they are. `room`: how much of the stack is left, at least.
+ */
+export function instrument(original, { base = 1_024, room = 262_144 } = {}) {
   const module = parse(original);
-  if (module.memories.length !== 1) throw new Error(`${module.memories.length} memories are defined; one is needed`);
-  const { min, max } = module.memories[0];
-  const [base, count] = [min * PAGE, module.bodies.length];
-  const pages = min + Math.ceil(count / PAGE);
-  if (max !== null && max < pages) throw new Error("the memory may not grow");
+  let count = 0;
   const bodies = module.bodies.map((body, i) => {
-    const reader = new Reader(body);
-    skipLocals(reader);
-    // i32.const 0, i32.const 1, i32.store8 offset=base+i
-    const mark = [0x41, ...s32(0), 0x41, ...s32(1), 0x3a, 0, ...u32(base + i)];
-    return join([body.subarray(0, reader.at), mark, body.subarray(reader.at)]);
+    const parts = [];
+    let from = 0;
+    for (const { at } of places(tree(module, body, module.types[module.functions[i]]).whole)) {
+      // i32.const 0, i32.const 1, i32.store8 offset=base+count
+      parts.push(body.subarray(from, at), [0x41, ...s32(0), 0x41, ...s32(1), 0x3a, 0, ...u32(base + count++)]);
+      from = at;
+    }
+    return join([...parts, body.subarray(from)]);
   });
-  const bytes = rebuild(module, { [SECTION.memory]: vector([limitsBytes({ min: pages, max })]), [SECTION.code]: bodiesSection(bodies) });
+  // The first global is the stack pointer, which comes down from here.
+  const top = module.globals[0]?.init.value ?? 0;
+  if (top < base + count + room) throw new Error(`${count} places are too many for a stack of ${top} bytes`);
+  const bytes = rebuild(module, { [SECTION.code]: bodiesSection(bodies) });
   return { bytes, base, count };
 }
 
-/** Which functions were called, from the memory of an instance of the instrumented module. */
-export function called(memory, base, count) {
+/** Which places were reached, from the memory of an instance of the instrumented module. */
+export function reached(memory, base, count) {
   const marks = new Uint8Array(memory.buffer, base, count).slice();
-  if (marks.some((mark) => mark > 1)) throw new Error("something else was written where the calls are noted");
+  if (marks.some((mark) => mark > 1)) throw new Error("something else was written where the places are noted");
   return marks;
 }

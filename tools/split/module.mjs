@@ -120,6 +120,8 @@ export function rebuild(module, replaced) {
   return join([module.bytes.subarray(0, 8), ...written, ...custom.map((s) => section(s.id, s.content))]);
 }
 
+export const typesSection = (types) => vector(types.map(({ params, results }) => [0x60, ...vector(params.map((t) => [t])), ...vector(results.map((t) => [t]))]));
+
 export const bodiesSection = (bodies) => vector(bodies.map((body) => join([u32(body.length), body])));
 
 /** A table of functions of a fixed size. */

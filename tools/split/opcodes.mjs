@@ -80,13 +80,18 @@ MORE[15] = MORE[16] = MORE[17] = index; // table.grow, table.size, table.fill
  */
 export function walk(reader, seen, constant = false) {
   while (!reader.done) {
-    const at = reader.at;
-    const op = reader.byte();
-    const handler = HANDLERS[op];
-    if (!handler) throw new Error(`unknown instruction 0x${op.toString(16)} at ${at}`);
-    handler(reader, seen);
-    if (constant && op === 0x0b) return;
+    if (pass(reader, seen) === 0x0b && constant) return;
   }
+}
+
+/** Passes over one instruction; its opcode. */
+export function pass(reader, seen) {
+  const at = reader.at;
+  const op = reader.byte();
+  const handler = HANDLERS[op];
+  if (!handler) throw new Error(`unknown instruction 0x${op.toString(16)} at ${at}`);
+  handler(reader, seen);
+  return op;
 }
 
 /** Passes over the declaration of a body's locals. */

@@ -1,12 +1,12 @@
-// Which functions a visitor's first seconds call: the demo cluster boots and is drawn, a terminal shows its prompt. Runs the
+// Which places of the program a visitor's first seconds reach: the demo cluster boots and is drawn, a terminal shows its prompt. Runs the
 // instrumented worker in a scope of its own, so in a process of its own:
 //   node profile.mjs FOLDER BASE COUNT OUT
-// FOLDER holds worker.js and the instrumented worker_bg.wasm; OUT becomes one byte a function, 1 if it was called.
+// FOLDER holds worker.js and the instrumented worker_bg.wasm; OUT becomes one byte a place, 1 if it was reached.
 
 import { readFile, writeFile } from "node:fs/promises";
 import { join, resolve } from "node:path";
 import { pathToFileURL } from "node:url";
-import { called } from "./instrument.mjs";
+import { reached } from "./instrument.mjs";
 import { Scope } from "./scope.mjs";
 
 /** How long the first look goes on after the boot, in ms. */
@@ -14,14 +14,16 @@ const AFTER_BOOT_MS = 2_000;
 
 /**
  * The visits: wide pages that watch the boot with a terminal open, on a quick and on a slow machine, and a phone that skips the
- * boot. `work`: ms between two looks of the worker at its clock; `frame`: ms from a batch to its acknowledgement.
+ * boot, each with another cluster. `work`: ms between two looks of the worker at its clock; `frame`: ms from a batch to its acknowledgement; `blind`: nothing is drawn.
  */
-const WIDE = { width: 1088, height: 510, compact: false, reduced_motion: false, terminal: true, skipAfter: null };
+const WIDE = { seed: 1, epoch: 1_767_225_600_123_000, width: 1088, height: 510, compact: false, reduced_motion: false, terminal: true, skipAfter: null };
 const VISITS = [
   { ...WIDE, work: 0.05, frame: 16 },
-  { ...WIDE, work: 0.5, frame: 33 },
-  { ...WIDE, work: 5, frame: 150 },
-  { width: 390, height: 564, compact: true, reduced_motion: true, terminal: false, skipAfter: 1_000, work: 1, frame: 16 },
+  { ...WIDE, seed: 2, epoch: 1_798_761_599_000_000, work: 0.5, frame: 33 },
+  { ...WIDE, seed: 3, work: 5, frame: 150 },
+  { seed: 5, epoch: 1_780_000_000_900_000, width: 390, height: 564, compact: true, reduced_motion: true, terminal: false, skipAfter: 1_000, work: 1, frame: 16 },
+  // How tables are searched and trees grow depends on names and moments: many clusters, at full speed.
+  ...Array.from({ length: 30 }, (_, i) => ({ ...WIDE, seed: 10 + i, epoch: 1_770_000_000_000_000 + i * 1_234_567_891_234, work: 0.25, frame: 16, skipAfter: 0, blind: true })),
 ];
 
 /** What is not set is `undefined`, as the page writes it: `null` would take other ways through the decoder. */
@@ -31,7 +33,7 @@ const show = ({ width, height, compact, reduced_motion }) => {
   return { Show: { lens: "Architecture", width, height, compact, options } };
 };
 
-/** One visit; which functions it called. */
+/** One visit; which places it reached. */
 async function look(folder, visit, number, base, count) {
   const scope = new Scope(visit.work);
   scope.install();
@@ -50,15 +52,17 @@ async function look(folder, visit, number, base, count) {
   scope.run(() => seen.ready, 1_000);
   greet(scope, visit);
   scope.run(() => seen.booted && (seen.prompt || !visit.terminal), 60_000);
-  const until = scope.now + AFTER_BOOT_MS;
+  const until = scope.now + (visit.blind ? 0 : AFTER_BOOT_MS);
   scope.run(() => scope.now >= until, until + 1_000);
-  return called(wasm.memory, base, count);
+  return reached(wasm.memory, base, count);
 }
 
 /** What the page says when the worker listens, in its order. */
 function greet(scope, visit) {
   const later = (ms, message) => scope.later(ms, () => globalThis.onmessage({ data: message }));
-  scope.post({ Start: { protocol: 1, config: { Named: "demo" }, seed: 1, epoch_us: 1767225600123000, resume: NONE } });
+  scope.post({ Start: { protocol: 1, config: { Named: "demo" }, seed: visit.seed, epoch_us: visit.epoch, resume: NONE } });
+  if (visit.skipAfter === 0) scope.post({ Pace: "SkipBoot" });
+  if (visit.blind) return void later(500, { OpenTerminal: { tab: 1, cols: 120, rows: 40 } });
   scope.post({ WatchEvents: { query: { namespace: NONE, warnings_only: false, limit: 200 } } });
   scope.post({ Inspect: { thing: NONE, tab: "Why" } });
   scope.post({ WatchTable: { query: NONE } });
@@ -69,7 +73,7 @@ function greet(scope, visit) {
   }
   // The page settles: the stage gets its size once more.
   later(300, show({ ...visit, height: visit.height - 20 }));
-  if (visit.skipAfter !== null) later(visit.skipAfter, { Pace: "SkipBoot" });
+  if (visit.skipAfter) later(visit.skipAfter, { Pace: "SkipBoot" });
 }
 
 const [folder, base, count, out] = [resolve(process.argv[2]), Number(process.argv[3]), Number(process.argv[4]), process.argv[5]];

@@ -2,15 +2,15 @@
 //   node tools/split/run.mjs FOLDER [--load NAME]     NAME: part of the name of the import that loads the rest (loadRest)
 //
 // FOLDER is the built site, with worker.js and worker_bg.wasm in it. The tool runs an instrumented copy of the worker through the
-// first seconds of a visit (the demo cluster boots and is drawn, a terminal shows its prompt), in a time of its own, so that the
-// same worker always gives the same profile. What was called stays in worker_bg.wasm; everything else goes to
-// worker_rest-STAMP.wasm, which worker.js fetches 1.5 s after the start, or at once and while the worker waits if a function of it
-// is wanted before. STAMP is of the original module and of the cut, and the halves know it: those of two builds don't link.
+// first seconds of many visits (the demo cluster boots and is drawn, a terminal shows its prompt), in a time of its own, so that the
+// same worker always gives the same profile. What was reached stays in worker_bg.wasm; the functions that were not called, and the
+// arms of the others that were not reached (outline.mjs), go to worker_rest-STAMP.wasm, which worker.js fetches 1.5 s after the
+// start, or at once and while the worker waits if something of it is wanted before. STAMP is of the original module and of the cut,
+// and the halves know it: those of two builds don't link.
 //
-// Nothing is lost if the profile misses a function: it is in the rest, and a call to it loads the rest. All functions keep their
-// indices, and no body is rewritten, so whatever holds of the original (its data, its tables, its memory) holds of the two halves;
-// see cut.mjs for how they call each other. Once the rest is there, a call across costs an indirect call more.
-// compare.mjs shows that a split site does what the whole one does.
+// Nothing is lost if the profile misses something: it is in the rest, and going there loads the rest. All functions keep their
+// indices, and data, tables and memory are the original's; see cut.mjs for how the halves call each other. Once the rest is there, a
+// call across costs an indirect call more. compare.mjs shows that a split site does what the whole one does.
 
 import { spawnSync } from "node:child_process";
 import { copyFile, mkdtemp, readFile, readdir, rm, writeFile } from "node:fs/promises";
@@ -31,7 +31,7 @@ if (positionals.length !== 1) {
 const folder = resolve(positionals[0]);
 const [scriptFile, wasmFile] = [join(folder, "worker.js"), join(folder, "worker_bg.wasm")];
 
-/** Runs the instrumented worker; one byte a function, 1 if it was called. */
+/** Runs the instrumented worker; one byte a place, 1 if it was reached. */
 async function profile(original) {
   const at = await mkdtemp(join(tmpdir(), "kubottle-profile-"));
   try {
@@ -40,9 +40,9 @@ async function profile(original) {
     await copyFile(scriptFile, join(at, "worker.js"));
     await writeFile(join(at, "package.json"), '{"type":"module"}');
     const script = fileURLToPath(new URL("profile.mjs", import.meta.url));
-    const run = spawnSync(process.execPath, [script, at, String(base), String(count), join(at, "called")], { stdio: ["ignore", "inherit", "inherit"] });
+    const run = spawnSync(process.execPath, [script, at, String(base), String(count), join(at, "reached")], { stdio: ["ignore", "inherit", "inherit"] });
     if (run.status !== 0) throw new Error(`the profile's run ended with ${run.status ?? run.signal}`);
-    return new Uint8Array(await readFile(join(at, "called")));
+    return new Uint8Array(await readFile(join(at, "reached")));
   } finally {
     await rm(at, { recursive: true, force: true });
   }
@@ -54,13 +54,13 @@ function brotli(bytes) {
 }
 
 const count = (marks) => marks.reduce((sum, mark) => sum + mark, 0);
-const tell = (what, bytes, functions, trampolines) =>
-  console.log(`split: ${what}: ${functions} functions and ${trampolines} trampolines, ${bytes.length} bytes, ${brotli(bytes)} in brotli`);
+const tell = (what, bytes, functions, more) =>
+  console.log(`split: ${what}: ${functions} functions and ${more}, ${bytes.length} bytes, ${brotli(bytes)} in brotli`);
 
 async function main() {
   const original = await readFile(wasmFile);
-  const hot = await profile(original);
-  const { primary, rest, plan, stamp } = cut(original, hot, { load: values.load });
+  const reached = await profile(original);
+  const { primary, rest, plan, arms, stamp } = cut(original, reached, { load: values.load });
   for (const bytes of [primary, rest]) new WebAssembly.Module(bytes);
 
   const restName = `worker_rest-${stamp}.wasm`;
@@ -69,8 +69,8 @@ async function main() {
   await writeFile(join(folder, restName), rest);
   await writeFile(wasmFile, primary);
   await writeFile(scriptFile, script);
-  tell("worker_bg.wasm", primary, count(plan.primary.bodies), plan.toRest.length);
-  tell(restName, rest, count(plan.rest.bodies), plan.toPrimary.length);
+  tell("worker_bg.wasm", primary, count(plan.primary.bodies), `${plan.toRest.length} trampolines`);
+  tell(restName, rest, count(plan.rest.bodies), `${arms} arms, ${plan.toPrimary.length} trampolines`);
 }
 
 main().catch((error) => {

@@ -4,7 +4,7 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import { Reader, join, name, s32, section, u32, vector } from "./bytes.mjs";
 import { cut } from "./cut.mjs";
-import { called, instrument } from "./instrument.mjs";
+import { instrument, reached } from "./instrument.mjs";
 import { withLoader } from "./loader.mjs";
 import { parse, rebuild } from "./module.mjs";
 import { references } from "./opcodes.mjs";
@@ -153,15 +153,16 @@ test("a module without the loader's import is refused", () => {
   assert.throws(() => cut(sample(), HOT, { load: "elsewhere" }), /imports no function named …elsewhere…/);
 });
 
-test("the instrumented module notes what is called, and does the same", () => {
-  const { bytes, base, count } = instrument(sample());
-  assert.deepEqual([base, count], [65_536, 6]);
+test("the instrumented module notes what is reached, and does the same", () => {
+  const { bytes, base, count } = instrument(sample(), { base: 64, room: 0 });
+  assert.deepEqual([base, count], [64, 6]);
+  assert.throws(() => instrument(sample(), { base: 64, room: 1_000 }), /too many for a stack of 100 bytes/);
   const { exports } = instance(bytes, { env: { __wbg_loadRest_1() {} } });
-  assert.deepEqual([...called(exports.memory, base, count)], [0, 0, 0, 0, 0, 0]);
+  assert.deepEqual([...reached(exports.memory, base, count)], [0, 0, 0, 0, 0, 0]);
   assert.equal(exports.twice(5), 110);
-  assert.deepEqual([...called(exports.memory, base, count)], [1, 1, 0, 0, 0, 0]);
+  assert.deepEqual([...reached(exports.memory, base, count)], [1, 1, 0, 0, 0, 0]);
   assert.equal(exports.indirect(1), 3);
-  assert.deepEqual([...called(exports.memory, base, count)], [1, 1, 1, 0, 1, 0]);
+  assert.deepEqual([...reached(exports.memory, base, count)], [1, 1, 1, 0, 1, 0]);
 });
 
 test("the loader goes into the script that wasm-bindgen writes, once", () => {
