@@ -76,16 +76,18 @@ pub enum Wake {
     NodeStatus,
     Lease,
     Runtime,
+    /// The runtime has been away for long, or is back.
+    RuntimeDown,
     Pod(Text, Time),
     Probe(Text, Text, ProbeKind),
     Status(Text),
     Mirror(Text),
     /// An event that could not be delivered.
     Event,
-    /// Of a hollow kubelet.
-    JobDone(ObjectKey),
     /// The eviction manager looks.
     Eviction,
+    /// Of a hollow kubelet.
+    JobDone(ObjectKey),
     /// A write about its pod was lost.
     Hollow(ObjectKey),
 }
@@ -115,11 +117,11 @@ pub struct Kubelet {
     pub(crate) server: Server,
     pub(crate) authorizer: Authorizer,
     pub(crate) events: EventSink,
-    /// What the runtime had when the kubelet started, by pod uid, until a source claims it. `None`: not listed yet.
-    known: Option<Map<Text, cri::PodStatus>>,
     pub(crate) eviction: crate::eviction::Eviction,
     pub(crate) journal: crate::journal::Journal,
     pub(crate) bootstrap: Option<Rc<crate::bootstrap::Bootstrap>>,
+    /// What the runtime had when the kubelet started, by pod uid, until a source claims it. `None`: not listed yet.
+    known: Option<Map<Text, cri::PodStatus>>,
     cri_calls: Map<u64, CriCall>,
     next_cri: u64,
     pub(crate) started: Time,
@@ -168,11 +170,11 @@ impl Kubelet {
             server: Server::default(),
             authorizer: Authorizer::default(),
             events: EventSink::default(),
-            known: None,
-            cri_calls: Map::default(),
             eviction: Default::default(),
             journal: crate::journal::Journal::default(),
             bootstrap: config.bootstrap.clone().map(|token| Rc::new(crate::bootstrap::Bootstrap::new(&config, token))),
+            known: None,
+            cri_calls: Map::default(),
             next_cri: 0,
             started: Time::EPOCH,
             images_stale: false,
@@ -197,6 +199,8 @@ impl Kubelet {
     pub fn handle(&mut self, now: Time, message: Message, out: &mut Outbox) {
         self.now = now;
         match &message.payload {
+            Payload::Start if self.bootstrap.is_some() => self.start_bootstrap(out),
+            payload if self.bootstrap.is_some() => self.on_bootstrap(payload, out),
             Payload::Start => self.start(out),
             Payload::Timer(token) if self.wheel.owns(*token) => {
                 self.wheel.fired(*token);
@@ -213,8 +217,9 @@ impl Kubelet {
         self.wheel.arm(out);
     }
 
-    fn start(&mut self, out: &mut Outbox) {
+    pub(crate) fn start(&mut self, out: &mut Outbox) {
         self.started = out.now;
+        self.info("server.go:530", "Kubelet version", vec![("kubeletVersion", "v1.37.2".into())]);
         for number in 0..self.informers.len() {
             if number != informer::PODS {
                 self.informers.start_one(number, out);
@@ -285,6 +290,7 @@ impl Kubelet {
         if let Some(old) = delta.old.as_ref().filter(|old| old.uid() != &*uid) {
             self.remove_pod(&old.uid().into(), out);
         }
+        self.note_api_pod(delta);
         let Some(pod) = &delta.new else { return self.remove_pod(&uid, out) };
         let mut pod = pod.clone();
         pod.set_at(&["metadata", "annotations", "kubernetes.io/config.seen"], self.started.rfc3339_nano());
@@ -353,13 +359,13 @@ impl Kubelet {
             config: &self.config,
             now: out.now,
             references: &self.references,
+            node: self.node.object.as_ref(),
             services: self.informers.store(informer::SERVICES),
             network: self.node.network,
             relist: self.until_relist(out.now),
         };
         f(Rc::make_mut(&mut worker), &cx, &mut effects);
         self.workers.insert(uid.clone(), worker);
-            node: self.node.object.as_ref(),
         for effect in effects {
             self.carry_out(uid, effect, out);
         }
@@ -370,6 +376,7 @@ impl Kubelet {
         match effect {
             Effect::Cri(op, request) => {
                 self.images_stale |= matches!(request, cri::Request::PullImage { .. });
+                self.note_request(&worker, &request);
                 self.cri(CriCall::Pod(uid.clone(), op), request, out);
             }
             Effect::Event { path, kind, reason, message } => {
@@ -377,6 +384,7 @@ impl Kubelet {
                 if let Some(path) = path {
                     about.set_at(&["fieldPath"], path);
                 }
+                self.note_pod_event(&worker.key, uid, reason, &message);
                 if let Some(request) = self.recorder.record(about, kind, reason, &message, out.now) {
                     self.send_event(request, out);
                 }
@@ -478,6 +486,7 @@ impl Kubelet {
             (CriCall::ListPods, cri::Response::Pods(pods)) => self.on_relisted(pods, out),
             (CriCall::ListImages, cri::Response::Images(images)) => self.on_images(images, out),
             (CriCall::Manifests, cri::Response::Files(files)) => self.on_manifests(files, out),
+            (CriCall::Memory, cri::Response::Stats { node, containers }) => self.on_memory_stats(node, containers, out),
             (CriCall::Manifests, _) => self.on_manifests(&[], out),
             _ => {}
         }
@@ -486,7 +495,6 @@ impl Kubelet {
     /// The runtime answers: manifests are read, and the node may register.
     fn on_runtime_known(&mut self, pods: &[cri::PodStatus], out: &mut Outbox) {
         let mut known: Map<Text, cri::PodStatus> = Map::default();
-            (CriCall::Memory, cri::Response::Stats { node, containers }) => self.on_memory_stats(node, containers, out),
         for pod in pods {
             // Of several sandboxes of a pod the newest counts; its containers' history is that of all.
             let uid = pod.config.pod_uid.clone();
@@ -500,6 +508,11 @@ impl Kubelet {
             known.insert(uid, pod);
         }
         self.known = Some(known);
+        self.info("kubelet.go:408", "Adding static pod path", vec![("path", (&self.config.static_pod_path).into())]);
+        self.info("kubelet.go:419", "Adding apiserver pod source", Vec::new());
+        self.info("server.go:1262", "Started kubelet", Vec::new());
+        self.info("server.go:180", "Starting to listen", vec![("address", "0.0.0.0".into()), ("port", 10250.into())]);
+        self.info("kubelet.go:2436", "Starting kubelet main sync loop", Vec::new());
         self.cri(CriCall::Manifests, cri::Request::WatchDirectory { path: self.config.static_pod_path.clone() }, out);
         self.start_node(out);
     }
@@ -522,6 +535,7 @@ impl Kubelet {
                 w.sync(cx, fx);
             });
         }
+        self.end_what_was_to_end(out);
     }
 
     fn on_images(&mut self, images: &[cri::Image], out: &mut Outbox) {
@@ -541,6 +555,7 @@ impl Kubelet {
             cri::Event::ContainerStopped(status) => {
                 let owner = self.workers.iter().find(|(_, w)| w.sandbox.as_ref().is_some_and(|s| s.id == status.sandbox));
                 let Some(uid) = owner.map(|(uid, _)| uid.clone()) else { return };
+                self.note_exit(&uid, status);
                 self.with_worker(&uid, out, |w, cx, fx| w.on_container_stopped(status, relist, cx, fx));
             }
             cri::Event::SandboxStopped { sandbox } => {
@@ -550,9 +565,13 @@ impl Kubelet {
             }
             cri::Event::DirectoryChanged { path, files } if *path == self.config.static_pod_path => self.on_manifests(files, out),
             cri::Event::DirectoryChanged { .. } => {}
+            cri::Event::RuntimeGone => self.on_runtime_gone(out),
             cri::Event::RuntimeReady => {
+                self.on_runtime_back(out);
                 self.cri(CriCall::ListPods, cri::Request::ListPodSandbox, out);
             }
+            cri::Event::MemoryLow => self.on_memory_low(out),
+            cri::Event::SystemOom { process, pid } => self.on_system_oom(process, *pid, out),
             cri::Event::NetworkReady(ready) => {
                 if std::mem::replace(&mut self.node.network, *ready) != *ready && self.node.registered {
                     self.sync_node_status(out);
@@ -570,8 +589,6 @@ impl Kubelet {
     /// What the runtime has and no source wants is ended. `is_static`: the manifests have just been read.
     pub(crate) fn kill_orphans(&mut self, is_static: bool, out: &mut Outbox) {
         if self.known.as_ref().is_none_or(|k| k.is_empty()) || !(is_static || self.informers.get(informer::PODS).has_synced()) {
-            cri::Event::MemoryLow => self.on_memory_low(out),
-            cri::Event::SystemOom { process, pid } => self.on_system_oom(process, *pid, out),
             return;
         }
         let known = self.known.take().unwrap_or_default();
@@ -633,6 +650,7 @@ impl Kubelet {
             Wake::Lease => self.renew_lease(out),
             Wake::Runtime if self.known.is_none() => self.ask_runtime(out),
             Wake::Runtime => {}
+            Wake::RuntimeDown => self.on_runtime_threshold(out),
             Wake::Pod(uid, at) => {
                 if self.workers.get(&uid).is_some_and(|w| w.wake_at == Some(at)) {
                     self.with_worker(&uid, out, |w, cx, fx| w.sync(cx, fx));
@@ -645,6 +663,7 @@ impl Kubelet {
                 pod.into_iter().for_each(|pod| self.ensure_mirror(&pod, out));
             }
             Wake::Event => self.try_event(out),
+            Wake::Eviction => self.look_at_memory(out),
             Wake::JobDone(pod) => self.finish_hollow(&pod, out),
             Wake::Hollow(pod) => self.retry_hollow(&pod, out),
         }
@@ -663,7 +682,6 @@ impl Kubelet {
                 Stage::Syncing => "Syncing",
                 Stage::Terminating => "Terminating",
                 Stage::Terminated => "Terminated",
-            Wake::Eviction => self.look_at_memory(out),
             },
             next_look: w.wake_at,
             waiting: w.reasons.iter().map(|(c, (r, m))| (c.clone(), r.clone(), m.clone())).collect(),
@@ -680,7 +698,7 @@ pub(crate) fn failure(response: &Response) -> Text {
 }
 
 /// Whether an update brings nothing that a worker must look at: the status that the kubelet wrote itself.
-fn only_status_of_ours_changed(old: &Object, new: &Object) -> bool {
+pub(crate) fn only_status_of_ours_changed(old: &Object, new: &Object) -> bool {
     let gates = |pod: &Object| -> Vec<Value> {
         let names = pod.list_at(&["spec", "readinessGates"]).iter().filter_map(|g| g.str_at(&["conditionType"]));
         names.filter_map(|name| pod.condition(name).cloned()).collect()

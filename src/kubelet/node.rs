@@ -6,8 +6,8 @@ use base::{Duration, Time};
 use client_go::EventType;
 use sim::Outbox;
 
-use crate::kubelet::{Call, Kubelet, Wake};
-use crate::node_object::{CSI_NODE, NO_NETWORK, NotReady, initial_node, status};
+use crate::kubelet::{Call, Kubelet, Wake, failure};
+use crate::node_object::{CSI_NODE, NO_NETWORK, NotReady, RUNTIME_DOWN, initial_node, status};
 
 const LEASE_DURATION_S: i64 = 40;
 const RENEW_INTERVAL: Duration = Duration::from_secs(10);
@@ -42,6 +42,9 @@ pub struct NodeState {
     /// Looks for the node that the CSINode belongs to.
     csi_tries: u32,
     csi_owner: std::rc::Rc<str>,
+    /// Since when the runtime's socket is gone, and whether that is too long.
+    pub(crate) runtime_gone: Option<Time>,
+    pub(crate) runtime_down: bool,
 }
 
 impl NodeState {
@@ -79,6 +82,7 @@ impl Kubelet {
 
     fn not_ready(&self) -> NotReady {
         match () {
+            _ if self.node.runtime_down => Some(RUNTIME_DOWN),
             _ if !self.node.csi_node => Some(CSI_NODE),
             _ if !self.node.network => Some(NO_NETWORK),
             _ => None,
@@ -141,6 +145,8 @@ impl Kubelet {
         if self.node.retry == FIRST_RETRY {
             self.note_conditions(out);
         }
+        let name: std::rc::Rc<str> = self.config.node_name.clone();
+        self.info("kubelet_node_status.go:75", "Attempting to register node", vec![("node", (&name).into())]);
         let node = initial_node(&self.config, self.not_ready(), &self.node.images, out.now);
         self.client.call(Request::create(resources::nodes(), node), Call::Node(NodeCall::Register), out);
     }
@@ -154,6 +160,8 @@ impl Kubelet {
             NodeCall::Register | NodeCall::GetExisting => match response.ok() {
                 Some(node) => self.on_registered(node.clone(), call == NodeCall::GetExisting, out),
                 None => {
+                    let args = vec![("err", (&failure(response)).into()), ("node", (&self.config.node_name).into())];
+                    self.error("kubelet_node_status.go:107", "Unable to register node with API server", args);
                     let delay = self.node.retry;
                     self.node.retry = (delay * 2).min(LAST_RETRY);
                     self.wheel.after(delay, Wake::Register, out.now);
@@ -187,8 +195,12 @@ impl Kubelet {
                     if std::mem::take(&mut self.node.changed) {
                         self.sync_node_status(out);
                     }
-                } else if response.is_not_found() {
-                    self.node.object = None;
+                } else {
+                    let args = vec![("err", (&failure(response)).into())];
+                    self.error("kubelet_node_status.go:473", "Error updating node status, will retry", args);
+                    if response.is_not_found() {
+                        self.node.object = None;
+                    }
                 }
             }
             NodeCall::GetLease => self.on_lease(response, out),
@@ -200,6 +212,10 @@ impl Kubelet {
                 self.node.lease = response.ok().cloned();
                 // A conflict, or a lease that is gone: look at it again.
                 let delay = if response.is_success() { RENEW_INTERVAL } else { Duration::from_secs(1) };
+                if !response.is_success() {
+                    let args = vec![("err", (&failure(response)).into())];
+                    self.error("controller.go:195", "Failed to update lease", args);
+                }
                 self.renew_later(delay, out);
             }
         }
@@ -207,6 +223,11 @@ impl Kubelet {
 
     fn on_registered(&mut self, node: Object, existed: bool, out: &mut Outbox) {
         self.node.registered = true;
+        let name = vec![("node", (&self.config.node_name).into())];
+        match existed {
+            true => self.info("kubelet_node_status.go:124", "Node was previously registered", name),
+            false => self.info("kubelet_node_status.go:78", "Successfully registered node", name),
+        }
         self.node.object = Some(node);
         self.node.reported = Time::EPOCH;
         match (existed, self.config.is_hollow()) {
@@ -323,6 +344,9 @@ impl Kubelet {
         self.node.reported = out.now;
         self.client.call(request, Call::Node(NodeCall::Status), out);
         if was_ready != is_ready {
+            if is_ready {
+                self.info("kubelet_node_status.go:501", "Fast updating node status as it just became ready", Vec::new());
+            }
             self.node_status_event(if is_ready { "NodeReady" } else { "NodeNotReady" }, out);
         }
     }
@@ -353,6 +377,8 @@ impl Kubelet {
             self.client.call(request, Call::Node(NodeCall::LeaseOwner), out);
             return;
         }
+        let args = vec![("err", (&failure(response)).into()), ("interval", "1s".into())];
+        self.error("controller.go:145", "Failed to ensure lease exists, will retry", args);
         self.renew_later(Duration::from_secs(1), out);
     }
 

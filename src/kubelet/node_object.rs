@@ -18,6 +18,9 @@ pub const CSI_NODE: &str = "CSINode is not yet initialized";
 pub const NO_NETWORK: &str = "container runtime network not ready: NetworkReady=false reason:NetworkPluginNotReady \
      message:Network plugin returns error: cni plugin not initialized";
 
+/// The runtime's socket has been away for too long.
+pub const RUNTIME_DOWN: &str = "container runtime is down";
+
 /// The object for registration.
 pub fn initial_node(config: &Config, not_ready: NotReady, images: &Value, now: Time) -> Object {
     let mut labels: Vec<(Rc<str>, Value)> = vec![
@@ -28,15 +31,34 @@ pub fn initial_node(config: &Config, not_ready: NotReady, images: &Value, now: T
         ("kubernetes.io/os".into(), "linux".into()),
     ];
     labels.extend(config.labels.iter().map(|(k, v)| (k.clone(), v.into())));
-    let annotations =
-        Fields::from_entries(vec![("volumes.kubernetes.io/controller-managed-attach-detach".into(), "true".into())]);
+    let mut annotations: Vec<(Rc<str>, Value)> =
+        vec![("volumes.kubernetes.io/controller-managed-attach-detach".into(), "true".into())];
+    if config.external_cloud {
+        annotations.push(("alpha.kubernetes.io/provided-node-ip".into(), config.node_ip.to_string().into()));
+    }
+    let annotations = Fields::from_entries(annotations);
     let node = value!({
         "apiVersion": "v1", "kind": "Node",
         "metadata": {"name": (&config.node_name), "labels": (Fields::from_entries(labels)), "annotations": annotations},
         "spec": {},
-        "status": (status(config, not_ready, images, None, now))
+        "status": (status(config, not_ready, false, images, None, now))
     });
-    Object::from_value(node).expect("a map was built")
+    let mut node = Object::from_value(node).expect("a map was built");
+    let taints = taints(config);
+    if !taints.is_empty() {
+        node.set_at(&["spec", "taints"], taints);
+    }
+    node
+}
+
+/// Those that the node registers with.
+fn taints(config: &Config) -> Vec<Value> {
+    let given = config.taints.iter();
+    let mut taints: Vec<Value> = given.map(|(key, v, effect)| value!({"key": key, "value": v, "effect": effect})).collect();
+    if config.external_cloud {
+        taints.push(value!({"key": "node.cloudprovider.kubernetes.io/uninitialized", "value": "true", "effect": "NoSchedule"}));
+    }
+    taints
 }
 
 /// The status as of now. Transition times are taken over from `old` where nothing changed.
@@ -57,6 +79,10 @@ pub fn status(config: &Config, not_ready: NotReady, pressure: bool, images: &Val
             {"name": "runc", "features": {"recursiveReadOnlyMounts": true, "userNamespaces": true}}
         ]
     });
+    // What the cloud said of the addresses stays.
+    if let Some(addresses) = old.and_then(|o| o.at(&["status", "addresses"])).filter(|_| config.external_cloud) {
+        status.set_at(&["addresses"], addresses);
+    }
     if !images.items().is_empty() {
         status.set_at(&["images"], images);
     }
@@ -96,8 +122,12 @@ fn conditions(not_ready: NotReady, pressure: bool, old: Option<&Object>, now: Ti
         None => ("Ready", "True", "KubeletReady", "kubelet is posting ready status"),
         Some(why) => ("Ready", "False", "KubeletNotReady", why),
     };
+    let memory = match pressure {
+        false => ("MemoryPressure", "False", "KubeletHasSufficientMemory", "kubelet has sufficient memory available"),
+        true => ("MemoryPressure", "True", "KubeletHasInsufficientMemory", "kubelet has insufficient memory available"),
+    };
     let all = [
-        ("MemoryPressure", "False", "KubeletHasSufficientMemory", "kubelet has sufficient memory available"),
+        memory,
         ("DiskPressure", "False", "KubeletHasNoDiskPressure", "kubelet has no disk pressure"),
         ("PIDPressure", "False", "KubeletHasSufficientPID", "kubelet has sufficient PID available"),
         ready,
@@ -113,7 +143,3 @@ fn conditions(not_ready: NotReady, pressure: bool, old: Option<&Object>, now: Ti
     };
     all.into_iter().map(condition).collect()
 }
-    let memory = match pressure {
-        false => ("MemoryPressure", "False", "KubeletHasSufficientMemory", "kubelet has sufficient memory available"),
-        true => ("MemoryPressure", "True", "KubeletHasInsufficientMemory", "kubelet has insufficient memory available"),
-    };

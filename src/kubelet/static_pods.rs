@@ -9,6 +9,7 @@ use client_go::Delta;
 use sim::Outbox;
 
 use crate::config::Config;
+use crate::journal::Arg;
 use crate::kubelet::{Call, Kubelet, Wake};
 use crate::status_manager::is_mirror;
 
@@ -68,7 +69,11 @@ impl Kubelet {
         let mut next: Map<Text, Object> = Map::default();
         for (name, data) in files {
             let Ok(text) = std::str::from_utf8(data) else { continue };
-            if let Some(pod) = decode(&self.config, text, out.now) {
+            let Some(pod) = decode(&self.config, text, out.now) else {
+                self.note_bad_manifest(name, text);
+                continue;
+            };
+            {
                 // A file that did not change keeps its pod.
                 let same = self.statics.files.get(name).filter(|old| old.uid() == pod.uid()).cloned();
                 next.insert(name.clone(), same.unwrap_or(pod));
@@ -78,6 +83,7 @@ impl Kubelet {
         let remains = |pod: &Object| next.values().any(|p| p.uid() == pod.uid());
         for gone in before.values().filter(|p| !remains(p)) {
             self.statics.waiting.remove(&gone.key());
+            self.info("kubelet.go:2553", "SyncLoop REMOVE", vec![("source", "file".into()), ("pods", Arg::Pods(gone.key()))]);
             let grace = gone.int_at(&["spec", "terminationGracePeriodSeconds"]).unwrap_or(30);
             self.with_worker(&gone.uid().into(), out, |w, cx, fx| w.terminate(grace, cx, fx));
         }
@@ -97,6 +103,7 @@ impl Kubelet {
             self.statics.waiting.insert(pod.key(), pod);
             return;
         }
+        self.info("kubelet.go:2537", "SyncLoop ADD", vec![("source", "file".into()), ("pods", Arg::Pods(pod.key()))]);
         self.ensure_mirror(&pod, out);
         self.add_pod(pod, true, out);
     }
@@ -147,6 +154,13 @@ impl Kubelet {
         let ours = self.workers.get(&uid).filter(|w| w.is_static).map(|w| w.pod.clone());
         match (&delta.new, ours) {
             (None, Some(pod)) => self.ensure_mirror(&pod, out),
+            // That of the manifest as it was before: the pod of the changed one has the name now.
+            (None, None) => {
+                let now = self.by_key.get(&pod.key()).and_then(|uid| self.workers.get(uid)).filter(|w| w.is_static);
+                if let Some(pod) = now.map(|w| w.pod.clone()) {
+                    self.ensure_mirror(&pod, out);
+                }
+            }
             (Some(mirror), _) if mirror.is_being_deleted() => self.delete_pod(&mirror.key(), mirror.uid(), Call::Other, out),
             (Some(_), Some(_)) if delta.old.is_none() => self.touch_status(&uid, out),
             // Of a manifest that is gone or another now (once the directory has been read).
