@@ -18,11 +18,9 @@ pub const NOT_IN_THE_BOTTLE: &[&str] = &[
     "certificatesigningrequest-cleaner-controller",
     "device-taint-eviction-controller",
     "endpointslice-mirroring-controller",
-    "ephemeral-volume-controller",
     "kube-apiserver-serving-clustertrustbundle-publisher-controller",
     "legacy-serviceaccount-token-cleaner-controller",
     "persistentvolume-attach-detach-controller",
-    "persistentvolume-expander-controller",
     "podcertificaterequest-cleaner-controller",
     "podgroup-protection-controller",
     "resourceclaim-controller",
@@ -63,6 +61,8 @@ pub fn runners(config: &Config, first_scope: u16, seed: Seed) -> Vec<Box<dyn Any
     list.add(volumes::VolumeBinder::default());
     list.add(volumes::Protection::claims());
     list.add(volumes::Protection::volumes());
+    list.add(volumes::EphemeralVolumeController::default());
+    list.add(volumes::ExpandController::default());
     list.add(hpa::HorizontalPodAutoscalerController::default());
     list.add(clusterrole_aggregation::ClusterRoleAggregation::default());
     list.add(csr_signing::SigningController { key: config.service_account_key });

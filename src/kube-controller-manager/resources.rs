@@ -55,6 +55,9 @@ pub const SLICES_BY_SERVICE: usize = 0;
 pub const SECRETS_BY_ACCOUNT: usize = 0;
 /// Index of claims by volume name, and of volumes by `namespace/claim`.
 pub const BY_VOLUME: usize = 0;
+/// In that index: claims without a volume, and volumes without a claim.
+pub const UNBOUND_CLAIMS: &str = "-";
+pub const FREE_VOLUMES: &str = "-";
 
 resources! {
     PODS = "" "v1" "pods" "Pod" true &[by_controller_or_orphan, client_go::by_node_name, by_claim, by_label];
@@ -214,14 +217,14 @@ fn by_label(object: &Object, keys: &mut Vec<Rc<str>>) {
 }
 
 fn by_claim_ref(volume: &Object, keys: &mut Vec<Rc<str>>) {
-    if let Some(claim) = volume.at(&["spec", "claimRef"]) {
-        let text = |field: &str| claim.str_at(&[field]).unwrap_or("");
-        keys.push(format!("{}/{}", text("namespace"), text("name")).into());
-    }
+    let Some(claim) = volume.at(&["spec", "claimRef"]) else { return keys.push(FREE_VOLUMES.into()) };
+    let text = |field: &str| claim.str_at(&[field]).unwrap_or("");
+    keys.push(format!("{}/{}", text("namespace"), text("name")).into());
 }
 
 fn by_volume_name(claim: &Object, keys: &mut Vec<Rc<str>>) {
-    keys.extend(claim.at(&["spec", "volumeName"]).and_then(Value::as_rc_str).filter(|n| !n.is_empty()).cloned());
+    let name = claim.at(&["spec", "volumeName"]).and_then(Value::as_rc_str).filter(|n| !n.is_empty());
+    keys.push(name.cloned().unwrap_or_else(|| UNBOUND_CLAIMS.into()));
 }
 
 fn by_service(slice: &Object, keys: &mut Vec<Rc<str>>) {

@@ -4,7 +4,7 @@
 
 use std::rc::Rc;
 
-use apimachinery::{Object, Value};
+use apimachinery::{Object, ObjectKey, Value};
 use base::{Map, Set};
 
 use crate::node_info::{NodeChange, NodeInfo};
@@ -43,6 +43,8 @@ pub struct Cache {
     /// Labels of namespaces.
     pub namespaces: Map<Text, Value>,
     pub selectors: Selectors,
+    /// How many placed pods use a claim.
+    claim_users: Map<ObjectKey, i64>,
 }
 
 impl Cache {
@@ -179,7 +181,23 @@ impl Cache {
             self.with_affinity.insert(index);
         }
         self.selectors.count(&pod, index, 1);
+        self.count_claims(&pod, 1);
         self.pods.insert(pod.id, Placed { pod, node: index, assumed });
+    }
+
+    fn count_claims(&mut self, pod: &PodInfo, sign: i64) {
+        for claim in crate::plugins::claims_of(pod) {
+            let users = self.claim_users.entry(claim.clone()).or_insert(0);
+            *users += sign;
+            if *users == 0 {
+                self.claim_users.remove(&claim);
+            }
+        }
+    }
+
+    /// How many placed pods use a claim.
+    pub fn users_of(&self, claim: &ObjectKey) -> i64 {
+        self.claim_users.get(claim).copied().unwrap_or(0)
     }
 
     /// The binding was seen.
@@ -194,6 +212,7 @@ impl Cache {
         let placed = self.pods.remove(&id)?;
         self.touch(placed.node).remove_pod(&placed.pod);
         self.selectors.count(&placed.pod, placed.node, -1);
+        self.count_claims(&placed.pod, -1);
         let node = self.node(placed.node).clone();
         if !placed.pod.anti_affinity.required.is_empty() && node.pods.iter().all(|p| p.anti_affinity.required.is_empty()) {
             self.with_anti_affinity.remove(&placed.node);

@@ -136,6 +136,7 @@ impl Scheduler {
 
     fn on_pod_gone(&mut self, id: PodId, out: &mut Outbox) {
         self.queue.remove(id);
+        self.forget_pre_binding(id);
         self.decisions.remove(&id);
         self.withdraw_nomination(id);
         if let Some(placed) = self.cache.remove_pod(id) {
@@ -164,16 +165,18 @@ impl Scheduler {
     }
 
     fn on_storage(&mut self, number: usize, delta: &Delta, out: &mut Outbox) {
-        let objects = match number {
-            informer::CLAIMS => &mut self.volumes.claims,
-            informer::VOLUMES => &mut self.volumes.volumes,
-            _ => &mut self.volumes.classes,
-        };
         let key = delta.object().key();
-        match &delta.new {
-            Some(object) => objects.insert(key, object.clone()),
-            None => objects.remove(&key),
+        let objects = match number {
+            informer::VOLUMES => None,
+            informer::CLAIMS => Some(&mut self.volumes.claims),
+            _ => Some(&mut self.volumes.classes),
         };
+        match (objects, &delta.new) {
+            (None, volume) => self.volumes.set_volume(key, volume.clone()),
+            (Some(objects), Some(object)) => drop(objects.insert(key, object.clone())),
+            (Some(objects), None) => drop(objects.remove(&key)),
+        }
+        self.look_at_pre_bindings(out);
         self.wake(&ClusterEvent::Storage, out);
     }
 

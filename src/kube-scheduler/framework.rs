@@ -50,6 +50,8 @@ pub struct CycleState {
     pub spread: SpreadState,
     /// Claims' volumes whose node affinity counts, and whether there are claims at all.
     pub volumes: Vec<Rc<str>>,
+    /// Claims that are bound when the pod is placed.
+    pub unbound: Vec<ObjectKey>,
 }
 
 /// The answer of PreFilter.

@@ -16,6 +16,7 @@ mod observe;
 mod owners;
 mod plugins;
 mod pod_info;
+mod pre_bind;
 mod queue;
 mod resource;
 mod schedule_one;

@@ -98,6 +98,11 @@ pub struct PodInfo {
 }
 
 impl PodInfo {
+    /// Whether a claim of this name is made for a generic ephemeral volume of the pod.
+    pub fn is_ephemeral_claim(&self, name: &str) -> bool {
+        crate::plugins::is_ephemeral(&self.spec, &self.key.name, name)
+    }
+
     pub fn new(pod: &Object) -> PodInfo {
         let empty = Value::Null;
         let spec = pod.get("spec").unwrap_or(&empty);

@@ -19,6 +19,7 @@ use crate::observe::{Cycles, Found};
 use crate::owners::{OwnerStores, Owners};
 use crate::plugins::{Preemption, Victims, preempt};
 use crate::pod_info::{PodId, PodInfo};
+use crate::pre_bind::PreBinding;
 use crate::queue::{Queued, SchedulingQueue};
 use crate::schedule_one::{Cycle, Nominated, Outcome, withdraw};
 use crate::volumes::Volumes;
@@ -48,16 +49,20 @@ pub struct Config {
 }
 
 #[derive(Clone, PartialEq, Debug)]
-enum Call {
+pub(crate) enum Call {
     Bind(PodId),
+    /// A volume or claim for a pod that waits to be bound.
+    Volume(PodId),
     Evict(ObjectKey),
     Other,
 }
 
 #[derive(Clone, PartialEq, Debug)]
-enum Wake {
+pub(crate) enum Wake {
     Cycles,
     Flush(Time),
+    /// A pod waits too long for its volumes.
+    PreBind(PodId, Time),
 }
 
 /// kube-scheduler.
@@ -66,13 +71,14 @@ pub struct Scheduler {
     config: Config,
     informers: Informers,
     elector: LeaderElector,
-    client: Client<Call>,
+    pub(crate) client: Client<Call>,
     event_client: Client<()>,
     recorder: EventRecorderV1,
     core_recorder: Option<EventRecorder>,
-    timers: Timers<Wake>,
+    pub(crate) timers: Timers<Wake>,
     pub(crate) cache: Cache,
     pub(crate) volumes: Volumes,
+    pub(crate) pre_binding: Map<PodId, PreBinding>,
     pub(crate) queue: SchedulingQueue,
     pub(crate) owners: Owners,
     pub(crate) decisions: Map<PodId, Rc<Diagnosis>>,
@@ -108,6 +114,7 @@ impl Scheduler {
             config,
             cache: Cache::default(),
             volumes: Volumes::default(),
+            pre_binding: Map::default(),
             queue: SchedulingQueue::default(),
             owners: Owners::default(),
             decisions: Map::default(),
@@ -170,6 +177,7 @@ impl Scheduler {
             Payload::Timer(token) => match self.timers.take(*token) {
                 Some(Wake::Cycles) => self.cycles_due = false,
                 Some(Wake::Flush(at)) if self.flush_at == Some(at) => self.flush_at = None,
+                Some(Wake::PreBind(id, until)) => self.on_pre_bind_timeout(id, until, out),
                 _ => {}
             },
             Payload::PeerGone { peer } if *peer == self.config.client.apiserver => self.on_lost(out),
@@ -255,14 +263,17 @@ impl Scheduler {
     /// Reserve, PreBind, Bind: counts the pod on its node and posts the binding.
     fn bind(&mut self, pod: &Rc<PodInfo>, node: u32, out: &mut Outbox) {
         let node_name = self.cache.node(node).name.clone();
-        if self.select_node_for_claims(pod, &node_name, out) {
-            return self.queue.unschedulable(pod.id, &["VolumeBinding"], out.now);
-        }
         self.cache.add_pod(pod.clone(), &node_name, true);
+        if !self.bind_volumes(pod, node, out) {
+            self.post_binding(pod, &node_name, out);
+        }
+    }
+
+    pub(crate) fn post_binding(&mut self, pod: &Rc<PodInfo>, node_name: &Rc<str>, out: &mut Outbox) {
         let binding = value!({
             "apiVersion": "v1", "kind": "Binding",
             "metadata": {"namespace": (&pod.key.namespace), "name": (&pod.key.name), "uid": (&pod.uid)},
-            "target": {"kind": "Node", "name": (&node_name)}
+            "target": {"kind": "Node", "name": node_name}
         });
         let binding = Object::from_value(binding).expect("a map was built");
         let request = Request::create(resources::pods(), binding).with_subresource("binding");
@@ -270,26 +281,12 @@ impl Scheduler {
         self.client.call(request, Call::Bind(pod.id), out);
     }
 
-    /// Claims that wait for their first consumer learn the node; the pod waits until they are bound. True: it has to.
-    fn select_node_for_claims(&mut self, pod: &PodInfo, node: &Rc<str>, out: &mut Outbox) -> bool {
-        let mut waits = false;
-        for name in &pod.claims {
-            let Some(claim) = self.volumes.claim(&pod.key.namespace, name) else { continue };
-            if self.volumes.bound_volume(claim).is_some() || !self.volumes.waits_for_consumer(claim) {
-                continue;
-            }
-            waits = true;
-            if claim.annotation("volume.kubernetes.io/selected-node").is_none() {
-                let patch = value!({"metadata": {"annotations": {"volume.kubernetes.io/selected-node": node}}});
-                let request = Request::patch(resources::persistentvolumeclaims(), &claim.key(), PatchType::Merge, patch);
-                self.client.call(request, Call::Other, out);
-            }
-        }
-        waits
-    }
-
     fn on_response(&mut self, call: Call, response: &Response, out: &mut Outbox) {
-        let Call::Bind(id) = call else { return };
+        let id = match call {
+            Call::Bind(id) => id,
+            Call::Volume(id) => return self.on_volume_written(id, response, out),
+            Call::Evict(_) | Call::Other => return,
+        };
         let Some(placed) = self.cache.pod(id).cloned() else { return };
         if response.is_success() {
             self.scheduled += 1;
@@ -311,7 +308,8 @@ impl Scheduler {
     fn on_lost(&mut self, out: &mut Outbox) {
         self.event_client.drop_all();
         for (_, call) in self.client.drop_all() {
-            let Call::Bind(id) = call else { continue };
+            let (Call::Bind(id) | Call::Volume(id)) = call else { continue };
+            self.forget_pre_binding(id);
             if self.cache.pod(id).is_some_and(|p| p.assumed) {
                 self.cache.remove_pod(id);
                 self.queue.failed(id, out.now);
@@ -373,7 +371,7 @@ impl Scheduler {
     }
 
     /// The event, and the condition if it says something new. Models `handleSchedulingFailure`.
-    fn failed_scheduling(&mut self, pod: &PodInfo, message: &str, reason: &str, nominated: Option<Rc<str>>, out: &mut Outbox) {
+    pub(crate) fn failed_scheduling(&mut self, pod: &PodInfo, message: &str, reason: &str, nominated: Option<Rc<str>>, out: &mut Outbox) {
         self.event(reference(pod), Value::Null, EventType::Warning, "FailedScheduling", "Scheduling", message, out);
         let Some(object) = self.informers.store(informer::PODS).get(&pod.key) else { return };
         let old = object.condition("PodScheduled");

@@ -83,8 +83,8 @@ impl ApiServer {
     }
 
     fn mounts_volume(&self, pod: &Object, volume: &str) -> bool {
-        pod.list_at(&["spec", "volumes"]).iter().filter_map(|v| v.str_at(&["persistentVolumeClaim", "claimName"])).any(|claim| {
-            let claim = self.peek(resources::persistentvolumeclaims(), pod.namespace(), claim);
+        pod.list_at(&["spec", "volumes"]).iter().filter_map(|v| claim_of(pod, v)).any(|claim| {
+            let claim = self.peek(resources::persistentvolumeclaims(), pod.namespace(), &claim);
             claim.and_then(|c| c.str_at(&["spec", "volumeName"])) == Some(volume)
         })
     }
@@ -124,6 +124,14 @@ fn own_csi_node(node: &str, a: &Attributes) -> Decision {
     }
 }
 
+/// The claim behind a volume of a pod: one that is named, or the one that is made for a generic ephemeral volume.
+fn claim_of(pod: &Object, volume: &Value) -> Option<String> {
+    match volume.str_at(&["persistentVolumeClaim", "claimName"]) {
+        Some(claim) => Some(claim.to_string()),
+        None => volume.get("ephemeral").and(volume.str_at(&["name"])).map(|name| format!("{}-{name}", pod.name())),
+    }
+}
+
 /// Whether a pod names a Secret, ConfigMap, claim anywhere.
 fn refers(pod: &Object, resource: &str, name: &str) -> bool {
     let Some(spec) = pod.get("spec") else { return false };
@@ -146,7 +154,7 @@ fn refers(pod: &Object, resource: &str, name: &str) -> bool {
             volumes.iter().any(|v| is(v, &["configMap", "name"]) || projected(v, "configMap"))
                 || env("configMapKeyRef", "configMapRef")
         }
-        "persistentvolumeclaims" => volumes.iter().any(|v| is(v, &["persistentVolumeClaim", "claimName"])),
+        "persistentvolumeclaims" => volumes.iter().any(|v| claim_of(pod, v).as_deref() == Some(name)),
         "resourceclaims" => pod.list_at(&["status", "resourceClaimStatuses"]).iter().any(|s| is(s, &["resourceClaimName"])),
         _ => false,
     }

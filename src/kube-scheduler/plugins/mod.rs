@@ -16,11 +16,13 @@ pub mod pod_topology_spread;
 mod scheduling_gates;
 mod taint_toleration;
 mod volume_binding;
+mod volume_restrictions;
 
 pub use default_preemption::{Preemption, Victims, preempt};
-pub use node_affinity::matches as matches_node_affinity;
+pub use node_affinity::{matches as matches_node_affinity, matches_terms};
 pub use scheduling_gates::is_gated;
 pub use taint_toleration::{tolerates, untolerated};
+pub use volume_restrictions::{claims_of, is_ephemeral};
 
 /// Filter and score plugins. (PrioritySort is the queue's order, SchedulingGates its door, DefaultPreemption runs when nothing fits,
 /// DefaultBinder writes the binding.)
@@ -33,6 +35,7 @@ pub static PLUGINS: &[&(dyn Plugin + Sync)] = &[
     &node_resources_fit::NodeResourcesFit,
     &node_resources_balanced_allocation::NodeResourcesBalancedAllocation,
     &image_locality::ImageLocality,
+    &volume_restrictions::VolumeRestrictions,
     &node_volume_limits::NodeVolumeLimits,
     &volume_binding::VolumeBinding,
     &pod_topology_spread::PodTopologySpread,
