@@ -1,14 +1,47 @@
-// Before the first paint: the remembered theme, so that nothing flashes; and the worker, so that it loads beside the page
-// and not after it. The page takes both over.
+// Before the first paint: the remembered theme, so that nothing flashes; the worker, so that it loads beside the page and not after
+// it; and what this visit begins with, if it is a moment of a link or the cluster of the last visit. The page takes all over.
 (function () {
-  var theme = null;
+  var query = new URLSearchParams(location.search);
+  var hash = new URLSearchParams(location.hash.slice(1));
+  var storage = null;
   try {
-    theme = localStorage.getItem("kubottle-theme");
+    storage = localStorage;
   } catch (e) {
-    // A sandboxed frame has no storage; the system's theme is used.
+    // A sandboxed frame has no storage: the system's theme is used, and nothing is kept.
   }
+  var theme = query.get("theme") || (storage && storage.getItem("kubottle-theme"));
   var light = theme === "light" || (theme !== "dark" && matchMedia("(prefers-color-scheme: light)").matches);
   document.documentElement.dataset.theme = light ? "light" : "dark";
+
+  // A link's moment, or a journal, is fetched while the worker loads. Most visits have neither and load nothing for it.
+  var embedded = /embed\.html$/.test(location.pathname) || query.has("embed");
+  var moment = hash.get("m");
+  var journal = storage && !embedded && storage.getItem("kubottle-journal");
+  if (journal && sessionStorage.getItem("kubottle-fresh")) {
+    // "Start a new cluster" was pressed: this once, the old one stays where it is.
+    sessionStorage.removeItem("kubottle-fresh");
+    sessionStorage.removeItem("kubottle-tab");
+    journal = null;
+  }
+  if (moment || journal) {
+    var kind = query.has("lab") ? "lab:" + query.get("lab") : query.get("config") || "demo";
+    window.kubottleBegin = import("./js/store.js").then(function (store) {
+      return store.begin(moment, kind, !journal);
+    });
+    window.kubottleBegin.catch(function () {});
+  }
+
+  // Offline after the first visit: when the boot is over and the line is free.
+  if (self.origin !== "null" && navigator.serviceWorker && document.querySelector('meta[name="kubottle-release"]')) {
+    addEventListener("load", function () {
+      setTimeout(function () {
+        navigator.serviceWorker.register("./sw.js", { scope: "./" }).then(function (registration) {
+          window.kubottleUpdate = registration;
+          dispatchEvent(new Event("kubottle-update"));
+        }, function () {});
+      }, 12000);
+    });
+  }
 
   // In a frame without an origin of its own the page makes the worker in another way.
   if (self.origin === "null") return;

@@ -1,0 +1,87 @@
+// After Trunk and the split: what makes the built folder a site that is strict, installable and offline.
+//   node www/finish.mjs FOLDER
+// - the script that Trunk wrote into the page becomes a file, and the page gets its Content-Security-Policy;
+// - the release gets its name: a hash of all files that the visitor's browser runs;
+// - the icons, the manifest, the loader of <kube-bottle> and the page with five embeds are put beside;
+// - sw.js learns every file with its hash;
+// - embed.html is index.html under another name (the page looks at its address), so that both share every file.
+
+import { createHash } from "node:crypto";
+import { copyFile, cp, mkdir, readFile, readdir, writeFile } from "node:fs/promises";
+import { dirname, join, relative, resolve } from "node:path";
+import { fileURLToPath } from "node:url";
+import { transform } from "esbuild";
+
+const folder = resolve(process.argv[2]);
+const www = dirname(fileURLToPath(import.meta.url));
+const sha256 = (bytes) => createHash("sha256").update(bytes).digest("hex");
+
+/**
+ * Scripts come from files of this site, and WebAssembly may be compiled. Styles may be inline: the picture's places are style
+ * attributes, the terminal and the editor bring style sheets. A worker may be a blob: that is how a frame without an origin of its
+ * own starts one. Other hosts are asked only for labs that somebody names by their address.
+ */
+const POLICY = [
+  "default-src 'none'",
+  "script-src 'self' 'wasm-unsafe-eval'",
+  "style-src 'self' 'unsafe-inline'",
+  "img-src 'self' data: blob:",
+  "font-src 'self'",
+  "connect-src 'self' https:",
+  "worker-src 'self' blob:",
+  "manifest-src 'self'",
+  "base-uri 'none'",
+  "form-action 'none'",
+].join("; ");
+
+async function files(at = folder) {
+  const found = [];
+  for (const entry of await readdir(at, { withFileTypes: true })) {
+    const path = join(at, entry.name);
+    if (entry.isDirectory()) found.push(...(await files(path)));
+    else found.push(relative(folder, path).replaceAll("\\", "/"));
+  }
+  return found.sort();
+}
+
+/** The page without inline scripts. */
+async function strict(html) {
+  const inline = [...html.matchAll(/<script(?![^>]*\ssrc=)([^>]*)>([\s\S]*?)<\/script>/g)];
+  for (const [whole, attributes, body] of inline) {
+    if (!/type="?module/.test(attributes)) throw new Error(`an inline script that nobody knows: ${whole.slice(0, 80)}`);
+    const name = `init-${sha256(body).slice(0, 16)}.js`;
+    // What was relative to the page is relative to a file beside it.
+    await writeFile(join(folder, name), `${body.trim()}\n`);
+    html = html.replace(whole, `<script type="module" src="./${name}"></script>`);
+  }
+  // The first thing in the head, before anything that it rules.
+  return html.replace(/<meta charset="?utf-8"?\s*\/?>/i, (charset) => `${charset}\n  <meta http-equiv="Content-Security-Policy" content="${POLICY}">`);
+}
+
+async function main() {
+  const minified = async (from) => (await transform(await readFile(join(www, from), "utf8"), { minify: true, format: "esm", target: "es2022" })).code;
+  await writeFile(join(folder, "kube-bottle.js"), await minified("kube-bottle/kube-bottle.js"));
+  for (const name of ["site.webmanifest", "embeds.html", "embeds.css", "embeds.js"]) await copyFile(join(www, name), join(folder, name));
+  await mkdir(join(folder, "icons"), { recursive: true });
+  await cp(join(www, "icons"), join(folder, "icons"), { recursive: true });
+
+  let html = await strict(await readFile(join(folder, "index.html"), "utf8"));
+  if (!html.includes("Content-Security-Policy")) throw new Error("index.html has no <meta charset> to put the policy behind");
+  const made = ["index.html", "embed.html", "sw.js"];
+  const hashes = {};
+  for (const name of (await files()).filter((n) => !made.includes(n))) hashes[name] = sha256(await readFile(join(folder, name)));
+  const release = sha256(JSON.stringify(hashes) + html).slice(0, 12);
+  html = html.replace("</title>", `</title>\n  <meta name="kubottle-release" content="${release}">\n  <link rel="manifest" href="./site.webmanifest">`);
+  for (const name of ["index.html", "embed.html"]) {
+    await writeFile(join(folder, name), html);
+    hashes[name] = sha256(html);
+  }
+  const worker = (await readFile(join(www, "sw.js"), "utf8")).replace('"$RELEASE"', JSON.stringify(release)).replace("$FILES", () => JSON.stringify(hashes));
+  await writeFile(join(folder, "sw.js"), worker);
+  console.log(`finish: release ${release}, ${Object.keys(hashes).length} files, kube-bottle.js ${(await readFile(join(folder, "kube-bottle.js"))).length} bytes`);
+}
+
+main().catch((error) => {
+  console.error(`finish: ${error.message}`);
+  process.exit(1);
+});
