@@ -50,7 +50,16 @@ pub fn apply(ty: &StructType, live: Option<&Object>, config: &Object, writer: &W
     let mut kept: Vec<Value> = entries.iter().filter_map(|e| disown(e, changed.as_ref(), removed.as_ref())).collect();
     match (ours, set) {
         (Some(entry), Some(_)) if untouched => kept.push(entry),
-        (_, Some(set)) => own(&mut kept, "Apply", set, writer),
+        (ours, Some(set)) => {
+            own(&mut kept, "Apply", set, writer);
+            // Only what changes the object has a time of its own.
+            if let Some(entry) = kept.last_mut().filter(|_| changed.is_none() && removed.is_none()) {
+                match ours.as_ref().and_then(|o| o.get("time")) {
+                    Some(time) => entry.set_at(&["time"], time.clone()),
+                    None => drop(entry.remove_at(&["time"])),
+                }
+            }
+        }
         _ => {}
     }
     cap(&mut kept);
@@ -443,7 +452,8 @@ mod tests {
         let two = apply(&ty, Some(&one), &config("{x: '2'}"), &by("alice", "v1"), false).unwrap();
         assert_eq!(format!("{:?}", two.get("data").unwrap()), r#"{"x":"2"}"#);
         let both = apply(&ty, Some(&two), &config("{x: '2'}"), &by("bob", "v1"), false).unwrap();
-        assert_eq!(owners(&both), r#"alice {"f:data":{"f:x":{}}}; bob {"f:data":{"f:x":{}}}"#);
+        // What changed nothing has no time, and comes first.
+        assert_eq!(owners(&both), r#"bob {"f:data":{"f:x":{}}}; alice {"f:data":{"f:x":{}}}"#);
         let status = apply(&ty, Some(&both), &config("{x: '3', z: '9'}"), &by("carol", "v1"), false).unwrap_err();
         assert_eq!(
             (status.code, status.message.as_str()),

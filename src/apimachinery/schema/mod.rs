@@ -191,6 +191,12 @@ impl StructType {
         let _ = cell.set(fields);
         StructType { atomic, preserve_unknown, loose: true, fields: cell, ..StructType::unread(name.into(), "") }
     }
+    /// Says of a field that it is always there.
+    fn by_value(&mut self, name: &str) {
+        if let Some(field) = self.fields.get_mut().and_then(|fields| fields.iter_mut().find(|f| &*f.name == name)) {
+            field.by_value = true;
+        }
+    }
     /// A built-in type whose fields are parsed on first use.
     fn unread(name: Rc<str>, source: &'static str) -> StructType {
         thread_local!(static NEXT: Cell<u32> = const { Cell::new(0) });

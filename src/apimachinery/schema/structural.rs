@@ -12,7 +12,9 @@ const OBJECT_META: &str = "io.k8s.apimachinery.pkg.apis.meta.v1.ObjectMeta";
 
 /// The type of a kind whose `openAPIV3Schema` is `schema`. `name`: `com.example.v1.Widget`.
 pub fn structural(name: &str, schema: &Value) -> Rc<StructType> {
-    Rc::new(object(name, schema, true))
+    let mut root = object(name, schema, true);
+    root.by_value("metadata");
+    Rc::new(root)
 }
 
 fn flag(schema: &Value, name: &str) -> bool {
@@ -110,8 +112,8 @@ mod tests {
     #[test]
     fn only_metadata_must_have_its_types() {
         let schema = "{type: object, properties: {spec: {type: object, properties: {size: {type: integer}}}}}";
-        assert_eq!(check(schema, "{spec: {size: x}}").unwrap().0, r#"{"spec":{"size":"x"}}"#);
-        assert_eq!(check(schema, "{spec: x}").unwrap().0, r#"{"spec":"x"}"#);
+        assert_eq!(check(schema, "{spec: {size: x}}").unwrap().0, r#"{"metadata":{},"spec":{"size":"x"}}"#);
+        assert_eq!(check(schema, "{spec: x}").unwrap().0, r#"{"metadata":{},"spec":"x"}"#);
         assert_eq!(
             check(schema, "{metadata: {labels: {x: 5}}}").unwrap_err(),
             "json: cannot unmarshal number into Go struct field ObjectMeta.labels of type string"
