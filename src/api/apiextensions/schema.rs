@@ -18,7 +18,7 @@ fn flag(schema: &Value, name: &str) -> bool {
 pub fn root(schema: &Value, path: &Path, errors: &mut ErrorList) {
     match text(schema, "type") {
         "object" => {}
-        "" if flag(schema, "x-kubernetes-preserve-unknown-fields") => {}
+        "" if flag(schema, "x-kubernetes-preserve-unknown-fields") || some(schema, "$ref").is_some() => {}
         "" => errors.required(&path.child("type"), "must not be empty at the root"),
         other => errors.invalid(&path.child("type"), other, "must be object at the root"),
     }

@@ -123,6 +123,18 @@ fn number(value: &Value) -> Option<f64> {
     }
 }
 
+/// A float as Go's `%v` prints it: `0.5`, `9`, `1e+20`.
+fn go_float(f: f64) -> String {
+    let text = format!("{f:e}");
+    let (digits, exponent) = text.split_once('e').unwrap_or((&text, "0"));
+    match exponent.parse::<i32>() {
+        Ok(e) if !(-4..6).contains(&e) => {
+            format!("{digits}e{}{:02}", if e < 0 { '-' } else { '+' }, e.abs())
+        }
+        _ => format!("{f}"),
+    }
+}
+
 fn numbers(schema: &Value, value: &Value, place: &Place, errors: &mut ErrorList) {
     let Some(have) = number(value) else { return };
     // Go compares an integer with an integer.
@@ -130,8 +142,9 @@ fn numbers(schema: &Value, value: &Value, place: &Place, errors: &mut ErrorList)
         let limit = schema.get(name).and_then(number)?;
         Some(if matches!(value, Value::Int(_)) { limit.trunc() } else { limit })
     };
-    let text = |limit: f64| go_value(&if limit.fract() == 0.0 { Value::Int(limit as i64) } else { Value::Float(limit) });
-    let bad = || go_value(value);
+    let whole = matches!(value, Value::Int(_));
+    let text = |limit: f64| if whole { (limit as i64).to_string() } else { go_float(limit) };
+    let bad = || if let Value::Float(f) = value { go_float(*f) } else { go_value(value) };
     if let Some(max) = limit("maximum") {
         let exclusive = flag(schema, "exclusiveMaximum");
         if have > max || exclusive && have == max {

@@ -157,8 +157,11 @@ fn api_service(r: &Row) -> Vec<Value> {
 
 fn crd(r: &Row) -> Vec<Value> {
     let versions = r.obj.list_at(&["spec", "versions"]).iter();
-    let served: Vec<Value> =
-        versions.filter(|v| v.bool_at(&["served"]) == Some(true)).filter_map(|v| v.get("name").cloned()).collect();
+    let shown = |v: &Value| {
+        let mark = if v.bool_at(&["storage"]) == Some(true) { "(storage)" } else { "" };
+        Some(Value::from(format!("{}{mark}", v.str_at(&["name"])?)))
+    };
+    let served: Vec<Value> = versions.filter(|v| v.bool_at(&["served"]) == Some(true)).filter_map(shown).collect();
     vec![
         r.name(),
         r.text(&["spec", "scope"], ""),
