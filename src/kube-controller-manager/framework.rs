@@ -12,6 +12,7 @@ use base::{Duration, Seed, Time};
 use client_go::{Delta, EventRecorder, EventType, WorkQueue};
 use sim::MsgId;
 
+use crate::custom::Kinds;
 use crate::resources::{Caches, Res};
 
 /// The answer to one call of a plan.
@@ -148,6 +149,14 @@ pub trait Controller: Clone + 'static {
     /// Keys that a sync wants queued (now); taken after each sync.
     fn take_queued(&mut self) -> Vec<(Self::Key, Duration)> {
         Vec::new()
+    }
+    /// Custom kinds that it has found by discovery; their informers are started and stopped accordingly.
+    fn custom_kinds(&self) -> Option<&Kinds> {
+        None
+    }
+    /// Whether it wants to see the changes of custom resources, whose numbers follow those of the table.
+    fn wants_custom(&self) -> bool {
+        false
     }
     /// One outcome is here, before the others: for expectations and events that shouldn't wait.
     fn on_outcome(&mut self, key: &Self::Key, stage: &Self::Stage, request: &Request, outcome: &Outcome, ctx: &mut Ctx) {

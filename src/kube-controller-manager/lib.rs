@@ -20,6 +20,7 @@ pub mod template_hash;
 mod clusterrole_aggregation;
 mod cronjob;
 mod csr_signing;
+mod custom;
 mod daemonset;
 mod deployment;
 mod disruption;

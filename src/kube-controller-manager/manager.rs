@@ -182,6 +182,7 @@ impl KubeControllerManager {
                 if let Some(runner) = self.runners.get_mut(number) {
                     runner.on_response(id, response, Caches(&self.informers), out);
                     self.fetch_token_if_wanted(number, out);
+                    self.follow_custom_kinds(number, out);
                 }
             }
             _ => self.on_stream(id, payload, out),
@@ -244,9 +245,28 @@ impl KubeControllerManager {
         }
     }
 
+    /// Starts informers of custom kinds that a controller has found, and stops those of kinds that are gone.
+    fn follow_custom_kinds(&mut self, number: usize, out: &mut Outbox) {
+        let Some(kinds) = self.runners[number].custom_kinds() else { return };
+        let (first, kinds) = (resources::TABLE.len(), kinds.clone());
+        for (i, kind) in kinds.customs().enumerate() {
+            if first + i == self.informers.len() {
+                self.informers.add(kind.gvr, Selectors::default(), &[]);
+            }
+            let runs = self.informers.get(first + i).stream().is_some();
+            match (kind.is_served, runs) {
+                (true, false) if !self.informers.get(first + i).has_synced() => self.informers.start_one(first + i, out),
+                (false, _) if runs || self.informers.get(first + i).has_synced() => self.informers.reset_one(first + i, out),
+                _ => {}
+            }
+        }
+    }
+
     fn on_deltas(&mut self, res: Res, deltas: &[Delta], out: &mut Outbox) {
         let watchers = self.watchers.clone();
-        for &number in &watchers[res] {
+        let custom = || (0..self.runners.len()).filter(|n| self.runners[*n].wants_custom()).collect();
+        let interested: Vec<usize> = watchers.get(res).cloned().unwrap_or_else(custom);
+        for number in interested {
             let runner = &mut self.runners[number];
             for delta in deltas {
                 runner.on_delta(res, delta, Caches(&self.informers), out);

@@ -1,6 +1,6 @@
 //! The namespace controller: empties a namespace that is being deleted, kind by kind, and lets it go when nothing is left.
 //!
-//! Models `pkg/controller/namespace/deletion`. The kinds are those of the table of informers and events; custom resources are left out.
+//! Models `pkg/controller/namespace/deletion`. The kinds are those of the table of informers, events, and what discovery has besides.
 
 use std::rc::Rc;
 
@@ -25,17 +25,18 @@ pub enum Stage {
     /// Namespace and discovery.
     Looked,
     /// Pods go first.
-    Pods(Object),
+    Pods(Object, Rc<Vec<Gvr>>),
     /// All other kinds: a deletion and a list each.
     Content(Object, Rc<Vec<Gvr>>, Vec<Object>),
     Status(bool, i64),
     Finalize,
 }
 
-/// Every namespaced kind that can be listed and deleted as a collection.
-fn kinds() -> Vec<Gvr> {
+/// Every namespaced kind that can be listed and deleted as a collection. `found`: discovery's answers.
+fn kinds(found: &[Outcome]) -> Vec<Gvr> {
+    let custom = crate::custom::found(found).into_iter().filter(|k| k.namespaced).map(|k| k.gvr);
     let tabled = (0..TABLE.len()).filter(|res| TABLE[*res].namespaced && *res != PODS).map(gvr);
-    tabled.chain([apimachinery::resources::events(), apimachinery::resources::events_v1()]).collect()
+    tabled.chain([apimachinery::resources::events(), apimachinery::resources::events_v1()]).chain(custom).collect()
 }
 
 fn delete_collection(resource: Gvr, namespace: &str) -> Request {
@@ -115,8 +116,7 @@ fn with_conditions(namespace: &Object, remaining: &Remaining, now: base::Time) -
 }
 
 impl NamespaceController {
-    fn content(&self, namespace: Object, pods_left: Vec<Object>) -> Plan<Stage> {
-        let kinds = Rc::new(kinds());
+    fn content(&self, namespace: Object, kinds: Rc<Vec<Gvr>>, pods_left: Vec<Object>) -> Plan<Stage> {
         let name = namespace.name().to_string();
         let calls = kinds.iter().flat_map(|kind| [delete_collection(*kind, &name), Request::list(*kind, &name)]).collect();
         Plan::calls(format!("{name} is emptied"), calls, Stage::Content(namespace, kinds, pods_left))
@@ -185,13 +185,13 @@ impl Controller for NamespaceController {
                 let pods = gvr(PODS);
                 let calls =
                     vec![Request::list(pods, &key.name), delete_collection(pods, &key.name), Request::list(pods, &key.name)];
-                Plan::sequence(format!("{key}: pods go first"), calls, Stage::Pods(namespace))
+                Plan::sequence(format!("{key}: pods go first"), calls, Stage::Pods(namespace, Rc::new(kinds(&outcomes[1..]))))
             }
-            Stage::Pods(namespace) => match failure(outcomes) {
+            Stage::Pods(namespace, kinds) => match failure(outcomes) {
                 Some(error) => Plan::Retry(error),
                 None => {
                     let left = items(&outcomes[2]).to_vec();
-                    self.content(namespace, left)
+                    self.content(namespace, kinds, left)
                 }
             },
             Stage::Content(namespace, kinds, pods_left) => {

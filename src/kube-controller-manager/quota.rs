@@ -1,11 +1,11 @@
 //! The resourcequota controller: reckons what a namespace uses of its quotas. Models `pkg/controller/resourcequota` and `pkg/quota/v1`.
 //!
 //! Admission raises `status.used` as things are made; this controller brings it down as they go, and reckons all anew every five
-//! minutes. Left out: quotas on custom resources, cross-namespace affinity scope, resource claims by device class.
+//! minutes. Left out: cross-namespace affinity scope, resource claims by device class.
 
 use apimachinery::{Object, ObjectKey, Quantity, Request, Value};
 use base::{Duration, Map};
-use client_go::{Delta, pods};
+use client_go::{Delta, Store, pods};
 
 use crate::framework::{Controller, Ctx, Enqueue, Info, Outcome, Plan, discovery, failure};
 use crate::refs;
@@ -42,6 +42,13 @@ fn counted(name: &str) -> Option<Res> {
     }
     let (resource, group) = name.strip_prefix("count/").map(|rest| rest.split_once('.').unwrap_or((rest, "")))?;
     TABLE.iter().position(|r| r.resource == resource && r.group == group)
+}
+
+/// The cache of the custom resource that `count/widgets.example.com` counts.
+fn custom<'a>(name: &str, caches: Caches<'a>) -> Option<&'a Store> {
+    let (resource, group) = name.strip_prefix("count/")?.split_once('.')?;
+    let informers = (TABLE.len()..caches.0.len()).map(|n| caches.0.get(n));
+    informers.filter(|i| i.has_synced()).find(|i| i.gvr.resource == resource && i.gvr.group == group).map(|i| &i.store)
 }
 
 /// What one pod asks for: the larger of its containers' sum and its largest init container, and overhead.
@@ -148,6 +155,9 @@ fn usage(quota: &Object, name: &str, caches: Caches, now: base::Time) -> Option<
             .filter_map(|v| Quantity::from_value(v).ok());
         return Some(asked.fold(Quantity::parse("0").ok()?, |sum, q| sum + q));
     }
+    if let Some(store) = custom(name, caches) {
+        return number(store.in_namespace(namespace).count());
+    }
     if let Some(res) = counted(name) {
         return number(caches.store(res).in_namespace(namespace).count());
     }
@@ -173,6 +183,9 @@ impl Controller for ResourceQuotaController {
     fn watches(&self) -> &'static [Res] {
         static ALL: std::sync::OnceLock<Vec<Res>> = std::sync::OnceLock::new();
         ALL.get_or_init(|| (0..TABLE.len()).filter(|res| TABLE[*res].namespaced).collect())
+    }
+    fn wants_custom(&self) -> bool {
+        true
     }
     fn start(&mut self, queue: &mut Enqueue<ObjectKey>) {
         queue.add(ObjectKey::default());

@@ -9,6 +9,7 @@ use client_go::{ClientConfig, Delta, EventRecorder, Steer, Timers, WorkQueue};
 use sim::{MsgId, Outbox, StreamId, transport_error};
 
 use crate::account::{Account, Tag};
+use crate::custom::Kinds;
 use crate::framework::{Controller, Ctx, Enqueue, Info, Outcome, Plan};
 use crate::observe::{ControllerView, LoopView, Notes, RunningView};
 use crate::resources::{Caches, Res};
@@ -51,6 +52,8 @@ pub struct Runner<C: Controller> {
 pub trait AnyRunner {
     fn info(&self) -> Info;
     fn watches(&self) -> &'static [Res];
+    fn custom_kinds(&self) -> Option<&Kinds>;
+    fn wants_custom(&self) -> bool;
     fn clone_box(&self) -> Box<dyn AnyRunner>;
     fn account(&mut self) -> &mut Account;
     fn start(&mut self, caches: Caches, out: &mut Outbox);
@@ -204,6 +207,12 @@ impl<C: Controller> AnyRunner for Runner<C> {
     }
     fn watches(&self) -> &'static [Res] {
         self.controller.watches()
+    }
+    fn custom_kinds(&self) -> Option<&Kinds> {
+        self.controller.custom_kinds()
+    }
+    fn wants_custom(&self) -> bool {
+        self.controller.wants_custom()
     }
     fn clone_box(&self) -> Box<dyn AnyRunner> {
         Box::new(self.clone())

@@ -9,7 +9,8 @@ use base::{Map, Set, Vector};
 use client_go::Delta;
 
 use super::{FOREGROUND, Key, ORPHAN, has_finalizer, uid_of};
-use crate::resources::{Res, TABLE, by_kind};
+use crate::custom::Kinds;
+use crate::resources::Res;
 
 /// How many absent owners are remembered.
 const ABSENT_REMEMBERED: usize = 500;
@@ -34,6 +35,8 @@ struct Node {
 
 #[derive(Clone, Debug, Default)]
 pub struct Graph {
+    /// Which kinds there are.
+    pub kinds: Kinds,
     nodes: Map<Rc<str>, Node>,
     dependents: Map<Rc<str>, Set<Rc<str>>>,
     absent: Set<Rc<str>>,
@@ -50,15 +53,14 @@ pub fn changed(old: &Object, new: &Object) -> bool {
     ["ownerReferences", "finalizers", "deletionTimestamp", "uid"].iter().any(|field| at(old, field) != at(new, field))
 }
 
-/// The resource and key that an owner reference names; `None` for a kind that isn't known.
-pub fn place_of(reference: &Value, namespace: &str) -> Option<(Res, ObjectKey)> {
-    let text = |field: &str| reference.str_at(&[field]).unwrap_or("");
-    let res = by_kind(text("apiVersion"), text("kind"))?;
-    let namespace = if TABLE[res].namespaced { namespace } else { "" };
-    Some((res, ObjectKey::new(namespace, text("name"))))
-}
-
 impl Graph {
+    /// The resource and key that an owner reference names; `None` for a kind that isn't known.
+    pub fn place_of(&self, reference: &Value, namespace: &str) -> Option<(Res, ObjectKey)> {
+        let text = |field: &str| reference.str_at(&[field]).unwrap_or("");
+        let res = self.kinds.by_kind(text("apiVersion"), text("kind"))?;
+        let namespace = if self.kinds.is_namespaced(res) { namespace } else { "" };
+        Some((res, ObjectKey::new(namespace, text("name"))))
+    }
     pub fn item(&self, uid: &str) -> Option<Item> {
         self.nodes.get(uid).map(|node| node.item.clone())
     }
@@ -185,7 +187,7 @@ impl Graph {
             } else if self.is_deleting_dependents(&owner) {
                 work.push(Key::Delete(uid.clone()));
             } else if !self.nodes.contains_key(&owner)
-                && let Some((res, key)) = place_of(reference, namespace)
+                && let Some((res, key)) = self.place_of(reference, namespace)
             {
                 let item = Item { uid: owner.clone(), res, key, is_virtual: true, is_being_deleted: false };
                 self.nodes.insert(owner.clone(), Node { item, owners: Value::Null, deleting_dependents: false });

@@ -1,7 +1,7 @@
 //! The garbage collector: deletes what lost its owners, and carries out foreground and orphaning deletion.
 //!
 //! Models `pkg/controller/garbagecollector`. `graph.rs` keeps who owns whom, fed by every informer; here are the two kinds of work:
-//! *delete* (is the object still wanted?) and *orphan* (let its dependents go). Left out: custom resources.
+//! *delete* (is the object still wanted?) and *orphan* (let its dependents go). Custom kinds are found by discovery every 30 s.
 
 mod graph;
 
@@ -11,9 +11,10 @@ use apimachinery::{Body, Object, PatchType, Request, Value, value};
 use base::Duration;
 use client_go::Delta;
 
+use crate::custom::{self, Kinds};
 use crate::framework::{Controller, Ctx, Enqueue, Info, Outcome, Plan, failure_but_not_found};
 use crate::refs::release_patch;
-use crate::resources::{Caches, Res, TABLE, gvr};
+use crate::resources::{Caches, Res, TABLE};
 
 use graph::{Graph, Item};
 
@@ -66,19 +67,36 @@ fn has_finalizer(object: &Object, name: &str) -> bool {
 }
 
 /// A patch that removes one finalizer.
-fn without_finalizer(res: Res, object: &Object, name: &str) -> Request {
+fn without_finalizer(kinds: &Kinds, res: Res, object: &Object, name: &str) -> Request {
     let left: Vec<Value> = object.finalizers().iter().filter(|f| f.as_str() != Some(name)).cloned().collect();
     let patch = value!({"metadata": {"resourceVersion": (object.resource_version()), "finalizers": left}});
-    Request::patch(gvr(res), &object.key(), PatchType::Merge, patch)
+    Request::patch(kinds.gvr(res), &object.key(), PatchType::Merge, patch)
 }
 
-fn delete(item: &Item, live: &Object, policy: &str) -> Request {
+/// A patch that removes owners. Custom resources have no strategic merge: the whole list is written, if the object is still the same.
+fn without_owners(kinds: &Kinds, res: Res, object: &Object, uids: &[Rc<str>]) -> Request {
+    let gone = |r: &&Value| uids.iter().any(|uid| *uid_of(r) == **uid);
+    let (kind, patch) = match kinds.is_custom(res) {
+        true => {
+            let left: Vec<Value> = object.owner_references().iter().filter(|r| !gone(r)).cloned().collect();
+            let patch = value!({"metadata": {"resourceVersion": (object.resource_version()), "ownerReferences": left, "uid": (object.uid())}});
+            (PatchType::Merge, patch)
+        }
+        false => {
+            let refs: Vec<Value> = uids.iter().map(|uid| value!({"$patch": "delete", "uid": uid})).collect();
+            (PatchType::StrategicMerge, value!({"metadata": {"ownerReferences": refs, "uid": (object.uid())}}))
+        }
+    };
+    Request::patch(kinds.gvr(res), &object.key(), kind, patch)
+}
+
+fn delete(kinds: &Kinds, item: &Item, live: &Object, policy: &str) -> Request {
     let options = value!({
         "apiVersion": "v1", "kind": "DeleteOptions", "propagationPolicy": policy,
         "preconditions": {"uid": (live.uid()), "resourceVersion": (live.resource_version())}
     });
     let body = Object::from_value(options).expect("a map was built");
-    Request { body: Body::Object(body), ..Request::delete(gvr(item.res), &item.key) }
+    Request { body: Body::Object(body), ..Request::delete(kinds.gvr(item.res), &item.key) }
 }
 
 fn uid_of(reference: &Value) -> Rc<str> {
@@ -123,7 +141,7 @@ impl GarbageCollector {
     fn delete_dependents(&mut self, item: Item, live: Object) -> Plan<Stage> {
         let blocking = self.graph.blocking_dependents(&item.uid);
         if blocking.is_empty() {
-            let call = without_finalizer(item.res, &live, FOREGROUND);
+            let call = without_finalizer(&self.graph.kinds, item.res, &live, FOREGROUND);
             return Plan::call(format!("nothing blocks the deletion of {}", item.key), call, Stage::Last);
         }
         for dependent in blocking {
@@ -142,8 +160,8 @@ impl GarbageCollector {
             if self.graph.is_absent(&uid) || self.graph.is_real(&uid) {
                 continue;
             }
-            if let Some((res, key)) = graph::place_of(reference, live.namespace()) {
-                calls.push(Request::get(gvr(res), &key));
+            if let Some((res, key)) = self.graph.place_of(reference, live.namespace()) {
+                calls.push(Request::get(self.graph.kinds.gvr(res), &key));
                 uids.push(uid);
             }
         }
@@ -170,9 +188,8 @@ impl GarbageCollector {
             return Plan::Done;
         }
         if solid > 0 {
-            let refs: Vec<Value> = dangling.iter().chain(&waiting).map(|uid| value!({"$patch": "delete", "uid": uid})).collect();
-            let patch = value!({"metadata": {"ownerReferences": refs, "uid": (live.uid())}});
-            let call = Request::patch(gvr(item.res), &item.key, PatchType::StrategicMerge, patch);
+            let uids: Vec<Rc<str>> = dangling.iter().chain(&waiting).cloned().collect();
+            let call = without_owners(&self.graph.kinds, item.res, &live, &uids);
             return Plan::call(format!("{} has other owners", item.key), call, Stage::Last);
         }
         let has_dependents = self.graph.has_dependents(&item.uid);
@@ -182,7 +199,7 @@ impl GarbageCollector {
             () if has_finalizer(&live, FOREGROUND) => "Foreground",
             () => "Background",
         };
-        Plan::call(format!("{} has no owner left", item.key), delete(&item, &live, policy), Stage::Last)
+        Plan::call(format!("{} has no owner left", item.key), delete(&self.graph.kinds, &item, &live, policy), Stage::Last)
     }
 
     fn orphan(&mut self, uid: &Rc<str>, caches: Caches) -> Plan<Stage> {
@@ -191,7 +208,10 @@ impl GarbageCollector {
         for dependent in self.graph.dependents(uid) {
             let Some(place) = self.graph.item(&dependent) else { continue };
             if let Some(object) = caches.get(place.res, &place.key) {
-                calls.push(release_patch(place.res, object, uid));
+                calls.push(match self.graph.kinds.is_custom(place.res) {
+                    true => without_owners(&self.graph.kinds, place.res, object, std::slice::from_ref(uid)),
+                    false => release_patch(place.res, object, uid),
+                });
             }
         }
         if calls.is_empty() {
@@ -203,7 +223,7 @@ impl GarbageCollector {
     fn released(&mut self, item: Item, caches: Caches) -> Plan<Stage> {
         match caches.get(item.res, &item.key) {
             Some(object) if has_finalizer(object, ORPHAN) => {
-                let call = without_finalizer(item.res, object, ORPHAN);
+                let call = without_finalizer(&self.graph.kinds, item.res, object, ORPHAN);
                 Plan::call(format!("{} has let go", item.key), call, Stage::Last)
             }
             _ => Plan::Done,
@@ -235,6 +255,12 @@ impl Controller for GarbageCollector {
             queue.add(key);
         }
     }
+    fn custom_kinds(&self) -> Option<&Kinds> {
+        Some(&self.graph.kinds)
+    }
+    fn wants_custom(&self) -> bool {
+        true
+    }
     fn take_queued(&mut self) -> Vec<(Key, Duration)> {
         std::mem::take(&mut self.queued)
     }
@@ -249,8 +275,9 @@ impl Controller for GarbageCollector {
         if item.is_being_deleted && !self.graph.is_deleting_dependents(uid) {
             return Plan::Done;
         }
-        let call = Request::get(gvr(item.res), &item.key);
-        Plan::call(format!("is {} {} still wanted?", TABLE[item.res].kind, item.key), call, Stage::Looked(item))
+        let call = Request::get(self.graph.kinds.gvr(item.res), &item.key);
+        let kind = self.graph.kinds.kind(item.res);
+        Plan::call(format!("is {kind} {} still wanted?", item.key), call, Stage::Looked(item))
     }
 
     fn resume(&mut self, _: &Key, stage: Stage, outcomes: &[Outcome], ctx: &mut Ctx) -> Plan<Stage> {
@@ -270,7 +297,12 @@ impl Controller for GarbageCollector {
                 Some(error) => Plan::Retry(error),
                 None => self.released(item, ctx.caches),
             },
-            Stage::Discovered => Plan::After(Duration::from_secs(30)),
+            Stage::Discovered => {
+                if outcomes.iter().all(|o| o.is_success()) {
+                    self.graph.kinds.discovered(custom::found(outcomes));
+                }
+                Plan::After(Duration::from_secs(30))
+            }
             // A conflict means that the object changed since it was looked at: look again.
             Stage::Last => failure_but_not_found(outcomes).map_or(Plan::Done, Plan::Retry),
         }
