@@ -59,6 +59,9 @@ impl ApiServer {
 
     fn boot_done(&mut self, now: Time, out: &mut Outbox) {
         self.boot = Boot::Done;
+        if !self.customs.is_empty() {
+            self.look_at_definitions(now, out);
+        }
         // The events of what was just created follow the last answer: those who waited see them.
         self.release_held(now, out);
     }

@@ -17,6 +17,8 @@ pub enum Origin {
     Client,
     /// Part of a deletion of a collection.
     Collection(u64),
+    /// Nobody: the server asked itself.
+    Own,
 }
 
 /// A request for a resource that has passed authentication and authorization.

@@ -2,6 +2,8 @@
 
 use std::rc::Rc;
 
+use base::Sort as _;
+
 use apimachinery::field::{ErrorList, Path, go_quote};
 use apimachinery::schema;
 use apimachinery::status::Status;
@@ -41,6 +43,11 @@ pub fn read_body(server: &ApiServer, call: &mut Call) -> Result<(), Status> {
             };
             call.body = Some(object);
             Ok(())
+        }
+        Verb::Patch
+            if matches!(call.request.body, Body::Patch(PatchType::StrategicMerge, _)) && call.resource.custom.is_some() =>
+        {
+            Err(no_strategic_merge())
         }
         Verb::Patch if matches!(call.request.body, Body::Patch(..)) => Ok(()),
         Verb::Patch => patch_body(call),
@@ -122,7 +129,10 @@ fn complain(call: &mut Call, complaints: Vec<String>) -> Result<(), Status> {
 /// A tree as an object of a resource: types checked, unknown fields dropped, defaults set, in the storage version.
 pub fn decode(call: &mut Call, resource: &Resource, mut value: Value) -> Result<Object, Status> {
     let given = Gvk::from_api_version(value.str_at(&["apiVersion"]).unwrap_or(""), value.str_at(&["kind"]).unwrap_or(""));
-    check_kind(resource, &value, given)?;
+    match resource.custom {
+        Some(_) => check_custom_kind(resource, &value, given)?,
+        None => check_kind(resource, &value, given)?,
+    }
     if value.str_at(&["apiVersion"]) != Some(&resource.api_version) {
         value.set_at(&["apiVersion"], &resource.api_version);
     }
@@ -136,6 +146,32 @@ pub fn decode(call: &mut Call, resource: &Resource, mut value: Value) -> Result<
         call.stored.strategy.default(&mut object);
     }
     Ok(object)
+}
+
+/// Models `unstructured` decoding and `ValidateTypeMeta` of custom resources.
+fn check_custom_kind(resource: &Resource, value: &Value, given: Gvk) -> Result<(), Status> {
+    if given.kind.is_empty() {
+        let text = apimachinery::json::to_string(value);
+        let start: String = text.chars().take(30).collect();
+        let shown = if start.len() < text.len() { format!("{start} ...") } else { start };
+        return Err(Status::bad_request(format!(
+            "the object provided is unrecognized (must be of type {}): Object 'Kind' is missing in '{text}' ({shown})",
+            resource.gvk.kind
+        )));
+    }
+    if (given.group, given.version) != (resource.gvk.group, resource.gvk.version) && !given.version.is_empty() {
+        return Err(Status::bad_request(format!(
+            "the API version in the data ({}) does not match the expected API version ({})",
+            given.api_version(),
+            resource.api_version
+        )));
+    }
+    if given.kind != resource.gvk.kind {
+        let mut errors = ErrorList::new();
+        errors.invalid(&Path::new("kind"), given.kind, format!("must be {}", resource.gvk.kind));
+        return Err(Status::invalid(given, value.str_at(&["metadata", "name"]).unwrap_or(""), &errors));
+    }
+    Ok(())
 }
 
 fn check_kind(resource: &Resource, value: &Value, given: Gvk) -> Result<(), Status> {
@@ -183,10 +219,23 @@ pub fn prune(call: &mut Call, resource: &Resource, value: Value) -> Result<Objec
         let (kind, version) = (resource.gvk.kind, resource.gvk.version);
         Status::bad_request(format!("{kind} in version \"{version}\" cannot be handled as a {kind}: {e}"))
     })?;
+    let mut decoded = decoded;
+    if resource.custom.is_some() {
+        decoded.unknown.order();
+    }
     if !decoded.unknown.is_empty() {
         complain(call, decoded.unknown.iter().map(|f| format!("unknown field {}", go_quote(f))).collect())?;
     }
     Object::from_value(decoded.value).ok_or_else(|| Status::bad_request("the body is no object"))
+}
+
+/// Custom resources have no merge keys.
+fn no_strategic_merge() -> Status {
+    Status::new(
+        415,
+        "UnsupportedMediaType",
+        "the body of the request was in an unknown format - accepted media types include: application/json-patch+json, application/merge-patch+json, application/apply-patch+yaml",
+    )
 }
 
 fn patch_body(call: &mut Call) -> Result<(), Status> {
@@ -195,6 +244,7 @@ fn patch_body(call: &mut Call) -> Result<(), Status> {
     let kind = match media {
         "application/json-patch+json" => PatchType::Json,
         "application/merge-patch+json" => PatchType::Merge,
+        "application/strategic-merge-patch+json" if call.resource.custom.is_some() => return Err(no_strategic_merge()),
         "application/strategic-merge-patch+json" => PatchType::StrategicMerge,
         "application/apply-patch+yaml" => PatchType::Apply,
         _ => {

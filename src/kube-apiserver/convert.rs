@@ -1,6 +1,6 @@
 //! Between versions of a resource: what is stored in one version and served in two. Models `pkg/apis/*/*/conversion.go`.
 //!
-//! Events are stored as `v1` and also served as `events.k8s.io/v1`; HorizontalPodAutoscalers are stored as `v2` and also served
+//! Custom resources are stored in the version that their definition marks. Events are stored as `v1` and also served as `events.k8s.io/v1`; HorizontalPodAutoscalers are stored as `v2` and also served
 //! as `v1` (of metrics only CPU utilization has a place there; others are left out of the older view, upstream keeps them in an
 //! annotation).
 
@@ -10,13 +10,18 @@ use crate::scheme::{Resource, scheme};
 
 /// Whether a resource is served in another version than it is stored in.
 pub fn differs(resource: &Resource) -> bool {
-    (resource.gvr.group == "events.k8s.io") || (resource.gvr.group == "autoscaling" && resource.gvr.version == "v1")
+    resource.custom.is_some()
+        || (resource.gvr.group == "events.k8s.io")
+        || (resource.gvr.group == "autoscaling" && resource.gvr.version == "v1")
 }
 
 /// The served version of a stored object.
 pub fn from_storage(resource: &Resource, mut object: Object) -> Object {
     if !differs(resource) {
         return object;
+    }
+    if resource.custom.is_some() {
+        return custom_from_storage(resource, object);
     }
     if resource.gvr.group == "events.k8s.io" {
         rename(&mut object, EVENT, |(core, events)| (core, events));
@@ -37,6 +42,12 @@ pub fn to_storage(resource: &Resource, mut object: Object) -> Object {
     if !differs(resource) {
         return object;
     }
+    if let Some(custom) = &resource.custom {
+        if object.api_version() != &*custom.stored_as {
+            object.set_at(&["apiVersion"], &custom.stored_as);
+        }
+        return object;
+    }
     if resource.gvr.group == "events.k8s.io" {
         rename(&mut object, EVENT, |(core, events)| (events, core));
     } else {
@@ -45,6 +56,20 @@ pub fn to_storage(resource: &Resource, mut object: Object) -> Object {
     if let Some(stored) = scheme().stored(resource) {
         object.set_at(&["apiVersion"], &stored.api_version);
     }
+    object
+}
+
+/// Versions of a custom resource differ in their name and in what their schemas know. Defaults that the schema got later are
+/// filled in. Models the `None` strategy of `apiextensions-apiserver/pkg/apiserver/conversion`.
+fn custom_from_storage(resource: &Resource, mut object: Object) -> Object {
+    if object.api_version() != &*resource.api_version {
+        object.set_at(&["apiVersion"], &resource.api_version);
+        let decoded = resource.schema.as_ref().and_then(|s| apimachinery::schema::decode(s, object.value()).ok());
+        if let Some(pruned) = decoded.and_then(|d| Object::from_value(d.value)) {
+            object = pruned;
+        }
+    }
+    resource.strategy.default(&mut object);
     object
 }
 

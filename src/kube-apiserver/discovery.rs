@@ -3,9 +3,11 @@
 
 use std::rc::Rc;
 
-use apimachinery::schema::{self, Resource, Subresource};
+use apimachinery::schema::{Resource, Subresource};
 use apimachinery::{Gvk, Object, Request, Value, value};
 use base::Sym;
+
+use crate::server::ApiServer;
 
 fn object(v: Value) -> Object {
     Object::from_value(v).expect("a map was built")
@@ -23,39 +25,39 @@ fn wants_aggregated(request: &Request) -> bool {
 }
 
 /// The document at a path; `None`: there is none.
-pub fn document(request: &Request, address: &str) -> Option<Object> {
+pub fn document(server: &ApiServer, request: &Request, address: &str) -> Option<Object> {
     let parts: Vec<&str> = request.path.trim_matches('/').split('/').collect();
     match parts.as_slice() {
-        ["api"] if wants_aggregated(request) => Some(aggregated(true)),
-        ["apis"] if wants_aggregated(request) => Some(aggregated(false)),
+        ["api"] if wants_aggregated(request) => Some(aggregated(server, true)),
+        ["apis"] if wants_aggregated(request) => Some(aggregated(server, false)),
         ["api"] => Some(object(value!({
             "kind": "APIVersions", "versions": ["v1"],
             "serverAddressByClientCIDRs": [{"clientCIDR": "0.0.0.0/0", "serverAddress": address}]
         }))),
         ["apis"] => Some(object(value!({
-            "kind": "APIGroupList", "apiVersion": "v1", "groups": (groups().iter().map(|g| group(*g)).collect::<Vec<_>>())
+            "kind": "APIGroupList", "apiVersion": "v1", "groups": (groups(server).iter().map(|g| group(server, *g)).collect::<Vec<_>>())
         }))),
-        ["api", "v1"] => Some(resource_list(Sym::default(), Sym::new("v1"))),
+        ["api", "v1"] => Some(resource_list(server, Sym::default(), Sym::new("v1"))),
         ["apis", name] => {
-            let found = groups().into_iter().find(|g| *g == **name)?;
+            let found = groups(server).into_iter().find(|g| *g == **name)?;
             let mut v = value!({"kind": "APIGroup", "apiVersion": "v1"});
-            for (k, member) in group(found).as_map()? {
+            for (k, member) in group(server, found).as_map()? {
                 v.map_mut().insert(k.clone(), member.clone());
             }
             Some(object(v))
         }
         ["apis", name, version] => {
-            let known = schema::group_versions().iter().any(|(g, v)| *g == **name && *v == **version);
-            known.then(|| resource_list(Sym::new(name), Sym::new(version)))
+            let known = server.group_versions().iter().any(|(g, v)| *g == **name && *v == **version);
+            known.then(|| resource_list(server, Sym::new(name), Sym::new(version)))
         }
         _ => None,
     }
 }
 
 /// The named groups, in order.
-fn groups() -> Vec<Sym> {
+fn groups(server: &ApiServer) -> Vec<Sym> {
     let mut out: Vec<Sym> = Vec::new();
-    for (group, _) in schema::group_versions().iter() {
+    for (group, _) in server.group_versions().iter() {
         if !group.is_empty() && !out.contains(group) {
             out.push(*group);
         }
@@ -63,21 +65,21 @@ fn groups() -> Vec<Sym> {
     out
 }
 
-fn versions(group: Sym) -> Vec<Sym> {
-    schema::group_versions().iter().filter(|(g, _)| *g == group).map(|(_, v)| *v).collect()
+fn versions(server: &ApiServer, group: Sym) -> Vec<Sym> {
+    server.group_versions().iter().filter(|(g, _)| *g == group).map(|(_, v)| *v).collect()
 }
 
-fn group(name: Sym) -> Value {
+fn group(server: &ApiServer, name: Sym) -> Value {
     let version = |v: &Sym| value!({"groupVersion": (format!("{name}/{v}")), "version": (*v)});
-    let all: Vec<Value> = versions(name).iter().map(version).collect();
+    let all: Vec<Value> = versions(server, name).iter().map(version).collect();
     let preferred = all.first().cloned().unwrap_or_default();
     value!({"name": name, "versions": all, "preferredVersion": preferred})
 }
 
-fn resource_list(group: Sym, version: Sym) -> Object {
+fn resource_list(server: &ApiServer, group: Sym, version: Sym) -> Object {
     let gv = Gvk { group, version, kind: Sym::default() }.api_version();
     let mut all: Vec<Value> = Vec::new();
-    for r in schema::resources_in(group, version) {
+    for r in server.resources_in(group, version) {
         all.push(resource(&r));
         all.extend(r.subresources.iter().map(|s| subresource(&r, s)));
     }
@@ -113,18 +115,18 @@ fn subresource(r: &Resource, s: &Subresource) -> Value {
     v
 }
 
-fn aggregated(core: bool) -> Object {
-    let names = if core { vec![Sym::default()] } else { groups() };
-    let items: Vec<Value> = names.into_iter().map(aggregated_group).collect();
+fn aggregated(server: &ApiServer, core: bool) -> Object {
+    let names = if core { vec![Sym::default()] } else { groups(server) };
+    let items: Vec<Value> = names.into_iter().map(|name| aggregated_group(server, name)).collect();
     object(value!({"kind": "APIGroupDiscoveryList", "apiVersion": "apidiscovery.k8s.io/v2", "metadata": {}, "items": items}))
 }
 
-fn aggregated_group(name: Sym) -> Value {
+fn aggregated_group(server: &ApiServer, name: Sym) -> Value {
     let of_version = |version: &Sym| {
-        let resources: Vec<Value> = schema::resources_in(name, *version).iter().map(aggregated_resource).collect();
+        let resources: Vec<Value> = server.resources_in(name, *version).iter().map(aggregated_resource).collect();
         value!({"version": (*version), "freshness": "Current", "resources": resources})
     };
-    let all: Vec<Value> = versions(name).iter().map(of_version).collect();
+    let all: Vec<Value> = versions(server, name).iter().map(of_version).collect();
     let metadata = if name.is_empty() { Value::map() } else { value!({"name": name}) };
     value!({"metadata": metadata, "versions": all})
 }

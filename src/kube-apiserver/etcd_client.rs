@@ -204,19 +204,23 @@ impl ApiServer {
 
     /// Reads every storage; each is watched from the revision it was read at.
     pub(crate) fn open_storages(&mut self, now: Time, out: &mut Outbox) {
-        for storage in 0..self.caches.len() {
+        for storage in self.caches.storages() {
             self.load(storage, now, out);
         }
     }
 
-    fn load(&mut self, storage: usize, now: Time, out: &mut Outbox) {
-        let range = KeyRange::prefix(&self.scheme.storages[storage].prefix);
+    pub(crate) fn load(&mut self, storage: usize, now: Time, out: &mut Outbox) {
+        let range = KeyRange::prefix(&self.storage(storage).prefix);
         self.ask(Request::Range(range_of(range)), Pending::Load(storage), now, out);
     }
 
     fn loaded(&mut self, storage: usize, kvs: &[Rc<KeyValue>], revision: i64, now: Time, out: &mut Outbox) {
         let fresh: Map<Key, Object> = kvs.iter().filter_map(|kv| Some((kv.key.clone(), object_of(kv)?))).collect();
-        let special = self.scheme.storages[storage].special;
+        if self.caches.get(storage).is_none() {
+            // A custom resource's: its definition is gone.
+            return;
+        }
+        let special = self.storage(storage).special;
         let old = std::mem::take(&mut self.caches[storage].objects);
         for (key, object) in &old {
             self.note(special, key, Some(object), None);
@@ -225,6 +229,9 @@ impl ApiServer {
             self.note(special, key, None, Some(object));
         }
         let reload = self.caches[storage].synced;
+        if special == Special::Definitions {
+            self.definitions_loaded(&old, &fresh, now, out);
+        }
         self.caches[storage].load(fresh, revision);
         if reload {
             // Watchers can't be told what they missed.
@@ -240,7 +247,7 @@ impl ApiServer {
     }
 
     fn open_watch(&mut self, storage: usize, start_revision: i64, now: Time, out: &mut Outbox) {
-        let range = KeyRange::prefix(&self.scheme.storages[storage].prefix);
+        let range = KeyRange::prefix(&self.storage(storage).prefix);
         let watch = WatchRequest { watch_id: storage as u64, range, start_revision, prev_kv: true, progress_notify: true };
         self.ask(Request::Watch(watch), Pending::Watch, now, out);
     }
@@ -259,7 +266,7 @@ impl ApiServer {
 
     /// Opens what is missing after etcd was away.
     pub(crate) fn reopen_watches(&mut self, now: Time, out: &mut Outbox) {
-        for storage in 0..self.caches.len() {
+        for storage in self.caches.storages() {
             match self.caches[storage].synced {
                 true => self.open_watch(storage, self.caches[storage].revision + 1, now, out),
                 false => self.load(storage, now, out),
@@ -281,12 +288,18 @@ impl ApiServer {
             return self.open_watch(storage, self.caches[storage].revision + 1, now, out);
         }
         self.revision = self.revision.max(revision);
-        let mut any = false;
+        let special = self.storage(storage).special;
+        let (mut any, mut gone, mut definitions) = (false, false, Vec::new());
         for event in events {
             if event.mod_revision <= cache_floor(&self.caches[storage], event) {
                 continue;
             }
             let Some(change) = self.change_of(storage, event, now) else { continue };
+            gone |= change.kind == WatchEventType::Deleted;
+            if special == Special::Definitions {
+                let new = (change.kind != WatchEventType::Deleted).then(|| change.object.clone());
+                definitions.push((change.object.key().name, new));
+            }
             any |= self.take_change(storage, change);
         }
         let cache = &mut self.caches[storage];
@@ -294,6 +307,12 @@ impl ApiServer {
         self.arm_aggregator(out);
         if any {
             self.arm_flush(out);
+        }
+        for (name, new) in definitions {
+            self.definition_changed(&name, new.as_ref(), now, out);
+        }
+        if gone && storage >= self.scheme.storages.len() {
+            self.custom_objects_gone(storage, now, out);
         }
     }
 
@@ -322,7 +341,7 @@ impl ApiServer {
     }
 
     fn take_change(&mut self, storage: usize, change: cache::Change) -> bool {
-        let special = self.scheme.storages[storage].special;
+        let special = self.storage(storage).special;
         let new = (change.kind != WatchEventType::Deleted).then_some(&change.object);
         self.note(special, &change.key, change.prev.as_ref(), new);
         let any = self.watchers.tell(storage, special == Special::Pods, &change);
@@ -333,7 +352,7 @@ impl ApiServer {
     /// What a change means to the server's own indexes.
     fn note(&mut self, special: Special, key: &Key, old: Option<&Object>, new: Option<&Object>) {
         match special {
-            Special::None | Special::Events => {}
+            Special::None | Special::Events | Special::Definitions => {}
             Special::Pods => self.pods.change(key, old, new),
             Special::Rbac => self.memo.grants.clear(),
             Special::Services => self.allocations.change(old, new),

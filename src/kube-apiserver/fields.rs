@@ -43,6 +43,7 @@ fn reset_fields(call: &Call) -> &'static [&'static [&'static str]] {
     let sub = &*call.request.subresource.text();
     match sub {
         "" if call.resource.kind().has_status => &[&["status"]],
+        "status" if call.resource.custom.is_some() => &[&["spec"], &["metadata"]],
         "status" if call.request.verb != Verb::Create => &[&["spec"]],
         _ => &[],
     }

@@ -4,8 +4,8 @@
 //! → validating admission → a transaction in etcd → the answer; etcd's watch then feeds the watch cache, and that the clients'
 //! watches. One generic path serves all kinds; what a kind is comes from `apimachinery::schema` and `api::Strategy`.
 //!
-//! Left out, and said so by name where asked for: webhooks, admission policies (CEL), custom resources,
-//! protobuf, audit, flow control (its objects exist, nothing is queued).
+//! Left out, and said so by name where asked for: webhooks, rules and admission policies in CEL, protobuf, audit, flow control (its
+//! objects exist, nothing is queued).
 //! Read next: `server` (who sends what), `registry` (the verbs), `cache` and `watchers` (lists and watches).
 
 mod admission;
@@ -19,6 +19,7 @@ mod call;
 mod codec;
 mod config;
 mod convert;
+mod custom;
 mod discovery;
 mod endpoints;
 mod etcd_client;

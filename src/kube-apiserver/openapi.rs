@@ -9,10 +9,13 @@ use apimachinery::schema::{self, Field, ListKind, Resource, StructType, Type};
 use apimachinery::{Gvk, Object, Value, value};
 use base::{Sym, hash64};
 
+use crate::scheme::Rules;
+use crate::server::ApiServer;
+
 /// The documents there are: path below `/openapi/v3/` with where it is.
-pub fn index() -> Object {
+pub fn index(server: &ApiServer) -> Object {
     let mut paths = Value::map();
-    for (group, version) in schema::group_versions().iter() {
+    for (group, version) in server.group_versions().iter() {
         let name = document_name(*group, *version);
         let hash = hash64(name.as_bytes());
         paths.set_at(&[&name], value!({"serverRelativeURL": (format!("/openapi/v3/{name}?hash={hash:016X}"))}));
@@ -25,11 +28,14 @@ fn document_name(group: Sym, version: Sym) -> String {
 }
 
 /// One group version's document; `None`: there is none of that name (`apis/apps/v1`).
-pub fn document(name: &str) -> Option<Object> {
-    let (group, version) = *schema::group_versions().iter().find(|(g, v)| document_name(*g, *v) == name)?;
+pub fn document(server: &ApiServer, name: &str) -> Option<Object> {
+    let (group, version) = *server.group_versions().iter().find(|(g, v)| document_name(*g, *v) == name)?;
     let mut builder = Builder::default();
-    for resource in schema::resources_in(group, version) {
-        builder.add(&resource);
+    for info in server.resources_in(group, version) {
+        match server.resource(info.gvr).map(|r| (r, &r.strategy)) {
+            Some((resource, Rules::Custom(custom))) => builder.add_custom(resource, custom.schema()),
+            _ => builder.add(&info),
+        }
     }
     let mut v = value!({"openapi": "3.0.0", "info": {"title": "Kubernetes", "version": "1.37"}});
     let schemas = std::mem::take(&mut builder.schemas).into_iter().filter_map(|(k, v)| Some((k, v?)));
@@ -58,6 +64,27 @@ impl Builder {
             self.define(&ty, Some(gvk));
             reference(&ty)
         });
+        self.add_paths(resource, reference);
+    }
+
+    /// A custom resource: its schema as the definition has it, with what every object has.
+    fn add_custom(&mut self, resource: &crate::scheme::Resource, schema: &Value) {
+        let Some(ty) = &resource.schema else { return };
+        let mut v = schema.clone();
+        for name in ["apiVersion", "kind"] {
+            v.set_at(&["properties", name, "type"], "string");
+        }
+        if let Some(meta) = schema::named("io.k8s.apimachinery.pkg.apis.meta.v1.ObjectMeta") {
+            self.define(&meta, None);
+            v.set_at(&["properties", "metadata", "allOf"], vec![reference(&meta)]);
+        }
+        v.set_at(&["x-kubernetes-group-version-kind"], vec![gvk_value(resource.gvk)]);
+        self.schemas.insert(ty.name.clone(), Some(v));
+        self.add_paths(&resource.info, Some(reference(ty)));
+    }
+
+    fn add_paths(&mut self, resource: &Resource, reference: Option<Value>) {
+        let gvk = resource.kind;
         let root = format!("/{}", document_name(resource.gvr.group, resource.gvr.version));
         let collection = match resource.namespaced {
             true => format!("{root}/namespaces/{{namespace}}/{}", resource.gvr.resource),

@@ -45,23 +45,23 @@ impl ApiServer {
         let response = match path.trim_end_matches('/') {
             "/version" => Some(Response::object(200, version())),
             "/metrics" => Some(self.metrics(now)),
-            "" => Some(Response::object(200, root())),
+            "" => Some(Response::object(200, self.root())),
             "/openapi/v3" => {
-                let text = apimachinery::json::to_string(crate::openapi::index().value());
+                let text = apimachinery::json::to_string(crate::openapi::index(self).value());
                 Some(Response {
                     body: ResponseBody::Text(key("text/plain; charset=utf-8"), text.into()),
                     ..Response::object(200, version())
                 })
             }
             p if p.starts_with("/openapi/v3/") => {
-                crate::openapi::document(&p["/openapi/v3/".len()..]).map(|d| Response::object(200, d))
+                crate::openapi::document(self, &p["/openapi/v3/".len()..]).map(|d| Response::object(200, d))
             }
             p if p.starts_with("/openapi/") => Some(Status::not_implemented("OpenAPI v2 (/openapi/v3 is there)").into()),
             p if p.starts_with("/api") => {
                 let address = format!("{}:{}", self.config.advertise_address, self.config.secure_port);
-                match discovery::document(request, &address).or_else(|| self.remote_group(p)) {
+                match discovery::document(self, request, &address).or_else(|| self.remote_group(p)) {
                     Some(document) => Some(Response::object(200, self.add_to_discovery(p, document))),
-                    None if known_group(p) => Some(not_found().into()),
+                    None if self.known_group(p) => Some(not_found().into()),
                     None => None,
                 }
             }
@@ -140,13 +140,30 @@ impl ApiServer {
     }
 }
 
-/// Whether the path is below a group that is served (then an unknown path answers a Status).
-fn known_group(path: &str) -> bool {
-    let parts: Vec<&str> = path.trim_matches('/').split('/').collect();
-    match parts.as_slice() {
-        ["api", ..] => true,
-        ["apis", group, ..] => apimachinery::schema::group_versions().iter().any(|(g, _)| *g == **group),
-        _ => false,
+impl ApiServer {
+    /// Whether the path is below a group that is served (then an unknown path answers a Status).
+    fn known_group(&self, path: &str) -> bool {
+        let parts: Vec<&str> = path.trim_matches('/').split('/').collect();
+        match parts.as_slice() {
+            ["api", ..] => true,
+            ["apis", group, ..] => self.group_versions().iter().any(|(g, _)| *g == **group),
+            _ => false,
+        }
+    }
+
+    fn root(&self) -> Object {
+        let mut paths: Vec<String> = vec!["/api".into(), "/api/v1".into(), "/apis".into()];
+        for (group, version) in self.group_versions().iter().filter(|(g, _)| !g.is_empty()) {
+            let name = format!("/apis/{group}");
+            if !paths.contains(&name) {
+                paths.push(name.clone());
+            }
+            paths.push(format!("{name}/{version}"));
+        }
+        paths.extend(["/healthz", "/livez", "/metrics", "/readyz", "/version"].map(String::from));
+        paths.order();
+        Object::from_value(value!({"paths": (paths.iter().map(|p| p.as_str().into()).collect::<Vec<apimachinery::Value>>())}))
+            .expect("a map was built")
     }
 }
 
@@ -158,19 +175,4 @@ fn version() -> Object {
         "platform": "linux/amd64"
     }))
     .expect("a map was built")
-}
-
-fn root() -> Object {
-    let mut paths: Vec<String> = vec!["/api".into(), "/api/v1".into(), "/apis".into()];
-    for (group, version) in apimachinery::schema::group_versions().iter().filter(|(g, _)| !g.is_empty()) {
-        let name = format!("/apis/{group}");
-        if !paths.contains(&name) {
-            paths.push(name.clone());
-        }
-        paths.push(format!("{name}/{version}"));
-    }
-    paths.extend(["/healthz", "/livez", "/metrics", "/readyz", "/version"].map(String::from));
-    paths.order();
-    Object::from_value(value!({"paths": (paths.iter().map(|p| p.as_str().into()).collect::<Vec<apimachinery::Value>>())}))
-        .expect("a map was built")
 }

@@ -8,7 +8,8 @@ use apimachinery::{Body, Credential, Gvr, Options, Request, UserInfo, Value, Ver
 use base::Sort as _;
 use base::Sym;
 
-use crate::scheme::scheme;
+use crate::scheme::{Resource, Scheme, scheme};
+use crate::server::ApiServer;
 
 /// A header: name in any case, value.
 pub type Header<'a> = (&'a str, &'a str);
@@ -39,12 +40,36 @@ pub fn parse(
         (None, None) => Credential::Anonymous,
     };
     request.impersonate = impersonation(headers)?;
-    route(method, path, &mut request)?;
+    route(&*scheme(), method, path, &mut request)?;
     Ok(request)
 }
 
+/// Who knows which resources there are: the table of built-in ones, or a server with its custom ones.
+pub(crate) trait Known {
+    fn has_group_version(&self, group: Sym, version: Sym) -> bool;
+    fn find(&self, gvr: Gvr) -> Option<&Rc<Resource>>;
+}
+
+impl Known for Scheme {
+    fn has_group_version(&self, group: Sym, version: Sym) -> bool {
+        self.has_group_version(group, version)
+    }
+    fn find(&self, gvr: Gvr) -> Option<&Rc<Resource>> {
+        self.get(gvr)
+    }
+}
+
+impl Known for ApiServer {
+    fn has_group_version(&self, group: Sym, version: Sym) -> bool {
+        self.scheme.has_group_version(group, version) || self.customs.has_group_version(group, version)
+    }
+    fn find(&self, gvr: Gvr) -> Option<&Rc<Resource>> {
+        self.resource(gvr)
+    }
+}
+
 /// A request for a path that is a resource's (`kubectl get --raw`): what it means. `None`: it is none.
-pub(crate) fn resolve(request: &Request) -> Option<Result<Request, Status>> {
+pub(crate) fn resolve(known: &dyn Known, request: &Request) -> Option<Result<Request, Status>> {
     if !request.gvr.resource.is_empty() || !request.path.starts_with("/api") {
         return None;
     }
@@ -60,7 +85,7 @@ pub(crate) fn resolve(request: &Request) -> Option<Result<Request, Status>> {
             Err(status) => return Some(Err(status)),
         };
     }
-    match route(&method, path, &mut resolved) {
+    match route(known, &method, path, &mut resolved) {
         Err(status) => Some(Err(status)),
         Ok(()) if resolved.gvr.resource.is_empty() => None,
         Ok(()) => {
@@ -160,7 +185,7 @@ pub(crate) fn not_found() -> Status {
 }
 
 /// Fills in what the path names.
-fn route(method: &str, path: &str, request: &mut Request) -> Result<(), Status> {
+fn route(known: &dyn Known, method: &str, path: &str, request: &mut Request) -> Result<(), Status> {
     let parts: Vec<&str> = path.trim_matches('/').split('/').collect();
     let as_path = |request: &mut Request| {
         request.path = path.into();
@@ -177,7 +202,7 @@ fn route(method: &str, path: &str, request: &mut Request) -> Result<(), Status> 
         _ => return as_path(request),
     };
     let (group, version) = (Sym::new(gvr_parts.0), Sym::new(gvr_parts.1));
-    if !scheme().has_group_version(group, version) {
+    if !known.has_group_version(group, version) {
         return as_path(request);
     }
     if rest.iter().any(|p| p.is_empty()) {
@@ -195,7 +220,7 @@ fn route(method: &str, path: &str, request: &mut Request) -> Result<(), Status> 
     let name = percent_decode(rest.get(1).copied().unwrap_or(""));
     let subresource = rest.get(2).copied().unwrap_or("");
     let gvr = Gvr { group, version, resource: Sym::new(resource) };
-    let Some(found) = scheme().get(gvr).cloned() else { return Err(not_found()) };
+    let Some(found) = known.find(gvr).cloned() else { return Err(not_found()) };
     request.gvr = gvr;
     request.namespace = key_or_text(namespace);
     request.name = name.as_str().into();
@@ -216,7 +241,7 @@ fn key_or_text(text: &str) -> Rc<str> {
 }
 
 /// A cluster-wide resource has no namespace; one in namespaces is named with its own.
-fn check_scope(resource: &crate::scheme::Resource, request: &Request) -> Result<(), Status> {
+fn check_scope(resource: &Resource, request: &Request) -> Result<(), Status> {
     let wrong = match resource.namespaced() {
         true => request.namespace.is_empty() && !request.name.is_empty(),
         false => !request.namespace.is_empty(),

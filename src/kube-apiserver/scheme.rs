@@ -7,6 +7,7 @@ use std::collections::HashMap;
 use std::rc::Rc;
 
 use api::Strategy;
+use api::custom::Custom;
 use apimachinery::schema::{self, StructType};
 use apimachinery::{Gvk, Gvr, Key};
 use base::Sym;
@@ -20,27 +21,47 @@ pub enum Special {
     Rbac,
     Events,
     ApiServices,
+    Definitions,
+}
+
+/// The strategy of a resource: a built-in kind's, or one made from a definition.
+#[derive(Clone)]
+pub enum Rules {
+    BuiltIn(&'static dyn Strategy),
+    Custom(Rc<Custom>),
+}
+
+impl std::ops::Deref for Rules {
+    type Target = dyn Strategy;
+    fn deref(&self) -> &(dyn Strategy + 'static) {
+        match self {
+            Rules::BuiltIn(strategy) => *strategy,
+            Rules::Custom(strategy) => &**strategy,
+        }
+    }
 }
 
 /// A served resource.
 pub struct Resource {
     pub gvr: Gvr,
     pub gvk: Gvk,
-    pub strategy: &'static dyn Strategy,
+    pub strategy: Rules,
     pub info: Rc<schema::Resource>,
     pub schema: Option<Rc<StructType>>,
     /// Interned `v1`, `apps/v1`.
     pub api_version: Key,
     pub list_kind: Key,
-    /// The place of its storage in [`Scheme::storages`]; `None`: virtual.
+    /// The place of its storage in [`Scheme::storages`], or beyond that of a custom resource; `None`: virtual.
     pub storage: Option<usize>,
+    /// A custom resource's definition.
+    pub custom: Option<crate::custom::Facts>,
 }
 
 impl Resource {
     pub fn namespaced(&self) -> bool {
         self.info.namespaced
     }
-    pub fn kind(&self) -> &'static api::Kind {
+    pub fn kind(&self) -> &api::Kind {
         self.strategy.kind()
     }
 }
@@ -58,7 +79,7 @@ pub struct Storage {
 /// The table of all of it. Derived from static data: one per thread.
 pub struct Scheme {
     pub resources: Vec<Rc<Resource>>,
-    pub storages: Vec<Storage>,
+    pub storages: Vec<Rc<Storage>>,
     by_gvr: HashMap<Gvr, usize>,
 }
 
@@ -81,7 +102,8 @@ impl Scheme {
             scheme.resources.push(Rc::new(Resource {
                 gvr: info.gvr,
                 gvk: info.kind,
-                strategy,
+                strategy: Rules::BuiltIn(strategy),
+                custom: None,
                 info: info.clone(),
                 schema: schema::of(info.kind),
                 api_version: apimachinery::key(&info.gvr.api_version()),
@@ -98,7 +120,8 @@ impl Scheme {
             return s.index;
         }
         let index = self.storages.len();
-        self.storages.push(Storage { index, gvr: stored, prefix: prefix(stored).into(), special: special(stored) });
+        let storage = Storage { index, gvr: stored, prefix: prefix(stored).into(), special: special(stored) };
+        self.storages.push(Rc::new(storage));
         index
     }
 
@@ -107,7 +130,7 @@ impl Scheme {
     }
     /// The resource in its storage version.
     pub fn stored(&self, resource: &Resource) -> Option<&Rc<Resource>> {
-        self.get(self.storages[resource.storage?].gvr)
+        self.get(self.storages.get(resource.storage?)?.gvr)
     }
     pub fn storage(&self, gvr: Gvr) -> Option<usize> {
         self.get(gvr)?.storage
@@ -150,6 +173,7 @@ fn special(gvr: Gvr) -> Special {
         "services" => Special::Services,
         "events" => Special::Events,
         "apiservices" => Special::ApiServices,
+        "customresourcedefinitions" => Special::Definitions,
         "roles" | "rolebindings" | "clusterroles" | "clusterrolebindings" => Special::Rbac,
         _ => Special::None,
     }

@@ -33,7 +33,7 @@ enum Place {
 
 impl Filter {
     /// From the request's texts. Errors are upstream's 400s.
-    pub fn parse(strategy: &'static dyn Strategy, request: &Request) -> Result<Filter, Status> {
+    pub fn parse(strategy: &dyn Strategy, request: &Request) -> Result<Filter, Status> {
         let labels = match request.options.label_selector.as_deref() {
             None | Some("") => labels::Selector::everything(),
             Some(text) => labels::Selector::parse(text).map_err(Status::bad_request)?,
@@ -53,7 +53,7 @@ impl Filter {
     }
 
     /// The same, for one name only.
-    pub fn with_name(mut self, strategy: &'static dyn Strategy, name: &Rc<str>) -> Filter {
+    pub fn with_name(mut self, strategy: &dyn Strategy, name: &Rc<str>) -> Filter {
         let mut fields = self.fields.to_vec();
         fields.push(Requirement::new(strategy, "metadata.name".into(), false, name.clone()));
         self.fields = fields.into();

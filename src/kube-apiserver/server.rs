@@ -11,10 +11,11 @@ use crate::aggregator::Aggregator;
 use crate::alloc::Allocations;
 use crate::authz;
 use crate::boot::Boot;
-use crate::cache::{Cache, PodIndex};
+use crate::cache::PodIndex;
 use crate::call::{Call, Origin, Pending};
 use crate::codec::DeleteOptions;
 use crate::config::Config;
+use crate::custom::{Caches, Customs};
 use crate::endpoints::Endpoints;
 use crate::memo::Memo;
 use crate::proxy::Relays;
@@ -34,6 +35,7 @@ pub(crate) mod timer {
     pub const COMPACT: u64 = 5;
     pub const RECONNECT: u64 = 6;
     pub const AGGREGATOR: u64 = 7;
+    pub const DEFINITIONS: u64 = 8;
 }
 
 /// How long events are gathered before they are sent: one message then carries them all.
@@ -59,7 +61,8 @@ pub struct ApiServer {
     pub(crate) config: Rc<Config>,
     pub(crate) scheme: Rc<Scheme>,
     pub(crate) memo: Memos,
-    pub(crate) caches: Vec<Cache>,
+    pub(crate) caches: Caches,
+    pub(crate) customs: Customs,
     pub(crate) pods: PodIndex,
     pub(crate) watchers: Watchers,
     pub(crate) pending: Map<u64, Pending>,
@@ -94,7 +97,8 @@ impl ApiServer {
     pub fn new(config: Config) -> ApiServer {
         let scheme = scheme();
         ApiServer {
-            caches: vec![Cache::default(); scheme.storages.len()],
+            caches: Caches::new(scheme.storages.len()),
+            customs: Customs::default(),
             endpoints: Endpoints::new(&config.etcd_servers),
             config: Rc::new(config),
             scheme,
@@ -186,6 +190,7 @@ impl ApiServer {
             timer::COMPACT => self.compact(now, out),
             timer::RECONNECT => self.reopen_watches(now, out),
             timer::AGGREGATOR => self.check_remotes(now, out),
+            timer::DEFINITIONS => self.look_at_definitions(now, out),
             _ => {}
         }
     }
@@ -207,7 +212,7 @@ impl ApiServer {
             Ok(user) => user,
             Err(status) => return self.refuse(client, stream, request, status, out),
         };
-        let resolved = match crate::routing::resolve(request).transpose() {
+        let resolved = match crate::routing::resolve(self, request).transpose() {
             Ok(resolved) => resolved.map(Rc::new),
             Err(status) => return self.refuse(client, stream, request, status, out),
         };
@@ -257,11 +262,15 @@ impl ApiServer {
             status.details = apimachinery::Value::map();
             status
         };
-        let resource = self.scheme.get(request.gvr).ok_or_else(not_found)?.clone();
+        let resource = self.resource(request.gvr).ok_or_else(not_found)?.clone();
         if !request.subresource.is_empty() && resource.info.subresource(request.subresource).is_none() {
-            return Err(not_found());
+            return Err(match &resource.custom {
+                Some(_) => Status::not_found(request.gvr, &request.name),
+                None => not_found(),
+            });
         }
         let stored = self.scheme.stored(&resource).unwrap_or(&resource).clone();
+        let warning = resource.custom.as_ref().and_then(|c| c.warning.clone());
         let stages = Stages { user: user.name.clone(), received: now, ..Stages::default() };
         Ok(Call {
             client,
@@ -273,7 +282,7 @@ impl ApiServer {
             resource,
             stored,
             user,
-            warnings: deprecation(request.gvr).into_iter().collect(),
+            warnings: warning.or_else(|| deprecation(request.gvr)).into_iter().collect(),
             origin: Origin::Client,
             attempts: 0,
             body: None,
@@ -302,8 +311,10 @@ impl ApiServer {
 
     /// Answers a call.
     pub(crate) fn finish(&mut self, mut call: Box<Call>, mut response: Response, now: Time, out: &mut Outbox) {
-        if let Origin::Collection(id) = call.origin {
-            return self.collection_part_done(id, response, now, out);
+        match call.origin {
+            Origin::Client => {}
+            Origin::Collection(id) => return self.collection_part_done(id, response, now, out),
+            Origin::Own => return self.own_request_done(response.code, out),
         }
         if !call.warnings.is_empty() {
             response.warnings = std::mem::take(&mut call.warnings);
@@ -442,7 +453,7 @@ fn deprecation(gvr: Gvr) -> Option<Rc<str>> {
 impl ApiServer {
     /// An object as the cache has it.
     pub(crate) fn peek(&self, gvr: Gvr, namespace: &str, name: &str) -> Option<&Object> {
-        let storage = &self.scheme.storages[self.scheme.storage(gvr)?];
+        let storage = self.storage(self.resource(gvr)?.storage?);
         self.caches[storage.index].get(&storage.key(namespace, name))
     }
     /// All objects of a resource in a namespace (empty: everywhere).

@@ -210,7 +210,7 @@ impl Watcher {
     }
 
     fn transition(&self, change: &Change) -> Option<(WatchEventType, Object)> {
-        let strategy = self.resource.strategy;
+        let strategy = &*self.resource.strategy;
         let before = change.prev.as_ref().is_some_and(|o| self.filter.matches(strategy, o));
         let after = change.kind != WatchEventType::Deleted && self.filter.matches(strategy, &change.object);
         match (before, after) {

@@ -1,9 +1,10 @@
-//! What the bottle stores and does not call or enforce: webhooks and admission policies. Their creator is told.
+//! What the bottle stores and does not call or enforce: webhooks, admission policies, rules in CEL. Their creator is told.
+//! Conversion by webhooks is refused: objects would be served in versions that they aren't in.
 
 use apimachinery::Verb;
 use apimachinery::status::Status;
 
-use super::{Attributes, Plugin};
+use super::{Attributes, Extra, Plugin};
 use crate::server::ApiServer;
 
 pub struct NotEnforced;
@@ -19,7 +20,12 @@ impl Plugin for NotEnforced {
         let group = &*a.gvr.group.text();
         let why = match group {
             "admissionregistration.k8s.io" => "is stored but not enforced",
-            "apiextensions.k8s.io" => "is stored but its custom resources are not served",
+            "apiextensions.k8s.io" => {
+                if a.subresource.is_empty() && a.old.as_ref().is_none_or(|old| old.get("spec") != a.object.get("spec")) {
+                    a.warnings.extend(api::apiextensions::not_enforced(&a.object));
+                }
+                return Ok(());
+            }
             "apiregistration.k8s.io" if a.object.at(&["spec", "service"]).is_some() => {
                 "is stored but its aggregated server is not called"
             }
@@ -27,5 +33,12 @@ impl Plugin for NotEnforced {
         };
         a.warnings.push(format!("{} {why} in this bottle", a.kind.kind));
         Ok(())
+    }
+    fn validate(&self, _server: &ApiServer, a: &Attributes, _extra: &mut Extra) -> Result<(), Status> {
+        let by_webhook = a.object.str_at(&["spec", "conversion", "strategy"]) == Some("Webhook");
+        match a.gvr.group == "apiextensions.k8s.io" && by_webhook {
+            true => Err(Status::not_implemented("spec.conversion.strategy Webhook of a CustomResourceDefinition")),
+            false => Ok(()),
+        }
     }
 }

@@ -22,6 +22,10 @@ impl ApiServer {
             return Err(Status::new(500, "", "resourceVersion should not be set on objects to be created"));
         }
         self.begin_metadata(call, &mut object, now)?;
+        if call.resource.custom.as_ref().is_some_and(|c| c.terminating) {
+            let why = "create not allowed while custom resource definition is terminating";
+            return Err(Status::forbidden(call.resource.gvr, &call.name, why));
+        }
         let mut old = None;
         if !fields::is_apply(call) {
             fields::track(call, &mut object, None, now);
@@ -30,7 +34,8 @@ impl ApiServer {
         admission::mutate(self, &mut attributes)?;
         admission::refine(call, &mut attributes);
         let mut object = attributes.take_object();
-        let strategy = call.stored.strategy;
+        let stored = call.stored.clone();
+        let strategy = &*stored.strategy;
         strategy.default(&mut object);
         strategy.prepare_for_create(&mut object);
         if call.resource.gvr.resource == "certificatesigningrequests" {
@@ -56,7 +61,7 @@ impl ApiServer {
 
     fn new_write(&self, call: &Call, object: Object, extra: Vec<(Compare, Op)>) -> Plan {
         let storage = call.resource.storage.expect("a stored resource");
-        let events = self.scheme.storages[storage].special == Special::Events;
+        let events = self.storage(storage).special == Special::Events;
         Plan::Write(Box::new(Write {
             key: self.key_of(call),
             change: Change::Put(object),

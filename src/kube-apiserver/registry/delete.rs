@@ -6,6 +6,7 @@ use base::{Duration, Time};
 
 use crate::admission::{self, Attributes};
 use crate::call::{Answer, Call, Change, Plan, Planned, Write};
+use crate::custom::names;
 use crate::server::ApiServer;
 
 const ORPHAN: &str = "orphan";
@@ -41,6 +42,7 @@ impl ApiServer {
             mark(&mut new, &old, grace.unwrap_or_default(), now);
             set_finalizers(&mut new, finalizers);
             prepare_namespace(&mut new);
+            prepare_definition(&mut new, &old, now);
             if new == old {
                 return Ok(self.unchanged(call, old, now));
             }
@@ -156,6 +158,9 @@ fn finalizers_after(call: &Call, old: &Object) -> Vec<Value> {
     if orphan {
         all.push(Value::sym(ORPHAN));
     }
+    if is_definition(old) && !old.is_being_deleted() && !all.iter().any(|f| f.as_str() == Some(names::CLEANUP)) {
+        all.push(Value::sym(names::CLEANUP));
+    }
     if foreground {
         all.push(Value::sym(FOREGROUND));
     }
@@ -177,6 +182,23 @@ fn set_finalizers(object: &mut Object, finalizers: Vec<Value>) {
 /// A namespace waits for `spec.finalizers`, which its controller removes by `finalize`.
 pub(super) fn waits_for_spec_finalizers(object: &Object) -> bool {
     object.kind() == "Namespace" && object.api_version() == "v1" && !object.list_at(&["spec", "finalizers"]).is_empty()
+}
+
+/// A definition waits until its objects are gone. Models the `Delete` of `registry/customresourcedefinition/etcd.go`.
+fn prepare_definition(new: &mut Object, old: &Object, now: Time) {
+    if !is_definition(new) {
+        return;
+    }
+    new.remove_at(&["metadata", "deletionGracePeriodSeconds"]);
+    new.set_at(&["metadata", "generation"], old.generation());
+    if !old.is_being_deleted() {
+        let message = "CustomResourceDefinition marked for deletion; CustomResource deletion will begin soon";
+        names::set_condition(new, names::TERMINATING, "True", "InstanceDeletionPending", message, now);
+    }
+}
+
+fn is_definition(object: &Object) -> bool {
+    object.kind() == "CustomResourceDefinition" && object.api_version() == "apiextensions.k8s.io/v1"
 }
 
 fn prepare_namespace(object: &mut Object) {

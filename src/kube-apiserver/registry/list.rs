@@ -57,7 +57,7 @@ impl ApiServer {
         }
         let revision = parse_revision(rv).map_err(|e| Status::bad_request(format!("invalid resource version: {e}")))?;
         let Some(storage) = call.resource.storage else { return Ok(Start::Cache) };
-        let scope = self.scheme.storages[storage].scope(&call.request.namespace);
+        let scope = self.storage(storage).scope(&call.request.namespace);
         let limit = options.limit.max(0) as usize;
         let exact = options.resource_version_match.as_deref() == Some("Exact");
         if let Some(token) = token {
@@ -82,8 +82,8 @@ impl ApiServer {
 
     /// The selectors of a list or watch, with a name in the path as one of them.
     pub(crate) fn filter_of(&self, call: &Call) -> Result<Filter, Status> {
-        let filter = Filter::parse(call.resource.strategy, &call.request)?;
-        Ok(if call.request.name.is_empty() { filter } else { filter.with_name(call.resource.strategy, &call.request.name) })
+        let filter = Filter::parse(&*call.resource.strategy, &call.request)?;
+        Ok(if call.request.name.is_empty() { filter } else { filter.with_name(&*call.resource.strategy, &call.request.name) })
     }
 
     /// Answers from the cache, which is as new as `revision` because etcd's messages come in order.
@@ -102,9 +102,9 @@ impl ApiServer {
 
     /// The objects that a request selects, by an index where there is one.
     pub(crate) fn select(&self, storage: usize, call: &Call, filter: &Filter) -> Vec<Object> {
-        let strategy = call.stored.strategy;
+        let strategy = &*call.stored.strategy;
         let cache = &self.caches[storage];
-        let s = &self.scheme.storages[storage];
+        let s = self.storage(storage);
         let namespace = &call.request.namespace;
         if let Some(name) = filter.exact("metadata.name")
             && (!namespace.is_empty() || !call.resource.namespaced())
@@ -134,7 +134,7 @@ impl ApiServer {
         out: &mut Outbox,
     ) {
         let revision = if page.revision > 0 { page.revision } else { revision };
-        let strategy = call.stored.strategy;
+        let strategy = &*call.stored.strategy;
         let mut items = Vec::new();
         let mut last: Option<&Key> = None;
         let mut remaining = 0;

@@ -41,7 +41,11 @@ impl ApiServer {
     /// Sends a call to its verb.
     pub(crate) fn dispatch(&mut self, mut call: Box<Call>, now: Time, out: &mut Outbox) {
         if !allows(&call) {
-            return self.finish(call, method_not_allowed().into(), now, out);
+            let status = match &call.resource.custom {
+                Some(_) => Status::method_not_supported(call.resource.gvr, call.request.verb.as_str()),
+                None => method_not_allowed(),
+            };
+            return self.finish(call, status.into(), now, out);
         }
         match call.request.verb {
             Verb::Get if call.subresource_is("log") => self.proxy(call, now, out),
@@ -70,12 +74,16 @@ impl ApiServer {
     /// The object that a call names, as the cache has it.
     pub(crate) fn cached(&self, call: &Call) -> Option<Object> {
         let storage = call.resource.storage?;
-        let key = self.scheme.storages[storage].key(&call.request.namespace, &call.name);
+        let key = self.storage(storage).key(&call.request.namespace, &call.name);
         self.caches[storage].get(&key).cloned()
     }
 
     /// Plans a write from `current` and sends it.
     pub(crate) fn write(&mut self, mut call: Box<Call>, current: Option<Object>, now: Time, out: &mut Outbox) {
+        if call.resource.storage.is_some_and(|s| self.caches.get(s).is_none()) {
+            // Its definition has gone in the meantime.
+            return self.finish(call, crate::routing::not_found().into(), now, out);
+        }
         match self.plan(&mut call, current, now) {
             Ok(Plan::Write(write)) if call.dry_run() => {
                 let response = self.answer_of(&call, *write, None, None, now);
@@ -144,7 +152,7 @@ impl ApiServer {
             (answer, Change::Put(object)) => {
                 let object = stamped.unwrap_or_else(|| with_revision(object));
                 match answer {
-                    Answer::Scale => Response::object(write.code, sub::scale_of(&call.resource, &object)),
+                    Answer::Scale => sub::scale_response(write.code, &call.resource, &object),
                     _ => shown(object),
                 }
             }
@@ -159,7 +167,7 @@ impl ApiServer {
 
     pub(crate) fn key_of(&self, call: &Call) -> etcd_api::Key {
         let storage = call.resource.storage.expect("a stored resource");
-        self.scheme.storages[storage].key(&call.request.namespace, &call.name)
+        self.storage(storage).key(&call.request.namespace, &call.name)
     }
 }
 

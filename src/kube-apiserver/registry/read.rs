@@ -61,7 +61,7 @@ impl ApiServer {
     pub(crate) fn show(&self, call: &Call, object: Option<Object>, now: Time) -> Response {
         let Some(object) = object else { return Status::not_found(call.resource.gvr, &call.name).into() };
         if call.subresource_is("scale") {
-            return Response::object(200, sub::scale_of(&call.resource, &object));
+            return sub::scale_response(200, &call.resource, &object);
         }
         // The same allocation as the cache's, if it is the same revision: readers then share it.
         let shared = self.cached(call).filter(|c| c.resource_version() == object.resource_version()).unwrap_or(object);

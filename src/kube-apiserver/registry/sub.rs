@@ -3,9 +3,8 @@
 use std::rc::Rc;
 
 use apimachinery::field::{ErrorList, Path};
-use apimachinery::labels::format_label_selector;
 use apimachinery::status::Status;
-use apimachinery::{Body, Gvk, Object, Response, Value, labels, patch, resources, value};
+use apimachinery::{Body, Gvk, Object, Response, Value, patch, resources, value};
 use base::{Duration, Time};
 
 use crate::call::{Call, Plan, Planned};
@@ -18,7 +17,7 @@ const EXTENDED_S: i64 = 3607;
 const YEAR_S: i64 = 365 * 24 * 3600;
 
 /// The `Scale` of an object.
-pub fn scale_of(resource: &Resource, object: &Object) -> Object {
+fn scale_of(resource: &Resource, object: &Object) -> Result<Object, Status> {
     let meta = |name: &str| object.at(&["metadata", name]).cloned().unwrap_or_default();
     let mut v = value!({
         "apiVersion": "autoscaling/v1", "kind": "Scale",
@@ -28,21 +27,32 @@ pub fn scale_of(resource: &Resource, object: &Object) -> Object {
         },
         "spec": {}, "status": {"replicas": 0}
     });
-    let Some(paths) = &resource.kind().scale else { return Object::from_value(v).expect("a map was built") };
-    if let Some(n) = object.int_at(paths.spec_replicas).filter(|n| *n != 0) {
-        v.set_at(&["spec", "replicas"], n);
+    let scale = resource.strategy.scale(object).ok_or_else(super::method_not_allowed)?.map_err(Status::internal)?;
+    if scale.spec_replicas != 0 {
+        v.set_at(&["spec", "replicas"], scale.spec_replicas);
     }
-    v.set_at(&["status", "replicas"], object.int_at(paths.status_replicas).unwrap_or(0));
-    let selector = object.at(paths.selector);
-    let text = match selector {
-        Some(s) if s.get("matchLabels").is_some() || s.get("matchExpressions").is_some() => format_label_selector(Some(s)),
-        Some(s) => s.as_map().map(|m| labels::Selector::from_set(m).to_string()).unwrap_or_default(),
-        None => String::new(),
-    };
-    if !text.is_empty() {
-        v.set_at(&["status", "selector"], text);
+    v.set_at(&["status", "replicas"], scale.status_replicas);
+    if !scale.selector.is_empty() {
+        v.set_at(&["status", "selector"], scale.selector);
     }
-    Object::from_value(v).expect("a map was built")
+    Ok(Object::from_value(v).expect("a map was built"))
+}
+
+/// The answer with an object's `Scale`.
+pub fn scale_response(code: u16, resource: &Resource, object: &Object) -> Response {
+    match scale_of(resource, object) {
+        Ok(scale) => Response::object(code, scale),
+        Err(status) => status.into(),
+    }
+}
+
+/// Upstream notes no time for what is owned through `scale`. Models `managedfields.ScaleHandler.ToParent`.
+fn forget_time(new: &mut Object) {
+    for entry in new.value_mut().entry(&["metadata", "managedFields"]).list_mut() {
+        if entry.str_at(&["subresource"]) == Some("scale") {
+            entry.remove_at(&["time"]);
+        }
+    }
 }
 
 impl ApiServer {
@@ -50,9 +60,8 @@ impl ApiServer {
     pub(super) fn plan_scale(&mut self, call: &mut Call, current: Option<Object>, now: Time) -> Planned {
         let Some(old) = current else { return Err(self.missing(call)) };
         let resource = call.resource.clone();
-        let Some(paths) = &resource.kind().scale else { return Err(super::method_not_allowed()) };
         let scale = match (&call.request.body, &call.body) {
-            (Body::Patch(kind, p), _) => Object::from_value(patch::apply(*kind, scale_of(&resource, &old).value(), p, None)?),
+            (Body::Patch(kind, p), _) => Object::from_value(patch::apply(*kind, scale_of(&resource, &old)?.value(), p, None)?),
             (_, body) => body.clone(),
         };
         let scale = scale.ok_or_else(|| Status::bad_request("an empty body is no object"))?;
@@ -61,20 +70,31 @@ impl ApiServer {
             return Err(Status::modified(resource.gvr, &call.name));
         }
         let replicas = scale.int_at(&["spec", "replicas"]).unwrap_or(0);
-        if replicas < 0 {
+        // Of a custom resource its own rules say that, see below.
+        if replicas < 0 && resource.custom.is_none() {
             let mut errors = ErrorList::new();
             errors.invalid(&Path::new("spec").child("replicas"), replicas, "must be greater than or equal to 0");
             return Err(Status::invalid(Gvk::new("autoscaling", "v1", "Scale"), &call.name, &errors));
         }
         let mut new = old.clone();
-        new.set_at(paths.spec_replicas, replicas);
+        if !resource.strategy.set_replicas(&mut new, replicas) {
+            return Err(super::method_not_allowed());
+        }
         call.stored.strategy.prepare_for_update(&mut new, &old);
         if new != old {
             crate::fields::track(call, &mut new, Some(&old), now);
+            forget_time(&mut new);
+        }
+        if resource.custom.is_some() {
+            let mut errors = ErrorList::new();
+            resource.strategy.validate_update(&new, &old, &mut errors);
+            if !errors.is_empty() {
+                return Err(Status::invalid(resource.gvk, &call.name, &errors));
+            }
         }
         let mut plan = self.update_write(call, new, old.clone(), Vec::new(), now);
         if let Plan::Answer(response) = &mut plan {
-            *response = Response::object(200, scale_of(&resource, &old));
+            *response = scale_response(200, &resource, &old);
         }
         Ok(plan)
     }

@@ -1,9 +1,9 @@
 //! `update` and `patch`, of objects and of those subresources that show the whole object (status, approval, resize …).
 
-use apimachinery::field::ErrorList;
+use apimachinery::field::{ErrorList, Path};
 use apimachinery::schema::{StructType, restore_error};
 use apimachinery::status::Status;
-use apimachinery::{Body, Object, PatchType, Value, Verb, patch};
+use apimachinery::{Body, Gvk, Object, PatchType, Value, Verb, patch};
 use base::Time;
 
 use super::create::place;
@@ -39,7 +39,8 @@ impl ApiServer {
         let mut new = attributes.take_object();
         prepare(call, &mut new, &old)?;
         check(call, &new, &old)?;
-        let strategy = call.stored.strategy;
+        let stored = call.stored.clone();
+        let strategy = &*stored.strategy;
         strategy.canonicalize(&mut new);
         for text in strategy.warnings(&new, Some(&old)) {
             call.warn(text);
@@ -197,7 +198,15 @@ fn check_base(call: &Call, new: &mut Object, old: &Object) -> Result<(), Status>
     if !given.is_empty() && given != "0" && given != old.resource_version() {
         return Err(Status::modified(gvr, &call.name));
     }
-    if (given.is_empty() || given == "0") && (call.resource.kind().allow_unconditional_update || patching) {
+    let unconditional = given.is_empty() || given == "0";
+    if unconditional && call.resource.custom.is_some() && !patching {
+        let mut errors = ErrorList::new();
+        let metadata = Path::new("metadata");
+        errors.invalid(&metadata.child("resourceVersion"), 0, "must be specified for an update");
+        let gvk = Gvk { group: gvr.group, version: gvr.version, kind: gvr.resource };
+        return Err(Status::invalid(gvk, &call.name, &errors));
+    }
+    if unconditional && (call.resource.kind().allow_unconditional_update || patching) {
         new.set_at(&["metadata", "resourceVersion"], old.resource_version());
     } else if given == "0" {
         new.remove_at(&["metadata", "resourceVersion"]);
@@ -224,7 +233,7 @@ fn keep_system_fields(new: &mut Object, old: &Object) {
 }
 
 fn prepare(call: &Call, new: &mut Object, old: &Object) -> Result<(), Status> {
-    let strategy = call.stored.strategy;
+    let strategy = &*call.stored.strategy;
     match &*call.request.subresource.text() {
         "" => strategy.prepare_for_update(new, old),
         "status" => strategy.prepare_for_status_update(new, old),
@@ -238,7 +247,8 @@ fn prepare(call: &Call, new: &mut Object, old: &Object) -> Result<(), Status> {
 }
 
 fn check(call: &mut Call, new: &Object, old: &Object) -> Result<(), Status> {
-    let strategy = call.stored.strategy;
+    let stored = call.stored.clone();
+    let strategy = &*stored.strategy;
     let mut errors = ErrorList::new();
     match &*call.request.subresource.text() {
         "" => strategy.validate_update(new, old, &mut errors),

@@ -53,7 +53,7 @@ impl ApiServer {
                 MIN_TIMEOUT_S + self.config.seed.derive("watch-timeout").below(n, MIN_TIMEOUT_S as u64) as i64
             }
         };
-        let s = &self.scheme.storages[storage];
+        let s = &*self.storage(storage);
         let name = filter.exact("metadata.name").filter(|_| !call.request.namespace.is_empty() || !call.resource.namespaced());
         let mut watch = NewWatch {
             client: call.client,
