@@ -24,6 +24,7 @@ mod hollow;
 mod hooks;
 pub mod journal;
 mod kubelet;
+mod metrics;
 mod node;
 mod node_object;
 mod pod;

@@ -10,6 +10,7 @@ use cri_api::cri::{self, LogOptions};
 use sim::{Addr, Outbox, Payload, StreamId};
 
 use crate::kubelet::{CriCall, Kubelet};
+use crate::metrics::Document;
 use crate::pod_worker::PodWorker;
 
 type Text = Rc<str>;
@@ -22,6 +23,8 @@ pub enum Served {
     /// Exec, attach, port-forward.
     Stream,
     Run,
+    /// Metrics made of the runtime's figures.
+    Stats(Document),
 }
 
 /// Open streams, both ways.
@@ -37,7 +40,14 @@ impl Kubelet {
         let parts: Vec<&str> = path.split('?').next().unwrap_or("").trim_matches('/').split('/').collect();
         let answer = match parts[..] {
             ["healthz"] | ["healthz", _] => Ok(text("ok")),
-            ["metrics"] => Ok(text("# HELP kubelet_node_name [ALPHA] The node's name. The count is always 1.\n")),
+            ["metrics"] => Ok(self.own_metrics()),
+            ["metrics", what @ ("resource" | "cadvisor")] => {
+                let document = if what == "resource" { Document::Resource } else { Document::Cadvisor };
+                if self.config.runtime.is_some() {
+                    return self.pass(from, id, Served::Stats(document), cri::Request::Stats, out);
+                }
+                Ok(self.stats_document(document, &cri::NodeStats::default(), &[]))
+            }
             ["pods"] => Ok(self.pods_text()),
             ["containerLogs", namespace, pod, container] => match self.log_request(namespace, pod, container, &request.options) {
                 Ok(request) => return self.pass(from, id, Served::Logs, request, out),
@@ -164,6 +174,9 @@ impl Kubelet {
             }
             (Served::Run, cri::Response::ExecSync { stdout, stderr, .. }) => {
                 text(&format!("{}{}", String::from_utf8_lossy(stdout), String::from_utf8_lossy(stderr)))
+            }
+            (Served::Stats(document), cri::Response::Stats { node, containers }) => {
+                self.stats_document(document, node, containers)
             }
             (_, cri::Response::Error { message, .. }) => Status::internal(message).into(),
             (_, other) => Status::internal(format!("unexpected answer of the runtime: {other:?}")).into(),
