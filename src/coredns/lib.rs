@@ -2,9 +2,9 @@
 //!
 //! Models the DNS specification of Kubernetes (A, SRV, PTR records for services, headless services and pods) under the zone
 //! `cluster.local`. Left out by name: forwarding (there is no internet in the bottle: other names get SERVFAIL), zone transfers,
-//! other plugins of a Corefile, AAAA answers beyond "no data".
+//! other plugins of a Corefile.
 
-use std::net::{IpAddr, Ipv4Addr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::rc::Rc;
 
 use apimachinery::{Object, Response, ResponseBody, Value, resources};
@@ -29,6 +29,8 @@ const NAMESPACES: usize = 2;
 #[derive(Clone, Debug)]
 pub struct CoreDns {
     informers: Informers,
+    /// Questions so far, for its metrics.
+    answered: u64,
 }
 
 impl CoreDns {
@@ -37,7 +39,7 @@ impl CoreDns {
         informers.add(resources::services(), Selectors::default(), &[by_cluster_ip]);
         informers.add(resources::endpointslices(), Selectors::default(), &[by_service, by_address]);
         informers.add(resources::namespaces(), Selectors::default(), &[]);
-        CoreDns { informers }
+        CoreDns { informers, answered: 0 }
     }
 
     pub fn handle(&mut self, _now: Time, message: Message, out: &mut Outbox) {
@@ -46,6 +48,7 @@ impl CoreDns {
             Payload::Packet(packet) => {
                 if let PacketBody::Query(number, question) = &packet.body {
                     let answer = self.answer(question);
+                    self.answered += 1;
                     let reply = Packet {
                         src: packet.dst,
                         dst: packet.src,
@@ -69,11 +72,19 @@ impl CoreDns {
         }
     }
 
+    /// How many questions it has answered.
+    pub fn answered(&self) -> u64 {
+        self.answered
+    }
+
     /// Answers one question from the caches.
     pub fn answer(&self, question: &Question) -> Answer {
         let name = &*question.name;
-        if let Some(reversed) = name.strip_suffix(".in-addr.arpa") {
-            return self.reverse(question, reversed);
+        if name.ends_with(".in-addr.arpa") || name.ends_with(".ip6.arpa") {
+            return match reversed(name) {
+                Some(ip) => self.reverse(question, &ip.to_string()),
+                None => coded(ResponseCode::NxDomain),
+            };
         }
         let Some(rest) = name.strip_suffix(ZONE).and_then(|n| n.strip_suffix('.')) else {
             return if name == ZONE { found(Vec::new()) } else { coded(ResponseCode::ServFail) };
@@ -97,27 +108,23 @@ impl CoreDns {
         if let Some(external) = service.str_at(&["spec", "externalName"]).filter(|n| !n.is_empty()) {
             return Some(vec![record(question, RecordData::Cname(external.into()))]);
         }
-        if question.record_type != RecordType::A {
-            return Some(Vec::new());
-        }
         if !is_headless(service) {
             let ips = service.list_at(&["spec", "clusterIPs"]);
-            return Some(
-                ips.iter().filter_map(ip).filter(IpAddr::is_ipv4).map(|ip| record(question, RecordData::Ip(ip))).collect(),
-            );
+            return Some(addresses(question, ips.iter().filter_map(ip)));
         }
         let publish = service.bool_at(&["spec", "publishNotReadyAddresses"]) == Some(true);
         let mut ips: Vec<IpAddr> = self.endpoints(namespace, name, publish).map(|(ip, _)| ip).collect();
         ips.order();
         ips.dedup();
-        (!ips.is_empty()).then(|| ips.into_iter().map(|ip| record(question, RecordData::Ip(ip))).collect())
+        (!ips.is_empty()).then(|| addresses(question, ips.into_iter()))
     }
 
     /// `host.service.namespace.svc`: one endpoint by its hostname or its address with dashes.
     fn endpoint(&self, question: &Question, namespace: &str, service: &str, host: &str) -> Option<Vec<Record>> {
-        let found = self.endpoints(namespace, service, true).find(|(ip, name)| endpoint_host(*ip, name.as_deref()) == host)?;
-        let wanted = question.record_type == RecordType::A;
-        Some(if wanted { vec![record(question, RecordData::Ip(found.0))] } else { Vec::new() })
+        // One host may have an address of each family.
+        let named = self.endpoints(namespace, service, true).filter(|(ip, name)| endpoint_host(*ip, name.as_deref()) == host);
+        let ips: Vec<IpAddr> = named.map(|(ip, _)| ip).collect();
+        (!ips.is_empty()).then(|| addresses(question, ips.into_iter()))
     }
 
     fn srv(&self, question: &Question, namespace: &str, name: &str, port: &str, protocol: &str) -> Option<Vec<Record>> {
@@ -137,32 +144,33 @@ impl CoreDns {
         if !is_headless(service) {
             return Some(vec![srv(base, 100)]);
         }
-        let hosts = self.endpoints(namespace, name, false);
-        Some(hosts.map(|(ip, host)| srv(format!("{}.{base}", endpoint_host(ip, host.as_deref())), 100)).collect())
+        let mut hosts: Vec<String> =
+            self.endpoints(namespace, name, false).map(|(ip, host)| endpoint_host(ip, host.as_deref())).collect();
+        hosts.order();
+        hosts.dedup();
+        Some(hosts.into_iter().map(|host| srv(format!("{host}.{base}"), 100)).collect())
     }
 
     /// `10-244-1-2.default.pod`: the address that the name says, as the plugin's `pods insecure` mode answers.
     fn pod(&self, question: &Question, namespace: &str, dashed: &str) -> Option<Vec<Record>> {
         self.informers.find(NAMESPACES, "", namespace)?;
-        let ip: Ipv4Addr = dashed.replace('-', ".").parse().ok()?;
-        let wanted = question.record_type == RecordType::A;
-        Some(if wanted { vec![record(question, RecordData::Ip(ip.into()))] } else { Vec::new() })
+        let v4 = || dashed.replace('-', ".").parse::<Ipv4Addr>().ok().map(IpAddr::V4);
+        let ip = v4().or_else(|| dashed.replace('-', ":").parse::<Ipv6Addr>().ok().map(IpAddr::V6))?;
+        Some(addresses(question, std::iter::once(ip)))
     }
 
-    fn reverse(&self, question: &Question, reversed: &str) -> Answer {
-        let parts: Vec<&str> = reversed.split('.').rev().collect();
-        let ip = parts.join(".");
-        let service = self.informers.store(SERVICES).by_index(0, &ip).next();
+    fn reverse(&self, question: &Question, ip: &str) -> Answer {
+        let service = self.informers.store(SERVICES).by_index(0, ip).next();
         if let Some(s) = service {
             return found(vec![record(question, RecordData::Ptr(format!("{}.{}.svc.{ZONE}", s.name(), s.namespace()).into()))]);
         }
-        let slice = self.informers.store(SLICES).by_index(1, &ip).next();
+        let slice = self.informers.store(SLICES).by_index(1, ip).next();
         let named = slice.and_then(|slice| {
             let service = slice.label("kubernetes.io/service-name")?;
             let endpoint = slice
                 .list_at(&["endpoints"])
                 .iter()
-                .find(|e| e.list_at(&["addresses"]).iter().any(|a| a.as_str() == Some(&ip)))?;
+                .find(|e| e.list_at(&["addresses"]).iter().any(|a| a.as_str() == Some(ip)))?;
             let host = endpoint_host(ip.parse().ok()?, endpoint.str_at(&["hostname"]));
             Some(format!("{host}.{service}.{}.svc.{ZONE}", slice.namespace()))
         });
@@ -186,6 +194,29 @@ impl CoreDns {
             (ready || unready).then(|| (address, endpoint.str_at(&["hostname"]).map(str::to_string)))
         })
     }
+}
+
+/// Records of the family that is asked for.
+fn addresses(question: &Question, ips: impl Iterator<Item = IpAddr>) -> Vec<Record> {
+    let wanted = |ip: &IpAddr| match question.record_type {
+        RecordType::A => ip.is_ipv4(),
+        RecordType::AAAA => ip.is_ipv6(),
+        _ => false,
+    };
+    ips.filter(wanted).map(|ip| record(question, RecordData::Ip(ip))).collect()
+}
+
+/// The address of `4.3.2.1.in-addr.arpa` or of 32 digits under `ip6.arpa`.
+fn reversed(name: &str) -> Option<IpAddr> {
+    if let Some(v4) = name.strip_suffix(".in-addr.arpa") {
+        let parts: Vec<&str> = v4.split('.').rev().collect();
+        return parts.join(".").parse::<Ipv4Addr>().ok().map(IpAddr::V4);
+    }
+    let digits: Vec<&str> = name.strip_suffix(".ip6.arpa")?.split('.').rev().collect();
+    if digits.len() != 32 || digits.iter().any(|d| d.len() != 1) {
+        return None;
+    }
+    u128::from_str_radix(&digits.concat(), 16).ok().map(|n| IpAddr::V6(n.into()))
 }
 
 fn is_headless(service: &Object) -> bool {
