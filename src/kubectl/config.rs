@@ -50,7 +50,8 @@ impl Ctx<'_> {
         let mut first = None;
         for path in &paths {
             let Ok(bytes) = self.read_file(path)? else {
-                if !flag.is_empty() {
+                // `kubectl config` makes the file that it is given.
+                if !flag.is_empty() && self.flags.path().split(' ').nth(1) != Some("config") {
                     return Err(Error::Plain(format!("stat {flag}: no such file or directory")).into());
                 }
                 continue;

@@ -1,4 +1,5 @@
-//! `kubectl explain`: the schema's fields and types. Upstream's descriptions are not carried over.
+//! `kubectl explain`: the schema's fields and types. Upstream's descriptions of built-in kinds are not carried over; custom resources
+//! have those of their definition.
 
 use apimachinery::schema::{self, StructType, Type, innermost};
 
@@ -32,12 +33,8 @@ pub(super) fn run(ctx: &mut Ctx) -> Res<Next> {
     if !flags.str("api-version").is_empty() {
         gvk = apimachinery::Gvk::from_api_version(flags.str("api-version"), &mapping.kind);
     }
-    let Some(root) = schema::of(gvk) else {
-        return fail(format!(
-            "explaining {} is not in this bottle: only built-in kinds have a schema here",
-            mapping.kind_group_name()
-        ));
-    };
+    let depth = if flags.bool("recursive") { flags.int("max-depth").filter(|d| *d > 0).unwrap_or(12) } else { 1 };
+    let Some(root) = schema::of(gvk) else { return super::explain_custom::run(ctx, gvk, &path, depth) };
     let mut out = String::new();
     if !gvk.group.is_empty() {
         out.push_str(&format!("GROUP:      {}\n", gvk.group));
@@ -57,7 +54,6 @@ pub(super) fn run(ctx: &mut Ctx) -> Res<Next> {
     out.push_str("DESCRIPTION:\n    (descriptions are not part of this bottle; names, types and required marks are)\n\n");
     if let Some(inner) = innermost(&ty).as_struct() {
         out.push_str("FIELDS:\n");
-        let depth = if flags.bool("recursive") { flags.int("max-depth").filter(|d| *d > 0).unwrap_or(12) } else { 1 };
         fields(inner, 1, depth, &mut Vec::new(), &mut out);
     }
     ctx.print(out.trim_end().to_string() + "\n\n");

@@ -24,6 +24,7 @@ mod edit;
 mod events;
 mod exec;
 mod explain;
+mod explain_custom;
 mod expose;
 mod get;
 mod history;
