@@ -1,0 +1,154 @@
+//! `kubottle lab new|check|build`: what an author of labs does on the command line.
+
+use std::path::Path;
+use std::rc::Rc;
+use std::time::Instant;
+
+use apimachinery::{Value, json, value};
+
+type Failure = Box<dyn std::error::Error>;
+
+/// Text files of a lab's folder, with their paths below it, sorted. What is no text is left out.
+///
+/// # Errors
+/// A folder that can't be read.
+pub fn files(folder: &Path) -> Result<Vec<(String, String)>, std::io::Error> {
+    let mut found = Vec::new();
+    let mut folders = vec![folder.to_path_buf()];
+    while let Some(at) = folders.pop() {
+        for entry in std::fs::read_dir(&at)? {
+            let path = entry?.path();
+            if path.is_dir() {
+                folders.push(path);
+            } else if let Ok(text) = std::fs::read_to_string(&path) {
+                let below = path.strip_prefix(folder).unwrap_or(&path);
+                found.push((below.to_string_lossy().replace('\\', "/"), text));
+            }
+        }
+    }
+    found.sort();
+    Ok(found)
+}
+
+fn name_of(folder: &Path) -> String {
+    folder.canonicalize().ok().and_then(|p| Some(p.file_name()?.to_string_lossy().into_owned())).unwrap_or_default()
+}
+
+/// The name by which a page finds a lab: its folder's without the number in front.
+fn short(folder: &str) -> &str {
+    let rest = folder.trim_start_matches(|c: char| c.is_ascii_digit());
+    if rest.len() < folder.len() { rest.trim_start_matches('-') } else { folder }
+}
+
+fn is_lab(folder: &Path) -> bool {
+    folder.join("lab.yaml").is_file() || folder.join("index.json").is_file() && !folder.join("index.json").is_dir()
+}
+
+/// The folders of a path that are labs: itself, or those in it, in order.
+fn labs_in(path: &Path) -> Result<Vec<std::path::PathBuf>, std::io::Error> {
+    if path.join("lab.yaml").is_file() {
+        return Ok(vec![path.to_path_buf()]);
+    }
+    let mut all: Vec<_> =
+        std::fs::read_dir(path)?.filter_map(|e| Some(e.ok()?.path())).filter(|p| p.is_dir() && is_lab(p)).collect();
+    all.sort();
+    if all.is_empty() && is_lab(path) {
+        all.push(path.to_path_buf());
+    }
+    Ok(all)
+}
+
+/// What the page's catalogue reads: `index.json` of a folder of labs.
+///
+/// # Errors
+/// A folder that can't be read, or a lab that has mistakes.
+pub fn index(path: &Path) -> Result<String, Failure> {
+    let mut list = Vec::new();
+    for folder in labs_in(path)? {
+        let files = files(&folder)?;
+        let name = name_of(&folder);
+        let lab = labs::read(&name, &files, "en").map_err(|e| format!("{name}: {e}"))?;
+        let yaml = files.iter().find(|(p, _)| p == "lab.yaml").map(|(_, t)| t.as_str()).unwrap_or_default();
+        let field = |key: &str| {
+            let line = yaml.lines().find_map(|l| l.strip_prefix(key)?.strip_prefix(':'));
+            line.map(|l| l.trim().trim_matches('"').to_string()).unwrap_or_default()
+        };
+        let languages: Vec<Value> =
+            files.iter().filter_map(|(p, _)| p.strip_prefix("lab.")?.strip_suffix(".md")).map(Value::from).collect();
+        list.push(value!({
+            "folder": (name.as_str()),
+            "languages": languages,
+            "minutes": (lab.minutes),
+            "name": (short(&name)),
+            "row": (field("row")),
+            "steps": (lab.steps.len() as i64),
+            "summary": (field("summary")),
+            "title": (lab.title.as_str())
+        }));
+    }
+    let lines: Vec<String> = list.iter().map(json::to_string).collect();
+    Ok(format!("[\n{}\n]\n", lines.join(",\n")))
+}
+
+/// The command line after `kubottle lab`.
+///
+/// # Errors
+/// One sentence, or all mistakes of the labs.
+pub fn command(args: &[String]) -> Result<(), Failure> {
+    const USAGE: &str = "Usage: kubottle lab new FOLDER | check FOLDER… | build FOLDER-OF-LABS";
+    match args {
+        [verb, folder] if verb == "new" => new(Path::new(folder)),
+        [verb, folders @ ..] if verb == "check" && !folders.is_empty() => check(folders),
+        [verb, folder] if verb == "build" => {
+            let path = Path::new(folder);
+            std::fs::write(path.join("index.json"), index(path)?)?;
+            println!("{}", path.join("index.json").display());
+            Ok(())
+        }
+        _ => Err(USAGE.into()),
+    }
+}
+
+/// Reads and proves labs; prints what is wrong with each.
+fn check(folders: &[String]) -> Result<(), Failure> {
+    let mut bad = 0;
+    let mut booted: Vec<(String, cluster::Bottle)> = Vec::new();
+    for argument in folders {
+        for folder in labs_in(Path::new(argument)).map_err(|e| format!("{argument}: {e}"))? {
+            let name = name_of(&folder);
+            let lab = match labs::read(&name, &files(&folder)?, "en") {
+                Ok(lab) => Rc::new(lab),
+                Err(mistakes) => {
+                    bad += 1;
+                    println!("{name}: FAILS\n{mistakes}");
+                    continue;
+                }
+            };
+            lab.warnings.iter().for_each(|w| println!("{name}: {w}"));
+            let key = format!("{:?}", lab.recipe);
+            if !booted.iter().any(|(k, _)| *k == key) {
+                booted.push((key.clone(), labs::prove::booted(&lab.config)));
+            }
+            let Some((_, bottle)) = booted.iter().find(|(k, _)| *k == key) else { continue };
+            let began = Instant::now();
+            let problems = labs::prove::prove(&lab, bottle);
+            let word = if problems.is_empty() { "proved" } else { "FAILS" };
+            println!("{name}: {word}, {} steps, {} ms", lab.steps.len(), began.elapsed().as_millis());
+            problems.iter().for_each(|p| println!("  {p}"));
+            bad += usize::from(!problems.is_empty());
+        }
+    }
+    if bad > 0 { Err(format!("{bad} labs are not as they should be").into()) } else { Ok(()) }
+}
+
+/// Writes a lab to begin with: it proves itself as it is.
+fn new(folder: &Path) -> Result<(), Failure> {
+    if folder.exists() {
+        return Err(format!("{} is there already", folder.display()).into());
+    }
+    std::fs::create_dir_all(folder)?;
+    std::fs::write(folder.join("lab.yaml"), include_str!("lab-template.yaml"))?;
+    std::fs::write(folder.join("lab.md"), include_str!("lab-template.md"))?;
+    println!("{}: edit lab.md and lab.yaml, then: kubottle lab check {}", folder.display(), folder.display());
+    Ok(())
+}
