@@ -281,6 +281,14 @@ impl Cluster {
 
     /// A container of a component's image was started: makes the process.
     pub(crate) fn start_component(&mut self, runtime: Addr, handling: MsgId, spec: &ComponentSpec, observer: &mut impl Observer) {
+        if let Some(runtime) = node.runtime {
+            let notice = kubelet.memory_notice();
+            self.with_proc(runtime, |p| {
+                if let Process::Machine(machine) = &mut p.process {
+                    machine.notify_memory(notice);
+                }
+            });
+        }
         let Some(machine) = self.proc(runtime).map(|p| p.machine.clone()) else { return };
         let name = match &*spec.program {
             "coredns" => format!("coredns/{}", spec.pod_name),

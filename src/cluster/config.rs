@@ -22,6 +22,24 @@ pub struct NodeConfig {
     /// A simulated node without containers: its pods are Running at once.
     pub hollow: bool,
     pub labels: Vec<(Text, Text)>,
+    /// A machine with containerd and the kubelet's program, that belongs to no cluster yet.
+    pub blank: bool,
+}
+
+/// The cloud that the machines are rented from.
+#[derive(Clone, Debug, PartialEq)]
+pub struct CloudConfig {
+    /// Machines are spread over them in turn.
+    pub zones: Vec<Text>,
+    pub region: Text,
+    /// kubeadm's add-ons include cloud-controller-manager.
+    pub controller: bool,
+}
+
+impl Default for CloudConfig {
+    fn default() -> CloudConfig {
+        CloudConfig { zones: vec!["bottle-1a".into(), "bottle-1b".into()], region: "bottle-1".into(), controller: true }
+    }
 }
 
 /// A cluster's configuration.
@@ -35,8 +53,13 @@ pub struct Config {
     pub service_cidr: Text,
     /// Prefix length of a node's pod range.
     pub node_cidr_mask: u32,
-    /// kubeadm's add-ons: CoreDNS, kube-proxy, the CNI agent.
+    /// kubeadm's add-ons: CoreDNS, kube-proxy, and the CNI plugin if there is one.
     pub addons: bool,
+    /// Those of [`crate::addons::ADDONS`] that kubeadm applies as well, by name.
+    pub extra_addons: Vec<Text>,
+    /// The CNI plugin; without one, nodes stay NotReady until its manifest is applied. Without add-ons each node has a bridge
+    /// that was configured by hand, if anything.
+    pub cni: Option<cni::Plugin>,
     /// Without add-ons: kube-proxy runs bare on every machine, as a unit of systemd.
     pub kube_proxy: bool,
     /// The control plane runs as static pods of a kubelet; else its components simply run (as `wire` and `recorded` have it).
@@ -77,6 +100,8 @@ impl Config {
             kube_api_qps: 20,
             kube_api_burst: 30,
             images_present: false,
+            extra_addons: Vec::new(),
+            cni: Some(cni::Plugin::Flannel),
             core_scheduler_events: false,
         }
     }
@@ -180,7 +205,11 @@ fn from_value(value: &Value) -> Result<Config, String> {
             "podCIDR" => config.pod_cidr = text()?,
             "serviceCIDR" => config.service_cidr = text()?,
             "nodeCIDRMaskSize" => config.node_cidr_mask = number()? as u32,
-            "addons" => config.addons = flag()?,
+            "addons" => match v.as_bool() {
+                Some(on) => config.addons = on,
+                None => config.extra_addons = extra_addons(v)?,
+            },
+            "cni" => config.cni = plugin(&text()?)?,
             "kubeProxy" => config.kube_proxy = flag()?,
             "staticPods" => config.static_pods = flag()?,
             "controllers" => config.controllers = flag()?,
@@ -232,6 +261,22 @@ fn etcd_members(value: &Value) -> Result<u32, String> {
 /// Every member that is a static pod has a control-plane node: those that are missing are added.
 fn place_etcd(config: &mut Config) {
     if !config.static_pods || config.etcd_members <= 1 {
+/// `addons: [local-path]`: besides kubeadm's own.
+fn extra_addons(value: &Value) -> Result<Vec<Text>, String> {
+    let known = || crate::addons::ADDONS.iter().map(|a| a.name);
+    let names = value.items().iter().map(|v| match v.as_rc_str() {
+        Some(name) if known().any(|known| known == &**name) => Ok(name.clone()),
+        other => {
+            let all = known().collect::<Vec<_>>().join(", ");
+            Err(format!("addons: unknown add-on {:?} (there are {all})", other.map_or("", |n| n)))
+        }
+    });
+    if value.items().is_empty() {
+        return Err("addons: must be true, false or a list of names".into());
+    }
+    names.collect()
+}
+
         return;
     }
     let mut n = 1;

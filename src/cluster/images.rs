@@ -317,6 +317,47 @@ fn find(repository: &str, tag: &str) -> Result<Image, PullError> {
         ("registry.k8s.io", "coredns/coredns") => component("coredns", 22),
         ("ghcr.io", "flannel-io/flannel") => component("flanneld", 30),
         ("docker.io", p) if p.starts_with("library/") && !OFFICIAL.contains(&name) => {
+        // The autoscaling walkthrough's server: each request costs it some CPU.
+        ("registry.k8s.io", "hpa-example") => {
+            shell_image("hpa-example", 180, &[("usr/local/bin/apache2-foreground", "hpa-example")], &["apache2-foreground"])
+        }
+        ("docker.io", "polinux/stress" | "progrium/stress") => {
+            shell_image("stress", 10, &[("usr/bin/stress", "stress")], &["stress"])
+        }
+        ("docker.io", "rancher/local-path-provisioner") => shell_image(
+            "local-path-provisioner",
+            18,
+            &[("usr/bin/local-path-provisioner", "local-path-provisioner")],
+            &["local-path-provisioner"],
+        ),
+        ("docker.io", "prom/prometheus") => {
+            let root = cached("prometheus", || {
+                let mut root = tree(&[("bin/prometheus", "prometheus")], true)?;
+                root.mkdir_p("etc/prometheus", 0o755, Time::EPOCH)?;
+                root.mkdir_p("prometheus", 0o777, Time::EPOCH)?;
+                let config = "scrape_configs:\n- job_name: prometheus\n  static_configs:\n  - targets: [localhost:9090]\n";
+                root.put_file("etc/prometheus/prometheus.yml", config.as_bytes().to_vec(), 0o644, Time::EPOCH)?;
+                Ok(root)
+            });
+            let mut image = image(&["/bin/prometheus"], &["--config.file=/etc/prometheus/prometheus.yml"], 100, root);
+            image.user = Some(65534);
+            image
+        }
+        ("docker.io", "fluent/fluentd-kubernetes-daemonset" | "fluent/fluentd" | "library/fluentd") => {
+            let root = cached("fluentd", || {
+                let mut root = tree(&[("usr/bin/fluentd", "fluentd")], true)?;
+                root.mkdir_p("fluentd/etc", 0o755, Time::EPOCH)?;
+                Ok(root)
+            });
+            image(&["fluentd"], &["-c", "/fluentd/etc/fluent.conf"], 60, root)
+        }
+        ("ghcr.io", "kubottle/log-store") => {
+            shell_image("log-store", 10, &[("bin/log-store", "log-store")], &["log-store"])
+        }
+        ("registry.k8s.io", "metrics-server/metrics-server") => {
+            let root = cached("metrics-server", || tree(&[("metrics-server", "metrics-server")], false));
+            image(&["/metrics-server"], &[], 20, root)
+        }
             let message = format!(
                 "failed to pull and unpack image {full:?}: failed to resolve reference {full:?}: pull access denied, repository does not exist or may require authorization: server message: insufficient_scope: authorization failed"
             );

@@ -57,7 +57,13 @@ impl Kubeadm {
     pub fn new(apiserver: Addr, config: &Config) -> Kubeadm {
         let mut steps = vec![Step::Ready];
         for node in config.nodes.iter().filter(|n| n.control_plane) {
-            steps.push(Step::MarkControlPlane(node.name.clone()));
+            steps.push(Step::MarkControlPlane(node.name.clone(), config.cloud.is_some()));
+        }
+        if config.cloud.as_ref().is_some_and(|c| c.controller) {
+            steps.extend(objects(CLOUD_CONTROLLER).into_iter().map(|(gvr, object)| Step::Create(gvr, object)));
+        }
+        for addon in crate::addons::ADDONS.iter().filter(|a| config.extra_addons.iter().any(|name| **name == *a.name)) {
+            steps.extend(objects(addon.manifest).into_iter().map(|(gvr, object)| Step::Create(gvr, object)));
         }
         if config.addons {
             steps.extend(addons().into_iter().map(|(gvr, object)| Step::Create(gvr, object)));

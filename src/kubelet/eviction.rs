@@ -51,6 +51,12 @@ pub struct Eviction {
 }
 
 impl Kubelet {
+    /// Below this much available memory the kernel is to say so: the highest threshold, in bytes.
+    pub fn memory_notice(&self) -> u64 {
+        let soft = self.config.eviction_soft_memory.map_or(0, |(bytes, _)| bytes);
+        self.config.eviction_hard_memory.max(soft).max(0) as u64
+    }
+
     /// The kernel says that memory is low, or a pod may be through: looks at the next due moment.
     pub(crate) fn on_memory_low(&mut self, out: &mut Outbox) {
         if !std::mem::replace(&mut self.eviction.looking, true) {

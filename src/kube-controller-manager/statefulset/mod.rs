@@ -1,6 +1,8 @@
 //! The statefulset controller: numbered pods with claims of their own, made and replaced in order. Models `pkg/controller/statefulset`.
 //!
-//! Left out: persistentVolumeClaimRetentionPolicy other than Retain, maxUnavailable above one.
+//! Left out: maxUnavailable above one. Read next: [`claims`].
+
+mod claims;
 
 use base::Sort as _;
 use std::rc::Rc;
@@ -143,31 +145,6 @@ fn next_to_replace(view: &View, now: base::Time) -> Option<i64> {
     None
 }
 
-fn claim_name(template: &Value, set: &Object, ordinal: i64) -> String {
-    format!("{}-{}-{ordinal}", template.str_at(&["metadata", "name"]).unwrap_or(""), set.name())
-}
-
-/// The claims of a pod that don't exist yet.
-fn claims(set: &Object, ordinal: i64, ctx: &Ctx) -> Vec<Object> {
-    let templates = set.list_at(&["spec", "volumeClaimTemplates"]).iter();
-    let missing =
-        templates.filter(|t| ctx.caches.find(PERSISTENTVOLUMECLAIMS, set.namespace(), &claim_name(t, set, ordinal)).is_none());
-    let claim = |template: &Value| {
-        let mut claim = template.clone();
-        claim.map_mut().remove("status");
-        claim.set_at(&["apiVersion"], "v1");
-        claim.set_at(&["kind"], "PersistentVolumeClaim");
-        claim.set_at(&["metadata", "name"], claim_name(template, set, ordinal));
-        claim.set_at(&["metadata", "namespace"], set.namespace());
-        let labels = claim.entry(&["metadata", "labels"]).map_mut();
-        for (name, text) in set.map_at(&["spec", "selector", "matchLabels"]).into_iter().flatten() {
-            labels.insert(name.clone(), text);
-        }
-        Object::from_value(claim).expect("a map was built")
-    };
-    missing.map(claim).collect()
-}
-
 /// The pod of a number, of a revision's template.
 fn new_pod(view: &View, ordinal: i64) -> Object {
     let revision = view.revision_for(ordinal);
@@ -191,7 +168,7 @@ fn new_pod(view: &View, ordinal: i64) -> Object {
         let is_claim = |v: &Value| templates.iter().any(|t| t.at(&["metadata", "name"]) == v.get("name"));
         let volumes = templates.iter().map(|t| {
             let name = t.str_at(&["metadata", "name"]).unwrap_or("");
-            value!({"name": name, "persistentVolumeClaim": {"claimName": (claim_name(t, set, ordinal))}})
+            value!({"name": name, "persistentVolumeClaim": {"claimName": (claims::name(t, set, ordinal))}})
         });
         let others = pod.list_at(&["spec", "volumes"]).iter().filter(|v| !is_claim(v)).cloned();
         let all: Vec<Value> = volumes.chain(others).collect();
@@ -223,10 +200,12 @@ impl StatefulSetController {
         Ok((current.cloned().unwrap_or_else(|| update.clone()), update))
     }
 
-    fn act(&self, view: View, acts: Acts, ctx: &mut Ctx) -> Plan<Stage> {
-        let mut calls = Vec::new();
+    /// `calls` come first: claims whose owners change.
+    fn act(&self, view: View, acts: Acts, mut calls: Vec<Request>, ctx: &mut Ctx) -> Plan<Stage> {
         for n in &acts.create {
-            calls.extend(claims(&view.set, *n, ctx).into_iter().map(|claim| Request::create(gvr(PERSISTENTVOLUMECLAIMS), claim)));
+            calls.extend(
+                claims::missing(&view.set, *n, ctx).into_iter().map(|claim| Request::create(gvr(PERSISTENTVOLUMECLAIMS), claim)),
+            );
             calls.push(Request::create(gvr(PODS), new_pod(&view, *n)));
         }
         for n in &acts.delete {
@@ -347,10 +326,11 @@ impl Controller for StatefulSetController {
         numbered.order_by_key(|(n, _)| *n);
         let view = View { set, pods: numbered, current, update, revisions };
         let acts = if view.set.is_being_deleted() { Acts::default() } else { decide(&view, ctx.now) };
-        if acts == Acts::default() {
+        let owners = claims::fix_owners(&view, ctx.caches);
+        if acts == Acts::default() && owners.is_empty() {
             return self.write_status(&view, ctx);
         }
-        self.act(view, acts, ctx)
+        self.act(view, acts, owners, ctx)
     }
 
     fn on_outcome(&mut self, _: &ObjectKey, stage: &Stage, request: &Request, outcome: &Outcome, ctx: &mut Ctx) {
@@ -366,8 +346,8 @@ impl Controller for StatefulSetController {
         let creates = request.verb == apimachinery::Verb::Create;
         let text = outcome.message();
         match (ok, is_claim, creates) {
-            (true, true, _) => {
-                let pod = name.split_once('-').map_or("", |(_, pod)| pod);
+            (true, true, true) => {
+                let pod = claims::pod_of(&name, &view.set);
                 ctx.normal(&view.set, "SuccessfulCreate", &format!("Create Claim {name} Pod {pod} in StatefulSet {set} success"));
             }
             (true, false, true) => {
@@ -376,6 +356,7 @@ impl Controller for StatefulSetController {
             (true, false, false) => {
                 ctx.normal(&view.set, "SuccessfulDelete", &format!("delete Pod {name} in StatefulSet {set} successful"));
             }
+            (true, true, false) => {}
             (false, _, true) if !outcome.is_already_exists() => {
                 let what = if is_claim { "Claim" } else { "Pod" };
                 let message = format!("create {what} {name} in StatefulSet {set} failed error: {text}");

@@ -1,0 +1,188 @@
+//! What a kubelet is started with: its kubeconfig, `/var/lib/kubelet/config.yaml` and the words of its environment files, read from
+//! the machine's disk when it starts, so that who edits them and restarts it sees the effect.
+//!
+//! Of the configuration `clusterDNS`, `clusterDomain`, `maxPods`, `staticPodPath` and what concerns eviction by `memory.available`
+//! (`evictionHard`, `evictionSoft` with its grace periods, `evictionPressureTransitionPeriod`) have an effect; of the flags
+//! `--cloud-provider=external`, `--node-labels` and `--register-with-taints`. Left out by name: all others.
+
+use apimachinery::{Credential, Quantity, Value, yaml};
+use base::Duration;
+use sim::Addr;
+
+use crate::cluster::Cluster;
+use crate::kubeadm_files::KUBELET_CONFIGURATION;
+use crate::process::Process;
+use crate::systemd::{BOOTSTRAP_CONF, KUBELET_CONF, KUBELET_CONFIG};
+
+impl Cluster {
+    fn disk_text(&self, machine: &str, path: &str) -> Option<String> {
+        let runtime = self.nodes.get(machine)?.runtime?;
+        let Process::Machine(m) = &self.proc(runtime)?.process else { return None };
+        m.read_host_file(path).map(|bytes| String::from_utf8_lossy(&bytes).into_owned())
+    }
+
+    /// The words that the environment files add to the kubelet's command line.
+    pub(crate) fn kubelet_flags(&self, machine: &str) -> Vec<String> {
+        let files = ["/var/lib/kubelet/kubeadm-flags.env", "/etc/default/kubelet"];
+        let texts = files.iter().filter_map(|path| self.disk_text(machine, path));
+        texts.flat_map(|text| environment_words(&text)).collect()
+    }
+
+    /// Reads what is on the disk of the kubelet's machine. A hollow kubelet has none.
+    pub(crate) fn configure_kubelet(&self, config: &mut kubelet::Config) {
+        let machine = config.node_name.clone();
+        if self.nodes.get(&machine).is_none_or(|n| n.runtime.is_none()) {
+            return;
+        }
+        let bootstraps = self.disk_text(&machine, KUBELET_CONF).is_none();
+        let path = if bootstraps { BOOTSTRAP_CONF } else { KUBELET_CONF };
+        if let Some(text) = self.disk_text(&machine, path) {
+            if let Some(addr) = server_of(&text).and_then(|url| self.apiserver_at(&url)) {
+                config.client.apiserver = addr;
+            }
+            if bootstraps {
+                config.bootstrap = Some(Credential::Bearer(value_of(&text, "token:").unwrap_or_default().as_str().into()));
+            }
+        }
+        match self.disk_text(&machine, KUBELET_CONFIG) {
+            Some(text) if text != KUBELET_CONFIGURATION => apply(&text, config),
+            _ => {}
+        }
+        for flag in self.kubelet_flags(&machine) {
+            let Some((name, value)) = flag.split_once('=') else { continue };
+            match name {
+                "--cloud-provider" => config.external_cloud = value == "external",
+                "--node-labels" => {
+                    let pairs = value.split(',').filter_map(|p| p.split_once('='));
+                    config.labels.extend(pairs.map(|(k, v)| (k.into(), v.into())));
+                }
+                "--register-with-taints" => {
+                    let taints = value.split(',').filter_map(|t| t.rsplit_once(':'));
+                    config.taints = taints
+                        .map(|(pair, effect)| {
+                            let (key, value) = pair.split_once('=').unwrap_or((pair, ""));
+                            (key.into(), value.into(), effect.into())
+                        })
+                        .collect();
+                }
+                _ => {}
+            }
+        }
+    }
+
+    /// The machine that a kubelet's kubeconfig leads to may become a control plane later: its kube-apiserver has an address.
+    pub(crate) fn place_apiserver_of(&mut self, machine: &str) {
+        let text = [KUBELET_CONF, BOOTSTRAP_CONF].iter().find_map(|path| self.disk_text(machine, path));
+        let Some(url) = text.and_then(|t| server_of(&t)).filter(|url| self.apiserver_at(url).is_none()) else { return };
+        let ip = url.strip_prefix("https://").and_then(|h| h.rsplit_once(':')?.0.parse().ok());
+        let Some(there) = ip.and_then(|ip| self.ips.get(&ip)).and_then(|a| self.proc(*a)).map(|p| p.machine.clone()) else {
+            return;
+        };
+        if self.nodes.contains_key(&there) {
+            let addr = self.add_proc(&format!("kube-apiserver/{there}"), &there, Process::Stopped);
+            self.tell_machines_of(addr, &there);
+        }
+    }
+
+    /// All shells find another kube-apiserver at its machine's address.
+    fn tell_machines_of(&mut self, apiserver: Addr, machine: &str) {
+        let Some(ip) = self.nodes.get(machine).map(|n| n.config.ip) else { return };
+        let machines: Vec<Addr> = self.nodes.values().filter_map(|n| n.runtime).chain([self.laptop]).collect();
+        for addr in machines {
+            self.with_proc(addr, |p| {
+                if let Process::Machine(m) = &mut p.process {
+                    m.set_apiserver_at(apiserver, ip);
+                }
+            });
+        }
+    }
+
+    /// The process that listens at `https://ADDRESS:6443`. `None`: nobody ever did.
+    pub(crate) fn apiserver_at(&self, url: &str) -> Option<Addr> {
+        let (host, _) = url.strip_prefix("https://")?.rsplit_once(':')?;
+        let listener = *self.ips.get(&host.parse().ok()?)?;
+        let proc = self.proc(listener)?;
+        self.addr(&format!("kube-apiserver/{}", proc.machine)).or_else(|| self.balancer_at(listener))
+    }
+
+    /// Whether a load balancer has this address.
+    fn balancer_at(&self, listener: Addr) -> Option<Addr> {
+        self.proc(listener).is_some_and(|p| p.component() == "load-balancer").then_some(listener)
+    }
+}
+
+/// `server:` of a kubeconfig's first cluster.
+fn server_of(kubeconfig: &str) -> Option<String> {
+    value_of(kubeconfig, "server:")
+}
+
+fn value_of(text: &str, key: &str) -> Option<String> {
+    text.lines().find_map(|l| l.trim_start_matches([' ', '-']).strip_prefix(key)).map(|v| v.trim().to_string())
+}
+
+/// `NAME="words and words"`
+fn environment_words(text: &str) -> Vec<String> {
+    let values = text.lines().filter_map(|l| l.split_once('=')).filter(|(name, _)| !name.trim_start().starts_with('#'));
+    values.flat_map(|(_, v)| v.trim().trim_matches('"').split_whitespace().map(String::from).collect::<Vec<_>>()).collect()
+}
+
+/// Thresholds of `memory.available`: a quantity, or a percentage of the machine's memory.
+fn apply_eviction(v: &Value, config: &mut kubelet::Config) {
+    const SIGNAL: &str = "memory.available";
+    let capacity = config.memory_bytes;
+    let threshold = |field: &str| {
+        let text = v.str_at(&[field, SIGNAL])?;
+        match text.strip_suffix('%') {
+            Some(percent) => percent.parse::<f64>().ok().map(|p| (capacity as f64 * p / 100.0) as i64),
+            None => Quantity::parse(text).ok().map(|q| q.value()),
+        }
+    };
+    let duration = |path: &[&str]| v.str_at(path).and_then(seconds_of);
+    if let Some(bytes) = threshold("evictionHard") {
+        config.eviction_hard_memory = bytes;
+    }
+    config.eviction_soft_memory = threshold("evictionSoft").zip(duration(&["evictionSoftGracePeriod", SIGNAL]));
+    config.eviction_max_pod_grace_s = v.int_at(&["evictionMaxPodGracePeriod"]).unwrap_or(0);
+    if let Some(period) = duration(&["evictionPressureTransitionPeriod"]).filter(|d| *d > Duration::ZERO) {
+        config.eviction_pressure_transition = period;
+    }
+}
+
+/// `1m30s`
+fn seconds_of(text: &str) -> Option<Duration> {
+    let (mut total, mut number) = (0i64, String::new());
+    for c in text.chars() {
+        let unit = match c {
+            '0'..='9' => {
+                number.push(c);
+                continue;
+            }
+            'h' => 3600,
+            'm' => 60,
+            's' => 1,
+            _ => return None,
+        };
+        total = total.checked_add(number.parse::<i64>().ok()?.checked_mul(unit)?)?;
+        number.clear();
+    }
+    (number.is_empty() || text == "0").then_some(Duration::from_secs(total))
+}
+
+fn apply(text: &str, config: &mut kubelet::Config) {
+    let Ok(document) = yaml::parse(text) else { return };
+    let v = document.value;
+    if let Some(path) = v.str_at(&["staticPodPath"]) {
+        config.static_pod_path = path.trim_end_matches('/').into();
+    }
+    if let Some(n) = v.int_at(&["maxPods"]).filter(|n| *n > 0) {
+        config.max_pods = n;
+    }
+    if let Some(domain) = v.str_at(&["clusterDomain"]) {
+        config.cluster_domain = domain.into();
+    }
+    apply_eviction(&v, config);
+    let servers = v.list_at(&["clusterDNS"]);
+    if !servers.is_empty() {
+        config.cluster_dns = servers.iter().filter_map(Value::as_str).map(Into::into).collect();
+    }
+}
