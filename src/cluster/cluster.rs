@@ -24,6 +24,8 @@ pub struct Node {
     pub runtime: Option<Addr>,
     pub kubelet: Addr,
     pub powered: bool,
+    /// Its disk has what the configuration puts there (or it is a blank machine).
+    pub(crate) installed: bool,
 }
 
 /// Who is told of each message that sets out. The trace is one; tests and benches count.
@@ -53,12 +55,17 @@ pub struct Cluster {
     pub nodes: Map<Text, Node>,
     /// Who has an address on the nodes' network.
     pub(crate) ips: Map<IpAddr, Addr>,
+    /// What systemd knows on each machine.
+    pub(crate) units: Map<Text, crate::systemd::Units>,
     /// Machines without power: nothing reaches them, nothing is said.
     pub(crate) dark: Set<Addr>,
     /// Open watches: (server, client). Both ends hear when the other is gone.
     pub(crate) links: Set<(Addr, Addr)>,
     pub laptop: Addr,
+    /// The first kube-apiserver.
     pub apiserver: Addr,
+    /// What kubeconfigs lead to: the kube-apiserver, or the load balancer in front of several.
+    pub endpoint: Addr,
     pub etcd: Addr,
     pub(crate) disks: crate::etcd::Disks,
     /// Deliveries handled since the beginning: inputs are logged at a count.
@@ -134,6 +141,11 @@ impl Cluster {
             }
             if request.verb == Verb::Watch {
                 self.links.insert((to, from));
+            }
+            if &*request.path == "/metrics"
+                && let Some(text) = self.proc(to).and_then(|p| crate::metrics::document(&p.process))
+            {
+                return self.answer_for(&message, *id, &text, observer);
             }
             if !request.path.is_empty() && !request.path.starts_with("/v3/") && self.answers_health(to) {
                 return self.answer_health(&message, *id, observer);
@@ -223,6 +235,7 @@ impl Cluster {
                     self.stop_process(addr, observer);
                 }
             }
+            HostMessage::Call { call, request } => self.world_call(from, handling, *call, request, observer),
             other => self.to_page.push(other.clone()),
         }
     }
@@ -230,6 +243,7 @@ impl Cluster {
     /// Ends a process: its memory is gone (etcd's data directory is not), and who talked to it hears of it.
     pub(crate) fn stop_process(&mut self, addr: Addr, observer: &mut impl Observer) {
         self.keep_data_dir(addr);
+        self.keep_journal(addr);
         self.with_proc(addr, |p| p.process = Process::Stopped);
         self.queue.forget(addr);
         let peers: Vec<Addr> =
@@ -272,7 +286,7 @@ impl Cluster {
 
     fn refuse_connection(&mut self, message: &Message, id: u64, observer: &mut impl Observer) {
         let port = match message.to {
-            to if to == self.apiserver => 6443,
+            to if matches!(self.proc(to).map(Proc::component), Some("kube-apiserver" | "load-balancer")) => 6443,
             to if self.proc(to).is_some_and(|p| p.component() == "etcd") => 2379,
             _ => 10250,
         };
@@ -286,16 +300,24 @@ impl Cluster {
     /// The address of the machine that a process runs on.
     pub fn ip_of(&self, addr: Addr) -> Option<IpAddr> {
         let machine = &self.proc(addr)?.machine;
+        if &**machine == "load-balancer" {
+            return Some(crate::balancer::IP.into());
+        }
         self.nodes.get(machine).map(|n| n.config.ip)
     }
 
     /// Whether a process answers health checks only by being there (the others have handlers of their own).
     fn answers_health(&self, addr: Addr) -> bool {
-        self.proc(addr).is_some_and(|p| matches!(p.process, Process::ControllerManager(_) | Process::Scheduler(_)))
+        self.proc(addr).is_some_and(|p| matches!(p.process, Process::ControllerManager(_) | Process::CloudControllerManager(_) | Process::Scheduler(_)))
     }
 
     fn answer_health(&mut self, message: &Message, id: u64, observer: &mut impl Observer) {
-        let body = ResponseBody::Text("text/plain; charset=utf-8".into(), "ok".into());
+        self.answer_for(message, id, "ok", observer);
+    }
+
+    /// Answers in a process' name.
+    fn answer_for(&mut self, message: &Message, id: u64, text: &str, observer: &mut impl Observer) {
+        let body = ResponseBody::Text("text/plain; charset=utf-8".into(), text.into());
         let mut out = Outbox::new(message.to, message.id, self.queue.now());
         out.respond(message.from, id, Response { code: 200, warnings: Vec::new(), body });
         self.send(out, observer);
@@ -311,12 +333,18 @@ impl Cluster {
         std::mem::take(&mut self.to_page)
     }
 
-    /// Observes kube-apiserver (its memory, off the record).
+    /// Observes kube-apiserver (its memory, off the record): of several the first that is there.
     pub fn api(&self) -> Option<&kube_apiserver::ApiServer> {
-        match &self.proc(self.apiserver)?.process {
+        let of = |addr| match &self.proc(addr)?.process {
             Process::ApiServer(p) => Some(p),
             _ => None,
+        };
+        let first = of(self.apiserver);
+        if self.config.control_planes <= 1 || first.is_some_and(|a| a.is_ready() && !self.is_silent(self.apiserver)) {
+            return first;
         }
+        let others = self.apiservers().into_iter().filter(|a| *a != self.apiserver && !self.is_silent(*a));
+        others.filter_map(of).find(|a| a.is_ready()).or(first)
     }
     /// The running member that knows most: that of kube-apiserver's machine, unless another is ahead of it.
     pub fn etcd_member(&self) -> Option<&etcd::Member> {
@@ -327,7 +355,8 @@ impl Cluster {
         self.procs.iter().find_map(|p| if let Process::Scheduler(s) = &p.process { Some(s) } else { None })
     }
     pub fn controller_manager(&self) -> Option<&kube_controller_manager::KubeControllerManager> {
-        self.procs.iter().find_map(|p| if let Process::ControllerManager(c) = &p.process { Some(c) } else { None })
+        let all = || self.procs.iter().filter_map(|p| if let Process::ControllerManager(c) = &p.process { Some(c) } else { None });
+        all().find(|c| c.is_running()).or_else(|| all().next())
     }
     /// The machine of a node (or `laptop`).
     pub fn machine(&self, name: &str) -> Option<&container_runtime::Runtime> {
@@ -377,11 +406,20 @@ impl Cluster {
             response.as_list().map(|l| l.items.clone()).unwrap_or_default()
         };
         let nodes = all(resources::nodes(), "");
-        if nodes.len() < self.nodes.len() || !nodes.iter().all(|n| n.condition_is_true("Ready")) {
+        let networked = self.config.cni.is_some();
+        if nodes.len() < self.nodes.values().filter(|n| !n.config.blank).count() || networked && !nodes.iter().all(|n| n.condition_is_true("Ready")) {
             return false;
         }
-        if !self.config.addons {
+        // Without the cloud's controller the cluster's DNS has no node to run on.
+        if !self.config.addons || self.config.cloud.as_ref().is_some_and(|c| !c.controller) {
             return true;
+        }
+        if !networked {
+            // As far as it comes without a CNI plugin: what is on the nodes' own network runs.
+            let pods = all(resources::pods(), "kube-system");
+            let on_host = |p: &&apimachinery::Object| p.bool_at(&["spec", "hostNetwork"]) == Some(true);
+            let proxies = pods.iter().filter(|p| p.label("k8s-app") == Some("kube-proxy")).count();
+            return proxies > 0 && pods.iter().filter(on_host).all(|p| p.condition_is_true("Ready"));
         }
         let pods = all(resources::pods(), "kube-system");
         let dns = pods.iter().filter(|p| p.label("k8s-app") == Some("kube-dns")).count();

@@ -64,6 +64,7 @@ fn tree(extra: &[(&str, &str)], shell: bool) -> Result<Tree, Errno> {
     let mut tree = base_tree()?;
     if shell {
         shell::install_busybox(&mut tree, "bin")?;
+        tree.put_program("bin/ip", "ip")?;
     }
     for (path, program) in extra {
         tree.put_program(path, program)?;
@@ -82,10 +83,19 @@ pub fn node_root(name: &str) -> Tree {
                 ("usr/bin/etcdctl", "etcdctl"),
                 ("usr/bin/etcdutl", "etcdutl"),
                 ("usr/bin/crictl", "crictl"),
+                ("usr/sbin/bridge", "bridge"),
+                ("usr/sbin/ipset", "ipset"),
+                ("usr/sbin/iptables", "iptables"),
+                ("usr/sbin/iptables-save", "iptables-save"),
+                ("usr/bin/kubeadm", "kubeadm"),
+                ("usr/bin/systemctl", "systemctl"),
+                ("usr/bin/journalctl", "journalctl"),
+                ("usr/local/bin/helm", "helm"),
             ],
             true,
         )?;
         root.mkdir_p("etc/kubernetes/manifests", 0o755, Time::EPOCH)?;
+        root.put_file("etc/default/kubelet", b"KUBELET_EXTRA_ARGS=--v=2\n".to_vec(), 0o644, Time::EPOCH)?;
         root.put_file("etc/hostname", format!("{name}\n").into_bytes(), 0o644, Time::EPOCH)?;
         root.put_file("etc/hosts", b"127.0.0.1\tlocalhost\n".to_vec(), 0o644, Time::EPOCH)?;
         Ok(root)
@@ -103,11 +113,16 @@ pub fn laptop_root(hosts: &str) -> Tree {
                 ("usr/bin/ssh", "ssh"),
                 ("usr/bin/etcdctl", "etcdctl"),
                 ("usr/bin/etcdutl", "etcdutl"),
+                ("usr/local/bin/helm", "helm"),
+                ("usr/local/bin/cloud", "cloud"),
                 ("bin/bash", "bash"),
             ],
             true,
         )?;
+        crate::addons::install(&mut root)?;
         root.put_file("etc/hosts", hosts.as_bytes().to_vec(), 0o644, Time::EPOCH)?;
+        let manifest = crate::kubeadm::CLOUD_CONTROLLER.as_bytes();
+        root.put_file("usr/share/kubottle/cloud-controller-manager.yaml", manifest.to_vec(), 0o644, Time::EPOCH)?;
         for file in ["root/.profile", "root/.bashrc"] {
             root.put_file(file, b"alias k=kubectl\n".to_vec(), 0o644, Time::EPOCH)?;
         }
@@ -193,7 +208,6 @@ const OFFICIAL: &[&str] = &[
     "eclipse-mosquitto",
     "elasticsearch",
     "fedora",
-    "fluentd",
     "ghost",
     "golang",
     "grafana",
@@ -303,20 +317,6 @@ fn find(repository: &str, tag: &str) -> Result<Image, PullError> {
             let root = cached("agnhost", || tree(&[("bin/agnhost", "agnhost"), ("usr/bin/curl", "curl")], true));
             image(&["/bin/agnhost"], &["pause"], 50, root)
         }
-        ("registry.k8s.io", "pause") => {
-            image(&["/bin/pause"], &[], 1, cached("pause", || tree(&[("bin/pause", "pause")], false)))
-        }
-        // etcd's image has no shell, but the tools that talk to it.
-        ("registry.k8s.io", "etcd") => {
-            let root = cached("etcd", || tree(&[("usr/local/bin/etcdctl", "etcdctl")], false));
-            Image { root, ..component("etcd", 60) }
-        }
-        ("registry.k8s.io", "kube-apiserver" | "kube-controller-manager" | "kube-scheduler" | "kube-proxy") => {
-            component(name, 30)
-        }
-        ("registry.k8s.io", "coredns/coredns") => component("coredns", 22),
-        ("ghcr.io", "flannel-io/flannel") => component("flanneld", 30),
-        ("docker.io", p) if p.starts_with("library/") && !OFFICIAL.contains(&name) => {
         // The autoscaling walkthrough's server: each request costs it some CPU.
         ("registry.k8s.io", "hpa-example") => {
             shell_image("hpa-example", 180, &[("usr/local/bin/apache2-foreground", "hpa-example")], &["apache2-foreground"])
@@ -358,6 +358,22 @@ fn find(repository: &str, tag: &str) -> Result<Image, PullError> {
             let root = cached("metrics-server", || tree(&[("metrics-server", "metrics-server")], false));
             image(&["/metrics-server"], &[], 20, root)
         }
+        ("registry.k8s.io", "pause") => {
+            image(&["/bin/pause"], &[], 1, cached("pause", || tree(&[("bin/pause", "pause")], false)))
+        }
+        // etcd's image has no shell, but the tools that talk to it.
+        ("registry.k8s.io", "etcd") => {
+            let root = cached("etcd", || tree(&[("usr/local/bin/etcdctl", "etcdctl")], false));
+            Image { root, ..component("etcd", 60) }
+        }
+        ("registry.k8s.io", "kube-apiserver" | "kube-controller-manager" | "kube-scheduler" | "kube-proxy" | "cloud-controller-manager") => {
+            component(name, 30)
+        }
+        ("registry.k8s.io", "coredns/coredns") => component("coredns", 22),
+        ("ghcr.io", "flannel-io/flannel") => component("flanneld", 30),
+        ("docker.io", "kindest/kindnetd") => component("kindnetd", 40),
+        ("quay.io", "calico/node") => component("calico-node", 150),
+        ("docker.io", p) if p.starts_with("library/") && !OFFICIAL.contains(&name) => {
             let message = format!(
                 "failed to pull and unpack image {full:?}: failed to resolve reference {full:?}: pull access denied, repository does not exist or may require authorization: server message: insufficient_scope: authorization failed"
             );
@@ -407,8 +423,12 @@ fn plausible_tag(tag: &str) -> bool {
     }
     let first = tag.split(['-', '.', '_']).next().unwrap_or("");
     let version = first.strip_prefix('v').unwrap_or(first);
-    // Nothing has come to version 100 of anything that people mistype.
     let number = version.parse::<u64>().ok();
+    // A day, as kindnetd and other images have it: v20250512-df8de77b.
+    if version.len() == 8 && version.starts_with("20") && number.is_some() {
+        return true;
+    }
+    // Nothing has come to version 100 of anything that people mistype.
     let parts: Vec<u64> = tag.split(['.', '-']).filter_map(|p| p.trim_start_matches('v').parse().ok()).collect();
     WORDS.contains(&first) || number.is_some() && parts.iter().take(2).all(|n| *n < 900)
 }

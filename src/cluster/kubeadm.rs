@@ -1,7 +1,6 @@
-//! What `kubeadm init` and `kubeadm join` leave behind: manifests on the control-plane node's disk before the kubelet starts, and
-//! objects in the API once kube-apiserver answers (labels and taint of the control-plane node, kube-proxy, CoreDNS, the CNI agent).
-//!
-//! Left out by name: certificates as files, bootstrap tokens and CSRs, `upgrade`, `reset`.
+//! What `kubeadm init` and `kubeadm join` have left behind when the bottle begins: files on the machines' disks before the kubelets
+//! start (`kubeadm_files.rs`), and objects in the API once kube-apiserver answers (labels and taint of the control-plane nodes,
+//! kube-proxy, CoreDNS, the CNI agent). The command itself is `programs/kubeadm`.
 
 use std::rc::Rc;
 
@@ -10,6 +9,7 @@ use base::{Duration, Time};
 use sim::{Addr, Message, Outbox, Payload};
 
 use crate::config::{Config, NodeConfig};
+use crate::kubeadm_files::{self, Facts, File};
 
 /// Names of the static pods, in the order in which kubeadm writes them.
 pub const STATIC_PODS: [(&str, &str); 4] = [
@@ -19,20 +19,70 @@ pub const STATIC_PODS: [(&str, &str); 4] = [
     ("kube-scheduler", include_str!("../../static/manifests/kube-scheduler.yaml")),
 ];
 
-const ADDONS: &str = include_str!("../../static/manifests/addons.yaml");
+pub(crate) const ADDONS: &str = include_str!("../../static/manifests/addons.yaml");
+
+/// The CNI plugin's manifest.
+pub fn cni_manifest(plugin: cni::Plugin) -> &'static str {
+    match plugin {
+        cni::Plugin::Bridge => include_str!("../../static/manifests/cni-bridge.yaml"),
+        cni::Plugin::Flannel => include_str!("../../static/manifests/cni-flannel.yaml"),
+        cni::Plugin::Calico => include_str!("../../static/manifests/cni-calico.yaml"),
+    }
+}
+
+/// What machines that join need to find in the API.
+pub(crate) const BOOTSTRAP: &str = include_str!("../../static/manifests/kubeadm-bootstrap.yaml");
+
+/// Where the model of the authority's digest begins.
+pub(crate) const CA_HASH_SEED: u64 = 0x6b75_6265_6164_6d00;
+
+/// What brings cloud-controller-manager: also a file on the laptop.
+pub(crate) const CLOUD_CONTROLLER: &str = include_str!("../../static/manifests/cloud-controller-manager.yaml");
 
 /// How long kubeadm waits between two tries.
 const RETRY: Duration = Duration::from_millis(500);
 
 /// The manifest of a static pod for a node.
-pub fn manifest(template: &str, node: &NodeConfig, config: &Config) -> String {
+pub(crate) fn manifest(template: &str, facts: &Facts, node: &str, ip: &str) -> String {
     template
-        .replace("HOST_IP", &node.ip.to_string())
-        .replace("NODE_NAME", &node.name)
-        .replace("SERVICE_CIDR", &config.service_cidr)
-        .replace("POD_CIDR", &config.pod_cidr)
-        .replace("INITIAL_CLUSTER", &config.initial_cluster())
-        .replace("ETCD_SERVERS", &config.etcd_servers())
+        .replace("HOST_IP", ip)
+        .replace("NODE_NAME", node)
+        .replace("SERVICE_CIDR", &facts.service_cidr)
+        .replace("POD_CIDR", &facts.pod_cidr)
+        .replace("INITIAL_CLUSTER", &facts.initial_cluster())
+        .replace("ETCD_SERVERS", &facts.etcd_servers(ip))
+}
+
+impl Config {
+    /// What kubeadm knows of the cluster.
+    pub(crate) fn facts(&self) -> Facts {
+        let first = self.nodes.iter().find(|n| n.control_plane).or(self.nodes.first());
+        let members = self.nodes.iter().filter(|n| n.control_plane).take(self.etcd_members.max(1) as usize);
+        Facts {
+            endpoint: if self.control_planes > 1 { format!("https://{}:6443", crate::balancer::IP) } else { first.map_or_else(|| "https://172.18.0.2:6443".to_string(), |n| format!("https://{}:6443", n.ip)) },
+            pod_cidr: self.pod_cidr.to_string(),
+            service_cidr: self.service_cidr.to_string(),
+            members: members.map(|n| (n.name.to_string(), n.ip.to_string())).collect(),
+            external_cloud: self.cloud.is_some(),
+            local_etcd: self.control_planes > 1,
+            seed: self.seed().derive("kubeadm"),
+        }
+    }
+
+    /// What lies on a machine's disk when it is switched on for the first time. `etcd`: a member is on it; `control_plane`: the
+    /// rest of the control plane is.
+    pub(crate) fn first_files(&self, node: &NodeConfig, etcd: bool, control_plane: bool) -> Vec<File> {
+        let (facts, ip) = (self.facts(), node.ip.to_string());
+        let mut files = kubeadm_files::kubelet_files(&facts, &ip);
+        files.extend(kubeadm_files::kubelet_identity(&facts, &node.name, self.epoch));
+        if etcd || control_plane {
+            files.extend(kubeadm_files::certificates(&facts, &node.name, &ip, self.epoch));
+        }
+        let pods: Vec<&str> = STATIC_PODS.iter().map(|(name, _)| *name).collect();
+        let here = pods.into_iter().filter(|pod| if *pod == "etcd" { etcd } else { control_plane }).collect::<Vec<_>>();
+        files.extend(kubeadm_files::manifests(&facts, &here, &node.name, &ip));
+        files
+    }
 }
 
 /// One thing that kubeadm does to the API.
@@ -40,8 +90,8 @@ pub fn manifest(template: &str, node: &NodeConfig, config: &Config) -> String {
 enum Step {
     Ready,
     Create(Gvr, Object),
-    /// Waits for the node to register, then marks it.
-    MarkControlPlane(Rc<str>),
+    /// Waits for the node to register, then marks it. True: the taint that it waits for the cloud with stays.
+    MarkControlPlane(Rc<str>, bool),
 }
 
 /// `kubeadm init` after the kubelet has started: a client of kube-apiserver that works through its steps.
@@ -66,7 +116,7 @@ impl Kubeadm {
             steps.extend(objects(addon.manifest).into_iter().map(|(gvr, object)| Step::Create(gvr, object)));
         }
         if config.addons {
-            steps.extend(addons().into_iter().map(|(gvr, object)| Step::Create(gvr, object)));
+            steps.extend(addons(config).into_iter().map(|(gvr, object)| Step::Create(gvr, object)));
         }
         let user = UserInfo::new("kubernetes-super-admin", &["system:masters"]);
         Kubeadm { apiserver, credential: Credential::Certificate(Rc::new(user)), steps: Rc::new(steps), at: 0 }
@@ -97,9 +147,9 @@ impl Kubeadm {
         let mut request = match step {
             Step::Ready => Request::get_path("/readyz"),
             Step::Create(gvr, object) => Request::create(*gvr, object.clone()),
-            Step::MarkControlPlane(node) => {
+            Step::MarkControlPlane(node, cloud) => {
                 let key = ObjectKey::new("", node);
-                Request::patch(apimachinery::resources::nodes(), &key, PatchType::StrategicMerge, control_plane_mark())
+                Request::patch(apimachinery::resources::nodes(), &key, PatchType::StrategicMerge, control_plane_mark(*cloud))
             }
         };
         request.credential = self.credential.clone();
@@ -108,18 +158,34 @@ impl Kubeadm {
     }
 }
 
-fn control_plane_mark() -> Value {
+/// Labels and taints of a control-plane node. A patch replaces the whole list of taints.
+pub(crate) fn control_plane_mark(cloud: bool) -> Value {
+    let mut taints = vec![value!({"key": "node-role.kubernetes.io/control-plane", "effect": "NoSchedule"})];
+    if cloud {
+        let key = "node.cloudprovider.kubernetes.io/uninitialized";
+        taints.push(value!({"key": key, "value": "true", "effect": "NoSchedule"}));
+    }
     value!({
         "metadata": {"labels": {
             "node-role.kubernetes.io/control-plane": "", "node.kubernetes.io/exclude-from-external-load-balancers": ""
         }},
-        "spec": {"taints": [{"key": "node-role.kubernetes.io/control-plane", "effect": "NoSchedule"}]}
+        "spec": {"taints": taints}
     })
 }
 
-/// The add-ons' objects.
-fn addons() -> Vec<(Gvr, Object)> {
-    let documents = yaml::parse_all(ADDONS).expect("the add-ons' manifests are YAML");
+/// The add-ons' objects: kube-proxy, the CNI plugin if one is wanted, CoreDNS.
+fn addons(config: &Config) -> Vec<(Gvr, Object)> {
+    let mut all = objects(ADDONS);
+    if let Some(plugin) = config.cni {
+        let at = all.iter().position(|(_, o)| o.name() == "coredns").unwrap_or(all.len());
+        all.splice(at..at, objects(cni_manifest(plugin)));
+    }
+    all
+}
+
+/// The objects of one of our own manifests.
+pub(crate) fn objects(manifest: &str) -> Vec<(Gvr, Object)> {
+    let documents = yaml::parse_all(manifest).expect("our own manifests are YAML");
     let objects = documents.into_iter().filter_map(|(_, d)| Object::from_value(d.value));
     objects
         .map(|object| {

@@ -32,8 +32,17 @@ pub fn machine(config: &Config) -> Runtime {
         root: images::laptop_root(&hosts(config)),
         images_present: true,
     });
-    let server = config.nodes.iter().find(|n| n.control_plane).map_or("172.18.0.2".to_string(), |n| n.ip.to_string());
-    runtime.write_host_file(config.epoch, "/root/.kube/config", kubeconfig(&server).as_bytes(), 0o600);
+    runtime.write_host_file(config.epoch, "/root/.kube/config", kubeconfig(&config.facts().endpoint).as_bytes(), 0o600);
+    if config.cni.is_none() && config.addons {
+        // What heals a cluster without a network: it is left to the user.
+        for plugin in [cni::Plugin::Bridge, cni::Plugin::Flannel, cni::Plugin::Calico] {
+            let path = format!("/root/cni-{}.yaml", plugin.name());
+            runtime.write_host_file(config.epoch, &path, crate::kubeadm::cni_manifest(plugin).as_bytes(), 0o644);
+        }
+    }
+    for (path, data, mode) in config.backup.iter().flat_map(|b| &b.home) {
+        runtime.put_host_file(config.epoch, path, data, *mode);
+    }
     runtime
 }
 
@@ -41,7 +50,7 @@ pub fn machine(config: &Config) -> Runtime {
 fn kubeconfig(server: &str) -> String {
     let data = kubectl::base64::encode(CA_PEM.as_bytes());
     format!(
-        "apiVersion: v1\nclusters:\n- cluster:\n    certificate-authority-data: {data}\n    server: https://{server}:6443\n  name: kubernetes\ncontexts:\n- context:\n    cluster: kubernetes\n    user: kubernetes-admin\n  name: kubernetes-admin@kubernetes\ncurrent-context: kubernetes-admin@kubernetes\nkind: Config\nusers:\n- name: kubernetes-admin\n  user:\n    client-certificate-data: {data}\n    client-key-data: {data}\n"
+        "apiVersion: v1\nclusters:\n- cluster:\n    certificate-authority-data: {data}\n    server: {server}\n  name: kubernetes\ncontexts:\n- context:\n    cluster: kubernetes\n    user: kubernetes-admin\n  name: kubernetes-admin@kubernetes\ncurrent-context: kubernetes-admin@kubernetes\nkind: Config\nusers:\n- name: kubernetes-admin\n  user:\n    client-certificate-data: {data}\n    client-key-data: {data}\n"
     )
 }
 

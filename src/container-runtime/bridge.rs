@@ -31,13 +31,16 @@ const HOST_PORTS: [(&str, &[u16]); 5] = [
     ("kube-proxy", &[10249, 10256]),
 ];
 
+/// `--port` of a kubelet: metrics, logs, exec.
+const KUBELET_PORT: u16 = 10250;
+
 impl Runtime {
     /// The component that has a pod address for itself.
     pub(crate) fn component_at(&self, ip: IpAddr) -> Option<(Addr, Id)> {
         if ip == self.config.node_ip {
             return None;
         }
-        let (_, sandbox) = self.network.pod_ips().find(|(p, _)| **p == ip)?;
+        let sandbox = self.network.pod_at(ip)?;
         let found = self.containers.iter().find(|(_, c)| c.sandbox == *sandbox && c.component.is_some() && c.is_running());
         found.and_then(|(id, c)| Some((c.component?, id.clone())))
     }
@@ -46,6 +49,10 @@ impl Runtime {
     pub(crate) fn component_for(&self, ip: IpAddr, port: u16) -> Option<(Addr, Id)> {
         if ip != self.config.node_ip && !ip.is_loopback() {
             return self.component_at(ip);
+        }
+        // The kubelet is no container: systemd runs it.
+        if matches!(port, KUBELET_PORT | 10248) {
+            return (self.kubelet != Addr::OUTSIDE).then(|| (self.kubelet, "".into()));
         }
         let program = HOST_PORTS.iter().find(|(_, ports)| ports.contains(&port)).map(|(name, _)| *name)?;
         let is_it = |c: &crate::Container| matches!(&c.image.start, crate::Start::Component(p) if &**p == program);
@@ -59,7 +66,7 @@ impl Runtime {
         let key = self.next();
         self.bridges.insert(key, Bridge { component, received: Rc::default() });
         self.network.remember(packet.dst, packet.src, Owner::Bridge(key), ConnId::incoming(key));
-        self.send(now, packet.dst, packet.src, PacketBody::SynAck, out);
+        self.send_accept(now, packet, out);
         true
     }
 

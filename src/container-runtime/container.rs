@@ -73,7 +73,7 @@ impl Runtime {
     pub(crate) fn run_sandbox(&mut self, now: Time, config: &Rc<PodSandboxConfig>) -> cri::Response {
         let id = self.new_id();
         let ips = match config.host_network {
-            true => vec![self.config.node_ip],
+            true => std::iter::once(self.config.node_ip).chain(self.network.node_ip6).collect(),
             false => match self.network.add_pod(&id) {
                 Some(ips) => ips,
                 None => {
@@ -216,6 +216,7 @@ impl Runtime {
                     }
                     (c.pid, c.tty) = (pid, tty);
                 });
+                self.write_log_file(now, id, &[]);
                 self.weigh(now, id, out);
                 self.status(id).map_or(cri::Response::Done, cri::Response::Status)
             }
@@ -242,6 +243,7 @@ impl Runtime {
         out: &mut Outbox,
     ) -> Result<(u32, Option<cri_api::machine::TtyId>), String> {
         let (config, image) = (&container.config, &container.image);
+        self.note_foreign_ports(id);
         let Some(machine) = self.machines.get_mut(id) else { return Err("the container's machine is gone".into()) };
         let machine = Rc::make_mut(machine);
         let tty = config.tty.then(|| machine.open_tty(80, 24));
@@ -418,6 +420,7 @@ impl Runtime {
     }
 
     pub(crate) fn remove_container(&mut self, id: &Id) -> cri::Response {
+        self.remove_log_file(id);
         if let Some(gone) = self.containers.remove(id) {
             self.held_memory -= gone.held_memory;
         }
@@ -499,7 +502,7 @@ fn write_etc(root: &mut cri_api::Tree, now: Time, sandbox: &Sandbox) {
             "# Kubernetes-managed hosts file.\n127.0.0.1\tlocalhost\n::1\tlocalhost ip6-localhost ip6-loopback\nfe00::0\tip6-localnet\nfe00::0\tip6-mcastprefix\nfe00::1\tip6-allnodes\nfe00::2\tip6-allrouters\n"
         }
     });
-    if let Some(ip) = sandbox.ips.first() {
+    for ip in &sandbox.ips {
         match (full_name(config), short_name(config)) {
             (full, short) if full == short => hosts.push_str(&format!("{ip}\t{short}\n")),
             (full, short) => hosts.push_str(&format!("{ip}\t{full}\t{short}\n")),

@@ -175,6 +175,7 @@ impl Runtime {
                 [if stdin { Stdio::Stream(stdin_id) } else { Stdio::Null }, Stdio::Stream(stdout_id), Stdio::Stream(stderr_id)]
             }
         };
+        self.note_foreign_ports(&id);
         let Some(machine) = self.machines.get_mut(&id) else { return Err("no machine".into()) };
         let machine = Rc::make_mut(machine);
         let (config, image) = (&container.config, &container.image);

@@ -30,14 +30,24 @@ pub(crate) struct HostCalls {
     pub(crate) ssh: Map<u32, ssh::Session>,
     /// kube-apiserver's address, as the world told.
     apiserver: Addr,
+    /// Other kube-apiservers, by the address of the machine that they run on.
+    apiservers: Map<IpAddr, Addr>,
     /// etcd's members by the address of the machine that they run on.
     etcd: Map<IpAddr, Addr>,
 }
+
+/// The sockets of systemd and of the journal, and the cloud's command line: the world answers there.
+const WORLD: &str = "unix:///run/systemd/";
 
 impl Runtime {
     /// Where programs' API calls go.
     pub fn set_apiserver(&mut self, addr: Addr) {
         self.host_calls.apiserver = addr;
+    }
+
+    /// Where calls to port 6443 of `ip` go, if not to the usual kube-apiserver.
+    pub fn set_apiserver_at(&mut self, addr: Addr, ip: IpAddr) {
+        self.host_calls.apiservers.insert(ip, addr);
     }
 
     /// Where calls to port 2379 of `ip` (or of the loopback address on that machine) go.
@@ -92,6 +102,7 @@ impl Runtime {
 
     /// Starts a command without a terminal; its input comes later.
     pub(crate) fn start_job(&mut self, now: Time, job: u32, argv: &[Text], out: &mut Outbox) {
+        self.show_log_files(now);
         let host = Rc::make_mut(&mut self.host);
         let env = Some(shell_env(&self.config.node));
         let command = Spawn { argv: argv.to_vec(), env, cwd: Some("/root".into()), ..Spawn::default() };
@@ -157,6 +168,7 @@ impl Runtime {
 
     /// Starts a command on a terminal of its own.
     pub(crate) fn open_shell(&mut self, now: Time, tab: u32, cols: u16, rows: u16, argv: &[Text], out: &mut Outbox) {
+        self.show_log_files(now);
         let host = Rc::make_mut(&mut self.host);
         let tty = host.open_tty(cols, rows);
         let env = Some(shell_env(&self.config.node));
@@ -219,8 +231,19 @@ impl Runtime {
     pub(crate) fn api_call(&mut self, whose: Option<Id>, call: CallId, request: &ApiCall, out: &mut Outbox) {
         let id = self.next();
         self.host_calls.calls.insert(id, (whose.clone(), call));
+        if &*request.server == crate::netlink::SOCKET {
+            let response = self.netlink(whose.as_ref(), &request.request);
+            return out.respond(out.me, id, response);
+        }
+        if whose.is_none() && request.server.starts_with(WORLD) {
+            return self.ask_world(HostMessage::Call { call: id, request: request.request.clone() }, out);
+        }
         if whose.is_none() && request.server.starts_with("unix://") {
             let now = out.now;
+            if self.stopped {
+                let text = "failed to connect: dial unix /run/containerd/containerd.sock: connect: connection refused";
+                return out.respond(out.me, id, sim::transport_error(text));
+            }
             return match &*request.request.path {
                 "/runtime.v1.RuntimeService/Exec" => self.crictl_exec(now, id, &request.request, out),
                 _ => out.respond(out.me, id, self.crictl(now, &request.request)),
@@ -235,7 +258,13 @@ impl Runtime {
     /// Who listens at a URL: etcd's members on port 2379 of their machines, else kube-apiserver (which has several names).
     fn server(&self, url: &str) -> Result<Addr, String> {
         let Some(host) = url.strip_prefix("https://").filter(|h| h.ends_with(":2379")) else {
-            return Ok(self.host_calls.apiserver);
+            // Where kubectl looks without a kubeconfig.
+            if url == "http://localhost:8080" && &*self.config.node != "laptop" {
+                return Err("dial tcp 127.0.0.1:8080: connect: connection refused".into());
+            }
+            let ip = url.strip_prefix("https://").and_then(|h| h.parse::<SocketAddr>().ok()).map(|a| a.ip());
+            let other = ip.and_then(|ip| self.host_calls.apiservers.get(&ip)).copied();
+            return Ok(other.unwrap_or(self.host_calls.apiserver));
         };
         let ip = host.parse::<SocketAddr>().ok().map(|a| a.ip());
         let ip = ip.map(|ip| if ip.is_loopback() { self.config.node_ip } else { ip });

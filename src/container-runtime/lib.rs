@@ -11,17 +11,22 @@ mod bridge;
 mod container;
 mod crictl;
 mod dial;
+mod egress;
 mod exec;
+mod files;
 mod host;
 mod image;
+mod log_files;
 mod logs;
+mod netlink;
 mod network;
+mod policy;
 mod route;
 mod ssh;
+mod stats;
 mod volume;
 
 use std::net::IpAddr;
-mod stats;
 use std::rc::Rc;
 
 use base::{Duration, Map, Seed, Set, Time};
@@ -31,6 +36,7 @@ use cri_api::{Machine, MachineOutput, ProgramTable, VolumeId, Volumes};
 use sim::{Addr, Message, Outbox, Payload};
 
 pub use container::{Container, Sandbox};
+pub use egress::{CONNECT_TO, HEADER};
 pub use image::{Image, Images, PullError, Start};
 pub use network::Network;
 
@@ -70,7 +76,10 @@ enum Wake {
     Kill(Id),
     ExecTimeout(u64),
     DialTimeout(u64),
+    EgressTimeout(u64),
     Pulled(Text),
+    /// A connection that may not have been answered: whose, which, how often it was tried again.
+    Syn(network::Owner, cri_api::net::ConnId, u32),
 }
 
 /// A node's machine. Clone is cheap.
@@ -85,25 +94,20 @@ pub struct Runtime {
     pulled: Set<Text>,
     volumes: Volumes,
     volume_ids: Map<Text, VolumeId>,
+    /// Where on the node's disk volumes of pods lie that are directories of it.
+    host_paths: Map<Text, Text>,
     host: Rc<Machine>,
     network: Network,
     execs: Map<u64, exec::Exec>,
     followers: Map<u64, logs::Follower>,
     dials: Map<u64, dial::Dialing>,
+    egresses: Map<u64, egress::Egress>,
     bridges: Map<u64, bridge::Bridge>,
     host_calls: host::HostCalls,
-    /// Where on the node's disk volumes of pods lie that are directories of it.
-    host_paths: Map<Text, Text>,
     wakes: Map<u64, Wake>,
     watched: Set<Text>,
-    counter: u64,
-}
-
-impl Runtime {
-    pub fn new(config: Config) -> Runtime {
-        let machine_config = cri_api::MachineConfig {
-            hostname: config.node.clone(),
-            fqdn: config.node.clone(),
+    /// Logs are written to `/var/log` too: somebody can see it.
+    log_files: bool,
     /// containerd's unit is stopped: nobody listens at its socket, and what it had started runs on.
     stopped: bool,
     /// Bytes that running containers hold, all together (see `stats.rs`).
@@ -112,6 +116,14 @@ impl Runtime {
     memory_notice: u64,
     /// CPU time of containers that have ended.
     ended_cpu: u64,
+    counter: u64,
+}
+
+impl Runtime {
+    pub fn new(config: Config) -> Runtime {
+        let machine_config = cri_api::MachineConfig {
+            hostname: config.node.clone(),
+            fqdn: config.node.clone(),
             container: false,
             boot: config.boot,
             cpus: config.cpus,
@@ -129,15 +141,21 @@ impl Runtime {
             pulled: Set::new(),
             volumes: Volumes::default(),
             volume_ids: Map::new(),
+            host_paths: Map::new(),
             host: Rc::new(host),
             execs: Map::new(),
             followers: Map::new(),
             dials: Map::new(),
+            egresses: Map::new(),
             bridges: Map::new(),
             host_calls: host::HostCalls::default(),
             wakes: Map::new(),
             watched: Set::new(),
-            host_paths: Map::new(),
+            log_files: false,
+            stopped: false,
+            held_memory: 0,
+            memory_notice: 0,
+            ended_cpu: 0,
             counter: 0,
         }
     }
@@ -145,12 +163,11 @@ impl Runtime {
     pub fn handle(&mut self, now: Time, message: Message, out: &mut Outbox) {
         let from = message.from;
         match message.payload {
-            Payload::Start => self.reboot(now, out),
+            Payload::Start => {
+                self.stopped = false;
+                self.reboot(now, out);
+            }
             Payload::Timer(token) => self.wake(now, token, out),
-            stopped: false,
-            held_memory: 0,
-            memory_notice: 0,
-            ended_cpu: 0,
             Payload::Cri(m) => match &*m {
                 cri::Message::Request { id, request } => {
                     self.kubelet = from;
@@ -173,7 +190,8 @@ impl Runtime {
             Payload::WatchEvents { id, events } => self.api_events(now, id, &events, out),
             Payload::StreamFrame { id, channel, data } => self.api_frame(now, id, channel, &data, out),
             Payload::StreamEnd { id } => self.api_closed(now, id, out),
-            Payload::ApiRequest { .. } | Payload::PeerGone { .. } | Payload::Etcd(_) => {}
+            Payload::ApiRequest { id, request } => self.egress(now, from, id, &request, out),
+            Payload::PeerGone { .. } | Payload::Etcd(_) => {}
         }
     }
 
@@ -192,6 +210,7 @@ impl Runtime {
         self.network.reboot();
         self.execs = Map::new();
         self.dials = Map::new();
+        self.egresses = Map::new();
         self.wakes = Map::new();
     }
 
@@ -220,6 +239,8 @@ impl Runtime {
             Some(Wake::Kill(id)) => self.kill(now, &id, out),
             Some(Wake::ExecTimeout(id)) => self.exec_timeout(now, id, out),
             Some(Wake::DialTimeout(id)) => self.dial_timeout(now, id, out),
+            Some(Wake::EgressTimeout(id)) => self.egress_timeout(now, id, out),
+            Some(Wake::Syn(owner, conn, tries)) => self.syn_timeout(now, owner, conn, tries, out),
             Some(Wake::Pulled(image)) => {
                 self.pulled.insert(image);
             }
@@ -229,8 +250,13 @@ impl Runtime {
 
     fn request(&mut self, now: Time, from: Addr, id: u64, request: &cri::Request, out: &mut Outbox) {
         use cri::Request as R;
+        if self.stopped && !is_of_the_node(request) {
+            let response = error("Unavailable", NO_SOCKET);
+            return out.send(from, Payload::Cri(Rc::new(cri::Message::Response { id, response })));
+        }
         let (delay, response) = match request {
             R::Version if self.network.is_ready() => {
+                self.repeat_memory_notice(out);
                 // A kubelet that has just started learns that the network is there already.
                 self.event(cri::Event::NetworkReady(true), out);
                 (Duration::ZERO, cri::Response::Version { runtime: "containerd".into(), version: "2.4.2".into() })
@@ -251,7 +277,6 @@ impl Runtime {
                 }
             }
             R::RemoveContainer { container } => (Duration::ZERO, self.remove_container(container)),
-                self.repeat_memory_notice(out);
             R::UpdateContainerResources { container, memory_limit, cpu_limit_milli } => {
                 (Duration::ZERO, self.update_resources(container, *memory_limit, *cpu_limit_milli))
             }
@@ -282,7 +307,9 @@ impl Runtime {
     }
 
     fn event(&self, event: cri::Event, out: &mut Outbox) {
-        if self.kubelet != Addr::OUTSIDE {
+        // Its directory the kubelet watches itself.
+        let heard = !self.stopped || matches!(event, cri::Event::DirectoryChanged { .. });
+        if self.kubelet != Addr::OUTSIDE && heard {
             out.send(self.kubelet, Payload::Cri(Rc::new(cri::Message::Event(event))));
         }
     }
@@ -295,6 +322,7 @@ impl Runtime {
     /// Feeds a container's machine and carries out what it asks for.
     fn feed(&mut self, now: Time, id: &Id, input: cri_api::MachineInput, out: &mut Outbox) {
         let mut outputs = Vec::new();
+        self.note_foreign_ports(id);
         let Some(machine) = self.machines.get_mut(id) else { return };
         let mut host = cri_api::Host { volumes: &mut self.volumes, programs: &self.config.programs };
         Rc::make_mut(machine).handle(now, &mut host, input, &mut outputs);
@@ -316,7 +344,17 @@ impl Runtime {
                 MachineOutput::EditClosed { .. } => {}
             }
         }
+        self.weigh(now, id, out);
         self.notice_directories(now, out);
+    }
+
+    /// containerd's unit stops or starts. Returns the kubelet, which hears of it, if there is one.
+    pub fn set_stopped(&mut self, stopped: bool) -> Option<Addr> {
+        self.stopped = stopped;
+        (self.kubelet != Addr::OUTSIDE).then_some(self.kubelet)
+    }
+    pub fn is_stopped(&self) -> bool {
+        self.stopped
     }
 
     /// The containers that exist, for the page and `crictl`.
@@ -334,11 +372,26 @@ impl Runtime {
     pub fn own_machine(&self) -> &Machine {
         &self.host
     }
+    /// Gives a dual-stack node its second address.
+    pub fn set_node_ip6(&mut self, ip: IpAddr) {
+        self.network.node_ip6 = Some(ip);
+    }
     pub fn network(&self) -> &Network {
         &self.network
     }
 }
-        self.weigh(now, id, out);
+
+const NO_SOCKET: &str = "connection error: desc = \"transport: Error while dialing: dial unix /run/containerd/containerd.sock: \
+     connect: connection refused\"";
+
+/// What the kubelet does itself on a real node: volumes, files, probes over the network.
+fn is_of_the_node(request: &cri::Request) -> bool {
+    use cri::Request as R;
+    matches!(
+        request,
+        R::Dial { .. } | R::WatchDirectory { .. } | R::SetupVolume { .. } | R::RemoveVolume { .. } | R::ReadLogs { .. }
+    )
+}
 
 /// A gRPC error.
 fn error(code: &str, message: impl Into<Text>) -> cri::Response {

@@ -1,12 +1,13 @@
 //! A node's network: pod addresses (host-local), service rules (kube-proxy's), routes (CNI's), connections (conntrack).
 
-use std::net::{IpAddr, Ipv4Addr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::rc::Rc;
 
-use base::{Map, Seed, Set};
+use base::{Duration, Map, Seed, Set, Sort as _, Time};
 use cri_api::cri::Id;
 use cri_api::net::ConnId;
 use cri_api::packet::{Endpoint, KernelUpdate, RuleEndpoint, ServiceRule};
+use cri_api::policy::{Block, Policies};
 
 type Text = Rc<str>;
 
@@ -20,6 +21,8 @@ pub(crate) enum Owner {
     Dial(u64),
     /// A component, spoken to by a bridge that understands HTTP.
     Bridge(u64),
+    /// A request of a component of this machine.
+    Egress(u64),
     /// A terminal of the node at the other end of an ssh connection.
     Ssh(u32),
 }
@@ -29,10 +32,12 @@ pub(crate) enum Owner {
 pub(crate) struct End {
     pub owner: Owner,
     pub conn: ConnId,
+    /// The far end has answered, or it began there.
+    pub open: bool,
 }
 
 /// A rewritten connection that passes through this node (NodePort from outside).
-#[derive(Clone, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) struct Forwarded {
     /// Who began.
     pub client: Endpoint,
@@ -40,17 +45,39 @@ pub(crate) struct Forwarded {
     pub called: Endpoint,
 }
 
+/// What a service's rule led to.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) enum Choice {
+    Endpoint(RuleEndpoint),
+    /// There is none: refused.
+    Nothing,
+    /// There are some, but the traffic policy `Local` wants one of this node: dropped.
+    NotHere,
+}
+
+/// A range that pods' addresses are taken from.
+#[derive(Clone, Copy, Debug, PartialEq)]
+struct Pool {
+    range: Block,
+    last: u32,
+}
+
 /// The kernel's tables of one node.
 #[derive(Clone, Debug)]
 pub struct Network {
     pub node_ip: IpAddr,
+    /// Of a dual-stack node.
+    pub node_ip6: Option<IpAddr>,
     seed: Seed,
-    /// This node's pod range: network and prefix length.
-    range: Option<(u32, u32)>,
-    last_pod: u32,
+    /// The CNI plugin that has configured the node; empty: none has.
+    plugin: Text,
+    /// This node's pod ranges, one per family.
+    pools: Vec<Pool>,
     pods: Map<IpAddr, Id>,
     /// Pod ranges of other nodes: (network, prefix length) → next hop.
-    routes: Map<(u32, u32), IpAddr>,
+    routes: Map<(IpAddr, u8), IpAddr>,
+    /// Prefix lengths among the routes, longest first: (is IPv6, length).
+    lengths: Vec<(bool, u8)>,
     /// By virtual address and port; node ports have the unspecified address.
     rules: Map<(IpAddr, u16, Text), ServiceRule>,
     by_service: Map<Text, Vec<(IpAddr, u16, Text)>>,
@@ -58,11 +85,15 @@ pub struct Network {
     pub(crate) ends: Map<(Endpoint, Endpoint), End>,
     /// (owner's sort key, conn) → (near, far).
     pub(crate) conns: Map<(Text, u64), (Endpoint, Endpoint)>,
-    pub(crate) forwarded: Map<(Endpoint, Endpoint), Forwarded>,
+    /// (source as the endpoint sees it, endpoint) → who began and what it called; and the other way round.
+    forwarded: Map<(Endpoint, Endpoint), Forwarded>,
+    forwards: Map<(Endpoint, Endpoint), (Endpoint, Endpoint)>,
     /// Who listens: (address, port) → container, empty for the node itself.
     pub(crate) listeners: Map<Endpoint, Id>,
     pub(crate) dns_listeners: Map<Endpoint, Id>,
-    affinity: Map<(Text, IpAddr), Endpoint>,
+    /// (service port, client) → endpoint, and when it was last used.
+    affinity: Map<(Text, IpAddr), (Endpoint, Time)>,
+    pub(crate) policies: Policies,
     ephemeral: u16,
     draws: u64,
 }
@@ -71,19 +102,23 @@ impl Network {
     pub fn new(node_ip: IpAddr, seed: Seed) -> Network {
         Network {
             node_ip,
+            node_ip6: None,
             seed,
-            range: None,
-            last_pod: 1,
+            plugin: "".into(),
+            pools: Vec::new(),
             pods: Map::new(),
             routes: Map::new(),
+            lengths: Vec::new(),
             rules: Map::new(),
             by_service: Map::new(),
             ends: Map::new(),
             conns: Map::new(),
             forwarded: Map::new(),
+            forwards: Map::new(),
             listeners: Map::new(),
             dns_listeners: Map::new(),
             affinity: Map::new(),
+            policies: Policies::default(),
             ephemeral: 0,
             draws: 0,
         }
@@ -92,12 +127,29 @@ impl Network {
     /// Connections end when the machine does; addresses, routes and rules are set up anew by those who own them.
     pub(crate) fn reboot(&mut self) {
         let fresh = Network::new(self.node_ip, self.seed);
-        *self = Network { range: self.range, ..fresh };
+        let pools = self.pools.iter().map(|p| Pool { last: 1, ..*p }).collect();
+        *self = Network { node_ip6: self.node_ip6, plugin: self.plugin.clone(), pools, ..fresh };
     }
 
     /// Whether the CNI plugin has given this node a pod range.
     pub fn is_ready(&self) -> bool {
-        self.range.is_some()
+        !self.pools.is_empty()
+    }
+    /// The CNI plugin that has configured this node: `bridge`, `flannel`, `calico`; empty: none.
+    pub fn plugin(&self) -> &str {
+        &self.plugin
+    }
+    /// This node's pod ranges.
+    pub fn ranges(&self) -> impl Iterator<Item = Block> {
+        self.pools.iter().map(|p| p.range)
+    }
+    /// Other nodes' pod ranges with their next hops.
+    pub fn routes(&self) -> impl Iterator<Item = (Block, IpAddr)> {
+        self.routes.iter().map(|((network, bits), hop)| (Block { network: *network, bits: *bits }, *hop))
+    }
+    /// The NetworkPolicies that an agent wrote, for the page.
+    pub fn policies(&self) -> &Policies {
+        &self.policies
     }
     /// The rules that kube-proxy wrote, for the page.
     pub fn rules(&self) -> impl Iterator<Item = &ServiceRule> {
@@ -123,27 +175,56 @@ impl Network {
                     self.by_service.insert(service.clone(), keys);
                 }
             }
-            KernelUpdate::PodCidrs(ranges) => self.range = ranges.iter().find_map(|r| parse_range(r)),
+            KernelUpdate::PodCidrs { plugin, ranges } => {
+                let known = |range| self.pools.iter().find(|p| p.range == range).copied();
+                let ranges = ranges.iter().filter_map(|r| parse_range(r));
+                self.pools = ranges.map(|range| known(range).unwrap_or(Pool { range, last: 1 })).collect();
+                self.plugin = plugin.clone();
+            }
+            KernelUpdate::Policies(updates) => self.policies.update(updates),
             KernelUpdate::Route { cidr, via } => {
                 let Some(range) = parse_range(cidr) else { return };
                 match via {
-                    Some(hop) => self.routes.insert(range, *hop),
-                    None => self.routes.remove(&range),
+                    Some(hop) => self.routes.insert((range.network, range.bits), *hop),
+                    None => self.routes.remove(&(range.network, range.bits)),
                 };
+                let mut lengths: Vec<(bool, u8)> = self.routes.keys().map(|(n, bits)| (n.is_ipv6(), *bits)).collect();
+                lengths.order_by_key(|length| std::cmp::Reverse(*length));
+                lengths.dedup();
+                self.lengths = lengths;
             }
             KernelUpdate::FlushServices => (self.rules, self.by_service) = (Map::new(), Map::new()),
         }
     }
 
-    /// The next free address of the range, as CNI's host-local hands them out: round and round from .2 on.
-    pub(crate) fn add_pod(&mut self, sandbox: &Id) -> Option<IpAddr> {
-        let (network, bits) = self.range?;
-        let size = 1u32 << (32 - bits).min(31);
+    /// The next free address of each range, as CNI's host-local hands them out: round and round from .2 on.
+    pub(crate) fn add_pod(&mut self, sandbox: &Id) -> Option<Vec<IpAddr>> {
+        let mut taken = Vec::new();
+        for i in 0..self.pools.len() {
+            match self.next_address(i) {
+                Some(ip) => {
+                    self.pods.insert(ip, sandbox.clone());
+                    taken.push(ip);
+                }
+                None => {
+                    taken.iter().for_each(|ip| drop(self.pods.remove(ip)));
+                    return None;
+                }
+            }
+        }
+        (!taken.is_empty()).then_some(taken)
+    }
+
+    fn next_address(&mut self, pool: usize) -> Option<IpAddr> {
+        let Pool { range, mut last } = self.pools[pool];
+        let all = if range.network.is_ipv4() { 32 } else { 128 };
+        // Of an IPv6 range the first 65,536 addresses serve; the last one of an IPv4 range is for broadcasts.
+        let size = 1u32 << u32::from(all - range.bits).min(16);
         for _ in 0..size {
-            self.last_pod = if self.last_pod + 2 >= size { 2 } else { self.last_pod + 1 };
-            let ip = IpAddr::V4(Ipv4Addr::from(network + self.last_pod));
+            last = if last + 2 >= size { 2 } else { last + 1 };
+            let ip = nth(range.network, last);
             if !self.pods.contains_key(&ip) {
-                self.pods.insert(ip, sandbox.clone());
+                self.pools[pool].last = last;
                 return Some(ip);
             }
         }
@@ -160,24 +241,36 @@ impl Network {
 
     /// Whether an address belongs to a pod of this node or to the node itself.
     pub(crate) fn is_local(&self, ip: IpAddr) -> bool {
-        ip == self.node_ip || ip.is_loopback() || self.pods.contains_key(&ip)
+        self.is_node(ip) || ip.is_loopback() || self.pods.contains_key(&ip)
+    }
+    /// Whether it is this node's own.
+    pub(crate) fn is_node(&self, ip: IpAddr) -> bool {
+        ip == self.node_ip || self.node_ip6 == Some(ip)
+    }
+    /// The sandbox that has an address.
+    pub(crate) fn pod_at(&self, ip: IpAddr) -> Option<&Id> {
+        self.pods.get(&ip)
     }
     pub(crate) fn in_pod_range(&self, ip: IpAddr) -> bool {
-        matches!((self.range, ip), (Some((network, bits)), IpAddr::V4(v4)) if contains(network, bits, v4))
+        self.pools.iter().any(|p| p.range.contains(ip))
+    }
+    /// This node's address of a family.
+    pub(crate) fn node_address(&self, like: IpAddr) -> IpAddr {
+        if like.is_ipv6() { self.node_ip6.unwrap_or(self.node_ip) } else { self.node_ip }
     }
 
     /// Where a packet for another machine goes next, and by which pod range.
     pub(crate) fn route(&self, ip: IpAddr) -> Option<(IpAddr, Option<String>)> {
-        let IpAddr::V4(v4) = ip else { return None };
-        for length in [24, 25, 26, 23, 22, 16] {
-            let network = u32::from(v4) & mask(length);
-            if let Some(hop) = self.routes.get(&(network, length)) {
-                return Some((*hop, Some(format!("{}/{length}", Ipv4Addr::from(network)))));
+        for (_, bits) in self.lengths.iter().filter(|(v6, _)| *v6 == ip.is_ipv6()) {
+            let network = mask(ip, *bits);
+            if let Some(hop) = self.routes.get(&(network, *bits)) {
+                return Some((*hop, Some(format!("{network}/{bits}"))));
             }
         }
-        // The nodes' own network is a /16 around this node.
-        let IpAddr::V4(me) = self.node_ip else { return None };
-        (u32::from(me) & mask(16) == u32::from(v4) & mask(16)).then_some((ip, None))
+        // The nodes' own network is a /16 (or /64) around this node.
+        let bits = if ip.is_ipv4() { 16 } else { 64 };
+        let me = if ip.is_ipv4() { Some(self.node_ip) } else { self.node_ip6 };
+        me.filter(|me| me.is_ipv4() == ip.is_ipv4() && mask(*me, bits) == mask(ip, bits)).map(|_| (ip, None))
     }
 
     /// The rule for a virtual end, if there is one.
@@ -185,29 +278,52 @@ impl Network {
         if let Some(rule) = self.rules.get(&(dst.0, dst.1, protocol.clone())) {
             return Some(rule);
         }
-        let node_port = (IpAddr::V4(Ipv4Addr::UNSPECIFIED), dst.1, protocol.clone());
-        (dst.0 == self.node_ip).then(|| self.rules.get(&node_port)).flatten()
+        let any = if dst.0.is_ipv4() { IpAddr::V4(Ipv4Addr::UNSPECIFIED) } else { IpAddr::V6(Ipv6Addr::UNSPECIFIED) };
+        self.is_node(dst.0).then(|| self.rules.get(&(any, dst.1, protocol.clone()))).flatten()
     }
 
     /// Chooses an endpoint of a rule for a client: equally likely, or the same as before with session affinity.
-    pub(crate) fn choose(&mut self, rule: &ServiceRule, client: IpAddr) -> Option<RuleEndpoint> {
-        let usable: Vec<&RuleEndpoint> = rule.endpoints.iter().filter(|e| e.ready && (!rule.local_only || e.is_local)).collect();
+    pub(crate) fn choose(&mut self, now: Time, rule: &ServiceRule, client: IpAddr) -> Choice {
+        // Who calls an address for outside from this node is inside: the policy is about what comes from elsewhere.
+        let local_only = rule.local_only && !(rule.kind.is_external() && self.is_local(client));
+        let usable: Vec<&RuleEndpoint> = rule.endpoints.iter().filter(|e| e.ready && (!local_only || e.is_local)).collect();
         if usable.is_empty() {
-            return None;
+            let elsewhere = rule.endpoints.iter().any(|e| e.ready);
+            return if elsewhere { Choice::NotHere } else { Choice::Nothing };
         }
         let key = (rule.service.clone(), client);
+        let kept = rule.session_affinity_s.and_then(|seconds| {
+            let (endpoint, used) = self.affinity.get(&key)?;
+            let fresh = now.since(*used) <= Duration::from_secs(seconds);
+            usable.iter().find(|u| fresh && (u.ip, u.port) == *endpoint).map(|e| (**e).clone())
+        });
+        let chosen = kept.unwrap_or_else(|| {
+            self.draws += 1;
+            usable[self.seed.below(self.draws, usable.len() as u64) as usize].clone()
+        });
         if rule.session_affinity_s.is_some() {
-            let known = self.affinity.get(&key).and_then(|e| usable.iter().find(|u| (u.ip, u.port) == *e));
-            if let Some(known) = known {
-                return Some((**known).clone());
-            }
+            self.affinity.insert(key, ((chosen.ip, chosen.port), now));
         }
-        self.draws += 1;
-        let chosen = usable[self.seed.below(self.draws, usable.len() as u64) as usize].clone();
-        if rule.session_affinity_s.is_some() {
-            self.affinity.insert(key, (chosen.ip, chosen.port));
+        Choice::Endpoint(chosen)
+    }
+
+    /// Remembers a connection from elsewhere that was led to an endpoint: its packets and the answers follow.
+    pub(crate) fn add_forwarded(&mut self, seen_as: Endpoint, target: Endpoint, by: Forwarded) {
+        self.forwarded.insert((seen_as, target), by);
+        self.forwards.insert((by.client, by.called), (seen_as, target));
+    }
+    /// The client of a connection that was rewritten here, by its source as the endpoint sees it.
+    pub(crate) fn forwarded(&self, seen_as: Endpoint, target: Endpoint) -> Option<Forwarded> {
+        self.forwarded.get(&(seen_as, target)).copied()
+    }
+    /// Where a later packet of such a client goes: (source, endpoint).
+    pub(crate) fn forwards(&self, client: Endpoint, called: Endpoint) -> Option<(Endpoint, Endpoint)> {
+        self.forwards.get(&(client, called)).copied()
+    }
+    pub(crate) fn forget_forwarded(&mut self, seen_as: Endpoint, target: Endpoint) {
+        if let Some(by) = self.forwarded.remove(&(seen_as, target)) {
+            self.forwards.remove(&(by.client, by.called));
         }
-        Some(chosen)
     }
 
     /// A port for a connection that begins here: 32768–60999, as Linux has them.
@@ -234,7 +350,8 @@ impl Network {
 
     pub(crate) fn remember(&mut self, near: Endpoint, far: Endpoint, owner: Owner, conn: ConnId) {
         self.conns.insert((owner_key(&owner), conn.0), (near, far));
-        self.ends.insert((near, far), End { owner, conn });
+        let open = conn.0 >> 63 == 1;
+        self.ends.insert((near, far), End { owner, conn, open });
     }
     pub(crate) fn forget(&mut self, key: (Endpoint, Endpoint)) {
         if let Some(end) = self.ends.remove(&key) {
@@ -256,23 +373,27 @@ fn owner_key(owner: &Owner) -> Text {
         Owner::Host => "host".into(),
         Owner::Dial(n) => format!("dial-{n}").into(),
         Owner::Bridge(n) => format!("bridge-{n}").into(),
+        Owner::Egress(n) => format!("egress-{n}").into(),
         Owner::Ssh(n) => format!("ssh-{n}").into(),
     }
 }
 
-fn mask(bits: u32) -> u32 {
-    if bits == 0 { 0 } else { u32::MAX << (32 - bits) }
+/// The network that an address is in.
+fn mask(network: IpAddr, bits: u8) -> IpAddr {
+    Block { network, bits }.truncated().network
 }
 
-fn contains(network: u32, bits: u32, ip: Ipv4Addr) -> bool {
-    u32::from(ip) & mask(bits) == network
+/// The `n`-th address of a network.
+pub(crate) fn nth(network: IpAddr, n: u32) -> IpAddr {
+    match network {
+        IpAddr::V4(ip) => IpAddr::V4((u32::from(ip).wrapping_add(n)).into()),
+        IpAddr::V6(ip) => IpAddr::V6((u128::from(ip).wrapping_add(n.into())).into()),
+    }
 }
 
-/// `10.244.1.0/24` → network and prefix length.
-pub(crate) fn parse_range(text: &str) -> Option<(u32, u32)> {
-    let (ip, bits) = text.split_once('/')?;
-    let (ip, bits): (Ipv4Addr, u32) = (ip.parse().ok()?, bits.parse().ok()?);
-    (bits <= 32).then(|| (u32::from(ip) & mask(bits), bits))
+/// `10.244.1.0/24`, without bits beyond the prefix.
+pub(crate) fn parse_range(text: &str) -> Option<Block> {
+    Block::parse(text).map(Block::truncated)
 }
 
 #[cfg(test)]
@@ -281,7 +402,7 @@ mod tests {
 
     fn network() -> Network {
         let mut network = Network::new("172.18.0.3".parse().unwrap(), Seed(1));
-        network.update(&KernelUpdate::PodCidrs(vec!["10.244.1.0/24".into()]));
+        network.update(&KernelUpdate::PodCidrs { plugin: "bridge".into(), ranges: vec!["10.244.1.0/24".into()] });
         network.update(&KernelUpdate::Route { cidr: "10.244.2.0/24".into(), via: "172.18.0.4".parse().ok() });
         network
     }
@@ -289,10 +410,10 @@ mod tests {
     #[test]
     fn addresses_go_round_and_routes_are_by_pod_range() {
         let mut network = network();
-        let first = network.add_pod(&"a".into()).unwrap();
+        let first = network.add_pod(&"a".into()).unwrap()[0];
         assert_eq!(first.to_string(), "10.244.1.2");
         network.remove_pod(first);
-        assert_eq!(network.add_pod(&"b".into()).unwrap().to_string(), "10.244.1.3");
+        assert_eq!(network.add_pod(&"b".into()).unwrap()[0].to_string(), "10.244.1.3");
         let hop = network.route("10.244.2.9".parse().unwrap()).unwrap();
         assert_eq!((hop.0.to_string(), hop.1.as_deref()), ("172.18.0.4".into(), Some("10.244.2.0/24")));
         assert_eq!(network.route("8.8.8.8".parse().unwrap()), None);
@@ -311,13 +432,17 @@ mod tests {
             endpoints: Rc::new(vec![endpoint(2, true), endpoint(3, false), endpoint(4, true)]),
             session_affinity_s: Some(10_800),
             local_only: false,
+            kind: cri_api::packet::AddressKind::Cluster,
             masquerade: false,
         };
         network.update(&KernelUpdate::Service { service: "default/web".into(), rules: Rc::new(vec![rule]) });
         let rule = network.rule(("10.96.0.7".parse().unwrap(), 80), &"TCP".into()).cloned().unwrap();
         let client = "10.244.1.2".parse().unwrap();
-        let first = network.choose(&rule, client).unwrap();
-        assert!((0..20).all(|_| network.choose(&rule, client).unwrap() == first));
+        let at = |s| Time::EPOCH + Duration::from_secs(s);
+        let first = network.choose(at(0), &rule, client);
+        assert!((1..20).all(|n| network.choose(at(n), &rule, client) == first));
+        // Each use counts anew; after three hours without one it is drawn again, and sooner or later differs.
+        assert!((20..60).any(|n| network.choose(at(n * 10_801), &rule, client) != first));
         network.update(&KernelUpdate::Service { service: "default/web".into(), rules: Rc::default() });
         assert!(network.rule(("10.96.0.7".parse().unwrap(), 80), &"TCP".into()).is_none());
     }

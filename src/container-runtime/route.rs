@@ -6,7 +6,7 @@
 use std::net::IpAddr;
 use std::rc::Rc;
 
-use base::Time;
+use base::{Duration, Time};
 use cri_api::MachineInput;
 use cri_api::cri::Id;
 use cri_api::errno::Errno;
@@ -14,8 +14,11 @@ use cri_api::net::{ConnId, NetInput, NetOutput};
 use cri_api::packet::{Endpoint, Hop, HopKind, Packet, PacketBody};
 use sim::{Addr, Outbox, Payload};
 
-use crate::network::{Forwarded, Owner};
-use crate::{Runtime, Text};
+use crate::network::{Choice, Forwarded, Owner};
+use crate::{Runtime, Text, Wake};
+
+/// Further tries to open a connection that nobody answers: after 1, 2, 4 … seconds, as Linux has it (`tcp_syn_retries`).
+const SYN_RETRIES: u32 = 6;
 
 impl Runtime {
     /// What a container's machine asks of the network.
@@ -30,18 +33,34 @@ impl Runtime {
         sandbox.and_then(|s| s.ips.first().copied()).unwrap_or(self.config.node_ip)
     }
 
+    /// Tells a container's machine which ports its neighbours in the network namespace listen on.
+    pub(crate) fn note_foreign_ports(&mut self, id: &Id) {
+        let ip = self.address_of(id);
+        let here = self.network.listeners.range((ip, 0)..=(ip, u16::MAX));
+        let taken: Vec<u16> = here.filter(|(_, owner)| *owner != id).map(|((_, port), _)| *port).collect();
+        if self.machines.get(id).is_some_and(|m| m.foreign_ports != taken)
+            && let Some(machine) = self.machines.get_mut(id)
+        {
+            Rc::make_mut(machine).foreign_ports = taken;
+        }
+    }
+
     pub(crate) fn net_request(&mut self, now: Time, owner: Owner, ip: IpAddr, output: NetOutput, out: &mut Outbox) {
         match output {
-            NetOutput::Connect { conn, ip: dst, port } => self.connect(now, owner, conn, ip, (dst, port), out),
+            NetOutput::Connect { conn, ip: dst, port } => {
+                self.connect(now, owner.clone(), conn, ip, (dst, port), out);
+                self.wake_after(Duration::from_secs(1), Wake::Syn(owner, conn, 0), out);
+            }
             NetOutput::Listen { port, .. } => {
-                if let Owner::Container(id) = owner {
-                    self.network.listeners.insert((ip, port), id);
-                } else {
-                    self.network.listeners.insert((ip, port), "".into());
+                let id: Id = if let Owner::Container(id) = owner { id } else { "".into() };
+                for ip in self.siblings(ip) {
+                    self.network.listeners.insert((ip, port), id.clone());
                 }
             }
             NetOutput::Unlisten { port } => {
-                self.network.listeners.remove(&(ip, port));
+                for ip in self.siblings(ip) {
+                    self.network.listeners.remove(&(ip, port));
+                }
             }
             NetOutput::Send { conn, data } => self.on_conn(now, &owner, conn, PacketBody::Data(data), out),
             NetOutput::Shutdown { conn } => self.on_conn(now, &owner, conn, PacketBody::Fin, out),
@@ -53,13 +72,15 @@ impl Runtime {
             }
             NetOutput::Consumed { conn, bytes } => self.on_conn(now, &owner, conn, PacketBody::Window(bytes), out),
             NetOutput::Query { call, server, question } => {
-                let near = (ip, self.network.ephemeral_port());
+                let near = (self.source(ip, server), self.network.ephemeral_port());
                 self.network.remember(near, (server, 53), owner, ConnId(call.0.into()));
                 self.send(now, near, (server, 53), PacketBody::Query(call.0.into(), question), out);
             }
             NetOutput::ServeDns { port } => {
                 if let Owner::Container(id) = owner {
-                    self.network.dns_listeners.insert((ip, port), id);
+                    for ip in self.siblings(ip) {
+                        self.network.dns_listeners.insert((ip, port), id.clone());
+                    }
                 }
             }
             NetOutput::Answer { query, answer } => {
@@ -69,7 +90,8 @@ impl Runtime {
                 }
             }
             NetOutput::Ping { call, ip: dst } => {
-                let near = (ip, self.network.ephemeral_port());
+                let near = (self.source(ip, dst), self.network.ephemeral_port());
+                let dst = if dst.is_loopback() { near.0 } else { dst };
                 self.network.remember(near, (dst, 0), owner, ConnId(call.0.into()));
                 self.send(now, near, (dst, 0), PacketBody::Echo(call.0.into()), out);
             }
@@ -78,12 +100,42 @@ impl Runtime {
 
     /// Begins a connection.
     pub(crate) fn connect(&mut self, now: Time, owner: Owner, conn: ConnId, ip: IpAddr, dst: Endpoint, out: &mut Outbox) {
-        let near = (if dst.0.is_loopback() { dst.0 } else { ip }, self.network.ephemeral_port());
+        let near = (self.source(ip, dst.0), self.network.ephemeral_port());
         // localhost is the network namespace of the pod: its address stands for it.
-        let dst = if dst.0.is_loopback() { (ip, dst.1) } else { dst };
-        let near = if near.0.is_loopback() { (ip, near.1) } else { near };
+        let dst = if dst.0.is_loopback() { (near.0, dst.1) } else { dst };
         self.network.remember(near, dst, owner, conn);
         self.send(now, near, dst, PacketBody::Syn, out);
+    }
+
+    /// A second has passed (or 2, 4 …) since a connection was begun: the packet may have been lost or dropped.
+    pub(crate) fn syn_timeout(&mut self, now: Time, owner: Owner, conn: ConnId, tries: u32, out: &mut Outbox) {
+        let Some((near, far)) = self.network.ends_of(&owner, conn) else { return };
+        if self.network.ends.get(&(near, far)).is_none_or(|e| e.open) {
+            return;
+        }
+        if tries == SYN_RETRIES {
+            self.network.forget((near, far));
+            return self.to_owner(now, &owner, NetInput::Failed { conn, error: Errno::ETIMEDOUT }, out);
+        }
+        self.send(now, near, far, PacketBody::Syn, out);
+        self.wake_after(Duration::from_secs(2 << tries), Wake::Syn(owner, conn, tries + 1), out);
+    }
+
+    /// All addresses of the network namespace that has this one.
+    fn siblings(&self, ip: IpAddr) -> Vec<IpAddr> {
+        if self.network.is_node(ip) {
+            return std::iter::once(self.network.node_ip).chain(self.network.node_ip6).collect();
+        }
+        let sandbox = self.network.pod_at(ip).and_then(|id| self.sandboxes.get(id));
+        sandbox.map_or_else(|| vec![ip], |s| s.ips.clone())
+    }
+
+    /// The address by which the namespace of `ip` speaks to `dst`: of the same family, if it has one.
+    fn source(&self, ip: IpAddr, dst: IpAddr) -> IpAddr {
+        if ip.is_ipv4() == dst.is_ipv4() {
+            return ip;
+        }
+        self.siblings(ip).into_iter().find(|s| s.is_ipv4() == dst.is_ipv4()).unwrap_or(ip)
     }
 
     fn on_conn(&mut self, now: Time, owner: &Owner, conn: ConnId, body: PacketBody, out: &mut Outbox) {
@@ -94,18 +146,35 @@ impl Runtime {
 
     /// A packet that begins here.
     pub(crate) fn send(&mut self, now: Time, src: Endpoint, dst: Endpoint, body: PacketBody, out: &mut Outbox) {
-        let place = self.place(src.0);
-        let hops = vec![Hop { place, what: HopKind::Sent }];
+        self.send_with(now, src, dst, body, Vec::new(), out);
+    }
+
+    /// The same, with what is known of its way already.
+    fn send_with(&mut self, now: Time, src: Endpoint, dst: Endpoint, body: PacketBody, mut hops: Vec<Hop>, out: &mut Outbox) {
+        hops.push(Hop { place: self.place(src.0), what: HopKind::Sent });
         self.forward(now, Packet { src, dst, body, next_hop: dst.0, hops }, out);
+    }
+
+    /// Accepts a connection; the packet says which policy let it in.
+    pub(crate) fn send_accept(&mut self, now: Time, packet: &Packet, out: &mut Outbox) {
+        let admitted = packet.hops.iter().filter(|h| matches!(h.what, HopKind::Admitted { .. })).cloned().collect();
+        self.send_with(now, packet.dst, packet.src, PacketBody::SynAck, admitted, out);
     }
 
     /// Rules, then routes.
     fn forward(&mut self, now: Time, mut packet: Packet, out: &mut Outbox) {
         let first = matches!(packet.body, PacketBody::Syn | PacketBody::Query(..));
-        if first && !self.translate(now, &mut packet, out) {
+        if first && !self.translate(now, &mut packet, out) || !self.may_leave(&mut packet, out) {
             return;
         }
+        if let Some(by) = self.network.forwarded(packet.dst, packet.src).filter(|by| by.client == packet.dst) {
+            // The client's own address was kept: the answer leaves by what it had called.
+            packet.src = by.called;
+        }
         let dst = packet.dst.0;
+        if dst.is_ipv4() != packet.src.0.is_ipv4() {
+            return self.refuse(now, packet, Errno::ENETUNREACH, "the pod has no address of this family", out);
+        }
         if self.network.is_local(dst) {
             packet.next_hop = self.config.node_ip;
             // Through the queue, so that also a packet within a node takes its time and is seen.
@@ -120,6 +189,10 @@ impl Runtime {
                 packet.next_hop = hop;
                 if let (Some(cidr), true) = (cidr, first) {
                     packet.hops.push(self.hop(HopKind::Routed { cidr: cidr.into(), via: hop }));
+                    if self.network.plugin() == "flannel" {
+                        let (device, from) = ("flannel.1".into(), self.network.node_address(hop));
+                        packet.hops.push(self.hop(HopKind::Encapsulated { device, from, to: hop }));
+                    }
                 }
                 out.send(Addr::OUTSIDE, Payload::Packet(Rc::new(packet)));
             }
@@ -137,10 +210,18 @@ impl Runtime {
     fn translate(&mut self, now: Time, packet: &mut Packet, out: &mut Outbox) -> bool {
         let protocol: Text = if matches!(packet.body, PacketBody::Query(..)) { "UDP" } else { "TCP" }.into();
         let Some(rule) = self.network.rule(packet.dst, &protocol).cloned() else { return true };
-        let Some(chosen) = self.network.choose(&rule, packet.src.0) else {
-            let reason = format!("{} has no endpoints", rule.service);
-            self.refuse(now, packet.clone(), Errno::ECONNREFUSED, &reason, out);
-            return false;
+        let chosen = match self.network.choose(now, &rule, packet.src.0) {
+            Choice::Endpoint(chosen) => chosen,
+            Choice::Nothing => {
+                let reason = format!("{} has no endpoints", rule.service);
+                self.refuse(now, packet.clone(), Errno::ECONNREFUSED, &reason, out);
+                return false;
+            }
+            Choice::NotHere => {
+                let reason = format!("{} has no local endpoints (traffic policy Local)", rule.service);
+                self.drop_packet(packet.clone(), &reason, Vec::new(), out);
+                return false;
+            }
         };
         let (called, target) = (packet.dst, (chosen.ip, chosen.port));
         let of = rule.endpoints.iter().filter(|e| e.ready).count() as u32;
@@ -154,10 +235,13 @@ impl Runtime {
             }
             // From outside: the answer has to come back through here.
             None => {
-                let masked = (self.config.node_ip, self.network.ephemeral_port());
-                self.network.forwarded.insert((masked, target), Forwarded { client: packet.src, called });
-                packet.hops.push(self.hop(HopKind::Masquerade { to: masked.0 }));
-                packet.src = masked;
+                let by = Forwarded { client: packet.src, called };
+                let is_pod = self.network.pod_at(by.client.0).is_some();
+                if rule.masquerade || !rule.kind.is_external() && !is_pod {
+                    packet.src = (self.network.node_address(target.0), self.network.ephemeral_port());
+                    packet.hops.push(self.hop(HopKind::Masquerade { to: packet.src.0 }));
+                }
+                self.network.add_forwarded(packet.src, target, by);
             }
         }
         true
@@ -167,21 +251,31 @@ impl Runtime {
     pub(crate) fn packet_in(&mut self, now: Time, from: Addr, packet: Packet, out: &mut Outbox) {
         let _ = from;
         let first = matches!(packet.body, PacketBody::Syn | PacketBody::Query(..));
+        if packet.hops.last().is_some_and(|h| matches!(h.what, HopKind::Dropped { .. })) {
+            // Its end, on record.
+            return;
+        }
         // A node port, called from outside.
-        if first && packet.dst.0 == self.config.node_ip && self.network.ends.get(&(packet.src, packet.dst)).is_none() {
+        if first && self.network.is_node(packet.dst.0) && self.network.ends.get(&(packet.src, packet.dst)).is_none() {
             let protocol: Text = if matches!(packet.body, PacketBody::Query(..)) { "UDP" } else { "TCP" }.into();
             if self.network.rule(packet.dst, &protocol).is_some() {
                 return self.forward(now, packet, out);
             }
         }
         // Later packets of a forwarded connection, towards the endpoint.
-        let towards = self.network.forwarded.iter().find(|(_, f)| f.client == packet.src && f.called == packet.dst);
-        if let Some(((masked, target), _)) = towards.map(|(k, f)| (*k, f.clone())) {
-            return self.forward(now, Packet { src: masked, dst: target, ..packet }, out);
+        let ends = matches!(packet.body, PacketBody::Reset(_) | PacketBody::Answer(..));
+        if let Some((seen_as, target)) = self.network.forwards(packet.src, packet.dst) {
+            if ends {
+                self.network.forget_forwarded(seen_as, target);
+            }
+            return self.forward(now, Packet { src: seen_as, dst: target, ..packet }, out);
         }
         // And back.
-        if let Some(f) = self.network.forwarded.get(&(packet.dst, packet.src)).cloned() {
-            return self.forward(now, Packet { src: f.called, dst: f.client, ..packet }, out);
+        if let Some(by) = self.network.forwarded(packet.dst, packet.src) {
+            if ends {
+                self.network.forget_forwarded(packet.dst, packet.src);
+            }
+            return self.forward(now, Packet { src: by.called, dst: by.client, ..packet }, out);
         }
         if self.network.is_local(packet.dst.0) {
             return self.deliver(now, packet, out);
@@ -194,6 +288,9 @@ impl Runtime {
 
     /// Hands a packet to its socket.
     fn deliver(&mut self, now: Time, mut packet: Packet, out: &mut Outbox) {
+        if !self.may_enter(&mut packet, out) {
+            return;
+        }
         packet.hops.push(Hop { place: self.place(packet.dst.0), what: HopKind::Delivered });
         let key = (packet.dst, packet.src);
         if let Some(end) = self.network.ends.get(&key).cloned() {
@@ -216,10 +313,10 @@ impl Runtime {
             let owner = if id.is_empty() { Owner::Host } else { Owner::Container(id) };
             self.network.remember(packet.dst, packet.src, owner.clone(), conn);
             let input = NetInput::Incoming { conn, port: packet.dst.1, peer: packet.src, local: packet.dst };
-            self.send(now, packet.dst, packet.src, PacketBody::SynAck, out);
+            self.send_accept(now, &packet, out);
             return self.to_owner(now, &owner, input, out);
         }
-        if packet.dst == (self.config.node_ip, 22) && &*self.config.node != "laptop" {
+        if self.network.is_node(packet.dst.0) && packet.dst.1 == 22 && &*self.config.node != "laptop" {
             return self.accept_ssh(now, packet.dst, packet.src, out);
         }
         if self.accept_for_component(now, &packet, out) {
@@ -260,7 +357,12 @@ impl Runtime {
 
     fn to_end(&mut self, now: Time, key: (Endpoint, Endpoint), owner: Owner, conn: ConnId, packet: Packet, out: &mut Outbox) {
         let input = match packet.body {
-            PacketBody::SynAck => NetInput::Connected { conn, local: packet.dst },
+            PacketBody::SynAck => {
+                if let Some(end) = self.network.ends.get_mut(&key) {
+                    end.open = true;
+                }
+                NetInput::Connected { conn, local: packet.dst }
+            }
             PacketBody::Reset(error) => {
                 self.network.forget(key);
                 match conn.0 >> 63 {
@@ -291,18 +393,18 @@ impl Runtime {
             Owner::Host => self.feed_host(now, MachineInput::Net(input), out),
             Owner::Dial(n) => self.dial_event(now, *n, input, out),
             Owner::Bridge(n) => self.bridge_event(now, *n, input, out),
+            Owner::Egress(n) => self.egress_event(now, *n, input, out),
             Owner::Ssh(tab) => self.ssh_event(now, *tab, input, out),
         }
     }
 
-    fn hop(&self, what: HopKind) -> Hop {
+    pub(crate) fn hop(&self, what: HopKind) -> Hop {
         Hop { place: self.config.node.clone(), what }
     }
 
     /// `pod default/web` or the node's name.
     fn place(&self, ip: IpAddr) -> Text {
-        let sandbox = self.network.pod_ips().find(|(p, _)| **p == ip).and_then(|(_, id)| self.sandboxes.get(id));
-        match sandbox {
+        match self.network.pod_at(ip).and_then(|id| self.sandboxes.get(id)) {
             Some(s) => format!("pod {}/{}", s.config.pod_namespace, s.config.pod_name).into(),
             None => self.config.node.clone(),
         }

@@ -14,6 +14,7 @@ pub mod host;
 pub mod machine;
 pub mod net;
 pub mod packet;
+pub mod policy;
 pub mod program;
 pub mod signal;
 pub mod vfs;

@@ -8,6 +8,7 @@ use std::rc::Rc;
 
 use crate::errno::Errno;
 use crate::net::{Answer, Question};
+use crate::policy::{Direction, PolicyUpdate};
 
 type Text = Rc<str>;
 
@@ -69,7 +70,24 @@ pub enum HopKind {
         cidr: Text,
         via: IpAddr,
     },
-    /// Dropped or refused, and why.
+    /// Wrapped into a packet between nodes (flannel's VXLAN): the outer addresses.
+    Encapsulated {
+        device: Text,
+        from: IpAddr,
+        to: IpAddr,
+    },
+    /// A NetworkPolicy (`default/allow-web`) that selects the pod let the connection pass.
+    Admitted {
+        direction: Direction,
+        pod: Text,
+        policy: Text,
+    },
+    /// Dropped without a word to the sender, and why; the NetworkPolicies of which none lets it pass.
+    Dropped {
+        reason: Text,
+        policies: Vec<Text>,
+    },
+    /// Refused with an answer, and why.
     Refused {
         reason: Text,
     },
@@ -89,8 +107,25 @@ pub struct ServiceRule {
     pub session_affinity_s: Option<i64>,
     /// Only endpoints of this node (internal or external traffic policy `Local`).
     pub local_only: bool,
+    pub kind: AddressKind,
     /// From outside: the source becomes the node's address.
     pub masquerade: bool,
+}
+
+/// What sort of virtual address it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum AddressKind {
+    Cluster,
+    External,
+    LoadBalancer,
+    NodePort,
+}
+
+impl AddressKind {
+    /// For clients outside the cluster: clients on this node may reach every endpoint all the same.
+    pub fn is_external(self) -> bool {
+        self != AddressKind::Cluster
+    }
 }
 
 #[derive(Clone, Debug, PartialEq)]
@@ -106,10 +141,12 @@ pub struct RuleEndpoint {
 pub enum KernelUpdate {
     /// kube-proxy: the whole rule set of one service (`namespace/name`); empty: removed.
     Service { service: Text, rules: Rc<Vec<ServiceRule>> },
-    /// The CNI plugin's configuration: this node's pod range (one per family).
-    PodCidrs(Vec<Text>),
+    /// The CNI plugin's configuration: which one it is (`bridge`, `flannel`, `calico`) and this node's pod range (one per family).
+    PodCidrs { plugin: Text, ranges: Vec<Text> },
     /// Routes to other nodes' pod ranges: (range, next hop); `None` removes.
     Route { cidr: Text, via: Option<IpAddr> },
     /// kube-proxy starts: forget all rules.
     FlushServices,
+    /// NetworkPolicies, as far as this node's pods are concerned.
+    Policies(Vec<PolicyUpdate>),
 }

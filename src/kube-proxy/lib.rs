@@ -2,16 +2,16 @@
 //!
 //! A real kube-proxy writes iptables or nftables rules; here a rule says the same in a table (virtual address and port → ready
 //! endpoints), one message per changed service. Models `pkg/proxy`. Left out by name: IPVS, topology hints, terminating endpoints
-//! as a last resort, host port and health check node port servers.
+//! as a last resort, `loadBalancerSourceRanges`, host port and health check node port servers.
 
-use std::net::{IpAddr, Ipv4Addr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::rc::Rc;
 
 use apimachinery::{Gvr, Object, ObjectKey, Response, ResponseBody, Value, resources, value};
 use base::Sort as _;
 use base::{Seed, Set, Time};
 use client_go::{Client, ClientConfig, Delta, EventRecorderV1, EventType, Handled, Informers, Selectors};
-use cri_api::packet::{KernelUpdate, RuleEndpoint, ServiceRule};
+use cri_api::packet::{AddressKind, KernelUpdate, RuleEndpoint, ServiceRule};
 use sim::{Addr, Message, Outbox, Payload};
 
 type Text = Rc<str>;
@@ -150,24 +150,32 @@ impl KubeProxy {
         for port in service.list_at(&["spec", "ports"]) {
             let name = port.str_at(&["name"]).unwrap_or("");
             let protocol: Text = port.str_at(&["protocol"]).unwrap_or("TCP").into();
-            let endpoints = Rc::new(self.endpoints(key, name, &protocol));
-            let rule = |ip, number: i64, local_only, masquerade| ServiceRule {
+            let all = self.endpoints(key, name, &protocol);
+            // An address leads to endpoints of its own family.
+            let [v4, v6] =
+                [false, true].map(|v6| Rc::new(all.iter().filter(|e| e.ip.is_ipv6() == v6).cloned().collect::<Vec<_>>()));
+            let rule = |ip: IpAddr, number: i64, local_only, kind: AddressKind| ServiceRule {
                 service: format!("{key}:{name}").into(),
                 ip,
                 port: number as u16,
                 protocol: protocol.clone(),
-                endpoints: endpoints.clone(),
+                endpoints: if ip.is_ipv6() { v6.clone() } else { v4.clone() },
                 session_affinity_s: affinity,
                 local_only,
-                masquerade,
+                kind,
+                // With `Local` the endpoint sees who calls.
+                masquerade: kind.is_external() && !local_only,
             };
             let number = port.int_at(&["port"]).unwrap_or(0);
-            rules.extend(addresses.iter().map(|(ip, outside)| {
-                let field = if *outside { "externalTrafficPolicy" } else { "internalTrafficPolicy" };
-                rule(*ip, number, local(field), *outside)
+            rules.extend(addresses.iter().map(|(ip, kind)| {
+                let field = if kind.is_external() { "externalTrafficPolicy" } else { "internalTrafficPolicy" };
+                rule(*ip, number, local(field), *kind)
             }));
             if let Some(node_port) = port.int_at(&["nodePort"]).filter(|p| *p > 0) {
-                rules.push(rule(IpAddr::V4(Ipv4Addr::UNSPECIFIED), node_port, local("externalTrafficPolicy"), true));
+                let any = [IpAddr::V4(Ipv4Addr::UNSPECIFIED), IpAddr::V6(Ipv6Addr::UNSPECIFIED)];
+                let has = |any: &IpAddr| addresses.iter().any(|(ip, _)| ip.is_ipv6() == any.is_ipv6());
+                let any = any.into_iter().filter(has);
+                rules.extend(any.map(|any| rule(any, node_port, local("externalTrafficPolicy"), AddressKind::NodePort)));
             }
         }
         rules
@@ -210,14 +218,14 @@ impl KubeProxy {
     }
 }
 
-/// Cluster, external and load balancer addresses; whether each is for clients outside.
-fn virtual_addresses(service: &Object) -> Vec<(IpAddr, bool)> {
+/// Cluster, external and load balancer addresses.
+fn virtual_addresses(service: &Object) -> Vec<(IpAddr, AddressKind)> {
     let parse = |v: &Value| v.as_str().and_then(|s| s.parse().ok());
-    let mut addresses: Vec<(IpAddr, bool)> =
-        service.list_at(&["spec", "clusterIPs"]).iter().filter_map(parse).map(|ip| (ip, false)).collect();
-    addresses.extend(service.list_at(&["spec", "externalIPs"]).iter().filter_map(parse).map(|ip| (ip, true)));
+    let mut addresses: Vec<(IpAddr, AddressKind)> =
+        service.list_at(&["spec", "clusterIPs"]).iter().filter_map(parse).map(|ip| (ip, AddressKind::Cluster)).collect();
+    addresses.extend(service.list_at(&["spec", "externalIPs"]).iter().filter_map(parse).map(|ip| (ip, AddressKind::External)));
     let ingress = service.list_at(&["status", "loadBalancer", "ingress"]);
-    addresses.extend(ingress.iter().filter_map(|i| parse(i.get("ip")?)).map(|ip| (ip, true)));
+    addresses.extend(ingress.iter().filter_map(|i| parse(i.get("ip")?)).map(|ip| (ip, AddressKind::LoadBalancer)));
     addresses
 }
 

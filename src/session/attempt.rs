@@ -115,6 +115,11 @@ struct Heard {
 impl Observer for Heard {
     fn sent(&mut self, message: &Message, _: Time) {
         let Payload::Packet(packet) = &message.payload else { return };
+        if let (None, Some(HopKind::Dropped { reason, .. })) = (&self.answer, packet.hops.last().map(|h| &h.what))
+            && packet.src.1 == PORT
+        {
+            self.answer = Some(Err(format!("dropped: {reason}")));
+        }
         if self.answer.is_some() || self.pod != Some(packet.dst.0) || packet.dst.1 != PORT {
             return;
         }

@@ -18,14 +18,14 @@ const MAX_RECORDS: usize = 20_000;
 const MAX_NODES: usize = 4;
 const GLOW: Duration = Duration::from_millis(40);
 /// What has a connection to kube-apiserver on a node.
-const ON_NODES: [&str; 3] = ["kubelet", "kube-proxy", "flanneld"];
+const ON_NODES: [&str; 5] = ["kubelet", "kube-proxy", "flanneld", "kindnetd", "calico-node"];
 
 /// What was said on one connection within the window.
 #[derive(Clone, Debug, Default)]
 struct Count {
     requests: u32,
     events: u32,
-    verbs: BTreeMap<String, (u32, bool)>,
+    verbs: BTreeMap<&'static str, (u32, bool)>,
 }
 
 impl Count {
@@ -33,7 +33,7 @@ impl Count {
         self.requests += other.requests;
         self.events += other.events;
         for (verb, (n, writes)) in &other.verbs {
-            let entry = self.verbs.entry(verb.clone()).or_insert((0, *writes));
+            let entry = self.verbs.entry(*verb).or_insert((0, *writes));
             entry.0 += n;
         }
     }
@@ -82,19 +82,15 @@ fn count(bottle: &Bottle) -> Counts {
         oldest = m.sent;
         n += 1;
         let (link, verb) = match &m.payload {
-            Payload::ApiRequest { request, .. } => {
-                ((m.from, m.to), Some((request.verb.as_str().to_string(), request.verb.is_write())))
-            }
+            Payload::ApiRequest { request, .. } => ((m.from, m.to), Some((request.verb.as_str(), request.verb.is_write()))),
             Payload::WatchEvents { .. } => ((m.to, m.from), None),
             Payload::Etcd(etcd_api::Message::Request { request, .. }) => ((m.from, m.to), Some(etcd_verb(request))),
             Payload::Etcd(etcd_api::Message::WatchEvents { .. }) => ((m.to, m.from), None),
             Payload::Cri(c) => match &**c {
-                cri_api::cri::Message::Request { request, .. } => {
-                    ((m.from, m.to), Some((message::cri_verb(request).into(), true)))
-                }
+                cri_api::cri::Message::Request { request, .. } => ((m.from, m.to), Some((message::cri_verb(request), true))),
                 _ => continue,
             },
-            Payload::Kernel(_) => ((m.from, m.to), Some(("rules and routes".into(), true))),
+            Payload::Kernel(_) => ((m.from, m.to), Some(("rules and routes", true))),
             _ => continue,
         };
         let count = by_link.entry(link).or_default();
@@ -115,17 +111,16 @@ fn count(bottle: &Bottle) -> Counts {
     Counts { by_link, watches, span }
 }
 
-fn etcd_verb(request: &etcd_api::Request) -> (String, bool) {
+fn etcd_verb(request: &etcd_api::Request) -> (&'static str, bool) {
     use etcd_api::Request as R;
-    let (verb, writes) = match request {
+    match request {
         R::Txn(_) => ("txn", true),
         R::Range(_) => ("range", false),
         R::Watch(_) => ("watch", false),
         R::Compact { .. } => ("compact", true),
         R::LeaseGrant { .. } | R::LeaseKeepAlive { .. } | R::LeaseRevoke { .. } => ("lease", true),
         _ => ("other", false),
-    };
-    (verb.into(), writes)
+    }
 }
 
 /// What somebody has done to the link between two processes.
@@ -168,7 +163,7 @@ impl See<'_> {
 
     fn link_of(&self, (from, to): (&str, &str), count: &Count, fault: Fault) -> Link {
         let seconds = self.counts.span.as_secs_f64().max(0.05) as f32;
-        let mut verbs: Vec<(String, u32, bool)> = count.verbs.iter().map(|(v, (n, w))| (v.clone(), *n, *w)).collect();
+        let mut verbs: Vec<(String, u32, bool)> = count.verbs.iter().map(|(v, (n, w))| ((*v).to_string(), *n, *w)).collect();
         verbs.sort_by(|a, b| b.1.cmp(&a.1).then_with(|| a.0.cmp(&b.0)));
         Link {
             from: from.into(),
@@ -264,9 +259,8 @@ impl See<'_> {
             cluster::Process::ControllerManager(m) if m.is_running() => format!("leader · {} controllers", m.view().len()),
             cluster::Process::ControllerManager(_) => "not leading yet".into(),
             cluster::Process::Scheduler(s) => {
-                let q = s.queue_view();
-                let waiting = q.backoff.len() + q.unschedulable.len() + q.gated.len();
-                format!("{} active · {waiting} waiting", q.active.len())
+                let q = s.queue_counts();
+                format!("{} active · {} waiting", q.active, q.waiting())
             }
             cluster::Process::CoreDns(_) => "the cluster's DNS".into(),
             _ => String::new(),

@@ -21,7 +21,7 @@ const COLUMNS: [(&str, &[&str]); 9] = [
     ("scheduler", &["kube-scheduler"]),
     ("kubelet", &["kubelet"]),
     ("runtime", &["containerd"]),
-    ("CNI", &["flanneld"]),
+    ("CNI", &["flanneld", "kindnetd", "calico-node"]),
     ("kube-proxy", &["kube-proxy"]),
 ];
 

@@ -44,6 +44,9 @@ pub(crate) fn drawn(scene: &Scene, cluster: &Cluster, addr: Addr) -> String {
     if known(&kind) {
         return kind;
     }
+    if known(&lenses::row_id(0)) && cluster.nodes.contains_key(&proc.machine) {
+        return format!("node/{}", proc.machine);
+    }
     pod_of(cluster, proc).filter(|id| known(id)).unwrap_or(general)
 }
 
@@ -111,7 +114,8 @@ pub(crate) fn caption(record: &Record) -> String {
         Payload::Packet(p) => format!("{} {}:{} → {}:{}", packet_word(p), p.src.0, p.src.1, p.dst.0, p.dst.1),
         Payload::Kernel(u) => match &**u {
             cri_api::packet::KernelUpdate::Service { service, rules } => format!("rules of {service}: {}", rules.len()),
-            cri_api::packet::KernelUpdate::PodCidrs(ranges) => format!("pod range {}", ranges.first().map_or("", |r| r)),
+            cri_api::packet::KernelUpdate::PodCidrs { ranges, .. } => format!("pod range {}", ranges.join(" and ")),
+            cri_api::packet::KernelUpdate::Policies(updates) => format!("network policies: {} changes", updates.len()),
             cri_api::packet::KernelUpdate::Route { cidr, via: Some(via) } => format!("route {cidr} via {via}"),
             cri_api::packet::KernelUpdate::Route { cidr, via: None } => format!("no route to {cidr}"),
             cri_api::packet::KernelUpdate::FlushServices => "flush service rules".into(),

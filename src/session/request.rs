@@ -7,6 +7,7 @@ use base::Time;
 use cluster::{Bottle, Cluster, Record};
 use cri_api::net::{Answer, RecordData, ResponseCode};
 use cri_api::packet::{Endpoint, HopKind, Packet, PacketBody};
+use cri_api::policy::Direction;
 use lenses::HopSeen;
 use protocol::{Glyph, State, Thing};
 use sim::Payload;
@@ -41,6 +42,12 @@ pub(crate) struct Request {
     of: u32,
     message: u64,
     refused: Option<String>,
+    /// Dropped on its way, and why.
+    dropped: Option<String>,
+    /// Policies that let it leave its pod, and enter the endpoint.
+    admitted: [Option<String>; 2],
+    /// The caller's address as the endpoint sees it.
+    seen_as: IpAddr,
     accepted: bool,
     endpoint_pod: Option<(String, String)>,
     via: Option<String>,
@@ -69,10 +76,14 @@ fn opening(record: &Record, packet: &Packet, key: &str) -> Option<Request> {
         _ => None,
     });
     let first = matches!(packet.body, PacketBody::Syn);
-    let refused = packet.hops.iter().find_map(|h| match &h.what {
-        HopKind::Refused { reason } => Some(reason.to_string()),
-        _ => None,
-    });
+    let ended = |dropped: bool| {
+        packet.hops.iter().find_map(|h| match &h.what {
+            HopKind::Refused { reason } if !dropped => Some(reason.to_string()),
+            HopKind::Dropped { reason, .. } if dropped => Some(reason.to_string()),
+            _ => None,
+        })
+    };
+    let refused = ended(false);
     let (place, from, to, of) = dnat.filter(|_| first || refused.is_some())?;
     Some(Request {
         from: packet.hops.first().map_or_else(String::new, |h| h.place.to_string()),
@@ -82,14 +93,37 @@ fn opening(record: &Record, packet: &Packet, key: &str) -> Option<Request> {
         dns: None,
         at: record.message.sent,
         of,
-        via: packet.hops.iter().find_map(|h| match &h.what {
-            HopKind::Routed { cidr, via } => Some(format!("route {cidr} via {via}")),
-            _ => None,
-        }),
+        via: way(packet),
         message: record.message.id.0,
         refused,
+        dropped: ended(true),
+        admitted: admitted(packet),
+        seen_as: packet.src.0,
         accepted: false,
         endpoint_pod: None,
+    })
+}
+
+/// How it gets to another node.
+fn way(packet: &Packet) -> Option<String> {
+    let mut way = None;
+    for hop in &packet.hops {
+        match &hop.what {
+            HopKind::Routed { cidr, via } => way = Some(format!("route {cidr} via {via}")),
+            HopKind::Encapsulated { device, .. } => way = way.map(|w| format!("{w}, in VXLAN by {device}")),
+            _ => {}
+        }
+    }
+    way
+}
+
+/// The policies that let a packet pass: out of its pod, into the other.
+fn admitted(packet: &Packet) -> [Option<String>; 2] {
+    [Direction::Egress, Direction::Ingress].map(|wanted| {
+        packet.hops.iter().find_map(|h| match &h.what {
+            HopKind::Admitted { direction, policy, .. } if *direction == wanted => Some(policy.to_string()),
+            _ => None,
+        })
     })
 }
 
@@ -106,6 +140,9 @@ fn complete(bottle: &Bottle, mut request: Request, pods: &[Object], now: Time) -
     for p in after.filter_map(packet) {
         if Some(p.src) == request.endpoint && matches!(p.body, PacketBody::SynAck) {
             request.accepted = true;
+            // The answer says what was found on the endpoint's node.
+            let [_, ingress] = admitted(p);
+            request.admitted[1] = request.admitted[1].take().or(ingress);
             break;
         }
     }
@@ -199,17 +236,16 @@ impl Request {
 
     fn endpoint_step(&self, cluster: &Cluster, step: HopSeen) -> HopSeen {
         let (namespace, name) = self.endpoint_pod.clone().unwrap_or_default();
-        let policies = api::list(cluster, resources::networkpolicies(), &namespace);
-        let policy = match policies.iter().find(|p| selects(cluster, p, &namespace, &name)) {
-            Some(p) => format!("NetworkPolicy {} selects it, but policies are not enforced here", p.name()),
-            None => "no NetworkPolicy selects it, so all may come".into(),
-        };
+        let policy = self.policy_words(cluster, &namespace, &name);
         let who = if name.is_empty() { "the endpoint".to_string() } else { name };
+        if let Some(reason) = &self.dropped {
+            return HopSeen { state: State::Failing, glyph: Glyph::Failing, reason: format!("dropped: {reason}"), ..step };
+        }
         match (&self.refused, self.accepted) {
             (Some(reason), _) => {
                 HopSeen { state: State::Failing, glyph: Glyph::Failing, reason: format!("refused: {reason}"), ..step }
             }
-            (None, true) => HopSeen { reason: format!("{who} accepts; {policy}"), ..step },
+            (None, true) => HopSeen { reason: format!("{who} accepts {}; {policy}", self.seen_as), ..step },
             (None, false) => HopSeen {
                 state: State::Starting,
                 glyph: Glyph::Starting,
@@ -218,6 +254,33 @@ impl Request {
             },
         }
     }
+}
+
+impl Request {
+    /// Which policies let it pass, or why none had a say.
+    fn policy_words(&self, cluster: &Cluster, namespace: &str, name: &str) -> String {
+        let short = |policy: &String| policy.rsplit('/').next().unwrap_or("").to_string();
+        match [&self.admitted[0], &self.admitted[1]].map(|p| p.as_ref().map(short)) {
+            [Some(out), Some(into)] => return format!("NetworkPolicy {out} let it out, {into} let it in"),
+            [Some(out), None] => return format!("NetworkPolicy {out} let it out"),
+            [None, Some(into)] => return format!("NetworkPolicy {into} let it in"),
+            [None, None] => {}
+        }
+        let policies = api::list(cluster, resources::networkpolicies(), namespace);
+        match policies.iter().find(|p| selects(cluster, p, namespace, name)) {
+            Some(p) if !enforced(cluster, namespace, name) => {
+                format!("NetworkPolicy {} selects it, but this network plugin does not enforce policies", p.name())
+            }
+            _ => "no NetworkPolicy isolates it, so all may come".into(),
+        }
+    }
+}
+
+/// Whether the CNI plugin of a pod's node enforces policies.
+fn enforced(cluster: &Cluster, namespace: &str, pod: &str) -> bool {
+    let pod = api::get(cluster, resources::pods(), namespace, pod);
+    let node = pod.as_ref().and_then(|p| p.str_at(&["spec", "nodeName"]));
+    node.and_then(|n| cluster.machine(n)).is_some_and(|m| m.network().plugin() != "flannel")
 }
 
 fn selects(cluster: &Cluster, policy: &Object, namespace: &str, pod: &str) -> bool {

@@ -6,11 +6,17 @@ use protocol::{Action, Config, Lens, Pace, Scene, Start, State, Tab, Thing, ToPa
 
 use crate::Session;
 
+mod panels;
+mod policy;
+mod scale;
+mod whys;
+
 /// A page that keeps the scene and acknowledges every batch; its clock goes on by itself.
 struct Page {
     session: Session,
     scene: Scene,
     notices: Vec<String>,
+    inspector: Option<protocol::Inspector>,
     digest: String,
     wall_ms: Cell<f64>,
 }
@@ -24,14 +30,18 @@ impl Page {
     }
 
     fn open_with(name: &str) -> Page {
+        Page::open_config(Config::Named(name.into()))
+    }
+
+    fn open_config(config: Config) -> Page {
         let mut page = Page {
             session: Session::new(),
             scene: Scene::default(),
             notices: Vec::new(),
+            inspector: None,
             digest: String::new(),
             wall_ms: Cell::new(0.0),
         };
-        let config = Config::Named(name.into());
         page.session.receive(ToWorker::Start(Start {
             protocol: protocol::PROTOCOL_VERSION,
             config,
@@ -69,6 +79,7 @@ impl Page {
                 match message {
                     ToPage::Scene(patch) => patch.apply_to(&mut self.scene),
                     ToPage::Notice(notice) => self.notices.push(notice.text),
+                    ToPage::Inspector(inspector) => self.inspector = Some(*inspector),
                     ToPage::Saved { digest, .. } => self.digest = digest,
                     _ => {}
                 }
@@ -127,6 +138,27 @@ impl Page {
         self.keep(&format!("control-plane-{}", all.iter().filter(|a| a.1 == State::Ok).count()));
         println!("{all:#?}");
         all.into_iter().filter(|(_, state, _)| *state == State::Ok).map(|(title, ..)| title).collect()
+    }
+
+    /// What the inspector shows of a thing.
+    fn inspect(&mut self, thing: Thing, tab: Tab) -> protocol::Inspector {
+        self.session.receive(ToWorker::Inspect { thing: Some(thing), tab });
+        self.ticks(2);
+        self.inspector.clone().expect("it was asked for")
+    }
+
+    /// The steps of *why*, a line each.
+    fn why(&mut self, thing: Thing) -> Vec<String> {
+        let steps = self.inspect(thing, Tab::Why).why.expect("there is a why");
+        let words = |s: &protocol::WhyStep| s.text.iter().map(|t| t.text.as_str()).collect::<String>();
+        steps.iter().map(|s| format!("{}{}", if s.advice { "→ " } else { "" }, words(s))).collect()
+    }
+
+    /// Runs a line in the laptop's shell.
+    fn shell(&mut self, line: &str) {
+        let argv = ["sh", "-c", line].map(Into::into).to_vec();
+        let stdin = (*b"").into();
+        self.session.to_laptop(cri_api::host::HostMessage::RunJob { job: 70, argv, stdin });
     }
 
     fn words_of(&self, id: &str) -> String {
@@ -210,7 +242,7 @@ fn a_request_is_told_hop_by_hop_and_a_label_takes_the_endpoint_away() {
     println!("{hops:#?}");
     assert!(hops[1].contains("my-service.default.svc.cluster.local is A 10."), "{hops:?}");
     assert!(hops[3].contains("drawn at random, 1 of 2 ready"), "{hops:?}");
-    assert!(hops[4].contains("accepts; no NetworkPolicy selects it"), "{hops:?}");
+    assert!(hops[4].contains("accepts 10.244.") && hops[4].contains("no NetworkPolicy isolates it"), "{hops:?}");
     assert!(page.scene.edges.values().filter(|e| e.look == protocol::EdgeLook::Strong).count() >= 4);
     page.keep("service");
     let pod = page.scene.boxes.values().find(|b| b.id.starts_with("pod/default/web-")).and_then(|b| b.opens.clone()).unwrap();

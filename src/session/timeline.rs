@@ -57,6 +57,7 @@ fn label(input: &Input) -> Option<String> {
             HostMessage::TtyInput { data, .. } if data.contains(&b'\r') => "command".into(),
             _ => return None,
         },
+        Input::Aside(_) => return None,
         Input::Machine(node, _) => format!("file on {node}"),
         Input::PowerOff(node) => format!("power off {node}"),
         Input::PowerOn(node) => format!("power on {node}"),
@@ -67,7 +68,11 @@ fn label(input: &Input) -> Option<String> {
         Input::Mend(a, b) => format!("mend {a} – {b}"),
         Input::Slow(a, b, 0) => format!("{a} – {b} as fast as before"),
         Input::Slow(a, b, ms) => format!("slow {a} – {b} by {ms} ms"),
+        Input::HoldLoop(name) => format!("hold {name}"),
+        Input::ReleaseLoop(name) => format!("release {name}"),
+        Input::StepLoop(name) => format!("one step of {name}"),
         Input::AddNode => "add node".into(),
+        Input::AddMachine => "add a blank machine".into(),
     })
 }
 
@@ -96,6 +101,9 @@ pub(crate) fn info(bottle: &Bottle) -> ClusterInfo {
     }
 }
 
+/// The CNI plugins' agents.
+const AGENTS: [&str; 3] = ["flanneld", "kindnetd", "calico-node"];
+
 pub(crate) fn boot(bottle: &Bottle) -> Boot {
     let cluster = bottle.head();
     let nodes = api::list(cluster, resources::nodes(), "");
@@ -112,7 +120,7 @@ pub(crate) fn boot(bottle: &Bottle) -> Boot {
         "kube-apiserver makes its bootstrap objects"
     } else if nodes.len() < cluster.nodes.len() {
         "kubelets register their nodes"
-    } else if !running("kube-proxy") || !running("flanneld") {
+    } else if !running("kube-proxy") || !AGENTS.iter().any(|agent| running(agent)) {
         "kube-proxy and the CNI agent start on every node"
     } else {
         "CoreDNS becomes ready"

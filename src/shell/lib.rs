@@ -20,6 +20,7 @@ mod tests;
 
 use cri_api::{Errno, Program, ProgramTable, Tree};
 
+pub use applets::digest::sha256;
 pub use eval::{Flavour, Shell};
 
 fn shell(name: &str) -> Box<dyn Program> {

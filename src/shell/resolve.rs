@@ -75,10 +75,14 @@ pub enum Lookup {
     TryAgain,
 }
 
-/// Finds the IPv4 addresses of a name. Poll it until it gives something.
+/// Finds the addresses of a name: IPv4, and IPv6 where there is no other. Poll it until it gives something.
 #[derive(Clone, Debug)]
 pub struct Resolver {
     name: String,
+    /// Addresses of this family only (IPv6?).
+    family: Option<bool>,
+    /// What is asked for now.
+    wanted: RecordType,
     config: Option<Config>,
     names: Vec<String>,
     call: Option<CallId>,
@@ -91,16 +95,32 @@ const ATTEMPTS: usize = 2;
 
 impl Resolver {
     pub fn new(name: &str) -> Resolver {
-        Resolver { name: name.to_string(), config: None, names: Vec::new(), call: None, deadline: None, attempt: 0 }
+        Resolver {
+            name: name.to_string(),
+            family: None,
+            wanted: RecordType::A,
+            config: None,
+            names: Vec::new(),
+            call: None,
+            deadline: None,
+            attempt: 0,
+        }
+    }
+
+    /// Only IPv4, or only IPv6.
+    pub fn of_family(self, v6: bool) -> Resolver {
+        Resolver { family: Some(v6), wanted: if v6 { RecordType::AAAA } else { RecordType::A }, ..self }
     }
 
     /// `None`: wait (the process is woken).
     pub fn poll(&mut self, sys: &mut Sys<'_>) -> Option<Lookup> {
         if self.config.is_none() {
+            let fits = |ip: &IpAddr| self.family.is_none_or(|v6| ip.is_ipv6() == v6);
             if let Ok(ip) = self.name.parse() {
-                return Some(Lookup::Found(vec![ip]));
+                return Some(if fits(&ip) { Lookup::Found(vec![ip]) } else { Lookup::NotFound });
             }
-            let here = from_hosts(sys, &self.name);
+            let mut here = from_hosts(sys, &self.name);
+            here.retain(fits);
             if !here.is_empty() {
                 return Some(Lookup::Found(here));
             }
@@ -131,7 +151,12 @@ impl Resolver {
                     if !found.is_empty() {
                         return Some(Lookup::Found(found));
                     }
-                    self.next_name();
+                    // The name is there, but has no such address.
+                    if self.wanted == RecordType::A && self.family.is_none() {
+                        (self.wanted, self.call, self.attempt) = (RecordType::AAAA, None, 0);
+                    } else {
+                        self.next_name();
+                    }
                 }
                 Ok(Some(answer)) if answer.code == ResponseCode::NxDomain => self.next_name(),
                 _ => self.again(),
@@ -146,7 +171,7 @@ impl Resolver {
         }
         let Some(name) = self.names.first() else { return Some(Lookup::NotFound) };
         let server = config.servers[self.attempt % config.servers.len()];
-        let question = Question { name: name.to_ascii_lowercase().into(), record_type: RecordType::A };
+        let question = Question { name: name.to_ascii_lowercase().into(), record_type: self.wanted };
         self.call = Some(sys.query(server, question));
         self.deadline = Some(sys.after(TIMEOUT));
         None
@@ -159,6 +184,7 @@ impl Resolver {
 
     fn next_name(&mut self) {
         self.names.remove(0);
+        self.wanted = if self.family == Some(true) { RecordType::AAAA } else { RecordType::A };
         self.call = None;
         self.attempt = 0;
     }

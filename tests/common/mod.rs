@@ -354,7 +354,8 @@ const WITH_SECOND: &str = "+node-2";
 
 /// A built-in configuration, with a second node like the first if the name says so.
 fn config(name: &str) -> Config {
-    let mut config = Config::named(name.strip_suffix(WITH_SECOND).unwrap_or(name)).unwrap();
+    let named = name.strip_suffix(WITH_SECOND).unwrap_or(name);
+    let mut config = Config::named(named).unwrap_or_else(|| Config::from_yaml(named).unwrap());
     // As the Scheduled events of the recorded node show.
     config.core_scheduler_events = &*config.name == "kubelet";
     if name.ends_with(WITH_SECOND) {

@@ -1,4 +1,5 @@
-//! curl, as far as people use it inside clusters: GET, HEAD, POST with data and headers, `-i -I -s -S -f -o -w -v -k -L -m`.
+//! curl, as far as people use it inside clusters: GET, HEAD, POST with data and headers, `-i -I -s -S -f -o -w -v -k -L -m -4 -6
+//! --connect-timeout`.
 //! Other options are refused by name. `https` is spoken in clear, because TLS is not modelled.
 
 use cri_api::machine::Sys;
@@ -23,6 +24,9 @@ struct Options {
     write_out: Option<String>,
     /// Seconds.
     max_time: Option<f64>,
+    connect_timeout: Option<f64>,
+    /// Only IPv6 (or only IPv4).
+    family: Option<bool>,
 }
 
 #[derive(Clone)]
@@ -44,6 +48,7 @@ pub struct Curl {
     state: State,
     request: String,
     received: Vec<u8>,
+    began: base::Time,
 }
 
 pub fn start(_name: &str) -> Box<dyn Program> {
@@ -55,6 +60,7 @@ pub fn start(_name: &str) -> Box<dyn Program> {
         state: State::Start,
         request: String::new(),
         received: Vec::new(),
+        began: base::Time::EPOCH,
     })
 }
 
@@ -97,9 +103,14 @@ impl Curl {
                         }
                         Err(Errno::EAGAIN) => return Err(Errno::EAGAIN),
                         Err(e) => {
-                            let why = if e == Errno::ECONNREFUSED { "Could not connect to server" } else { e.text() };
-                            let text = format!("(7) Failed to connect to {} port {} after 0 ms: {why}", self.host, self.port);
-                            return Ok(self.fail(sys, 7, &text));
+                            let (code, why) = match e {
+                                Errno::ECONNREFUSED => (7, "Could not connect to server"),
+                                Errno::ETIMEDOUT => (28, "Timeout was reached"),
+                                other => (7, other.text()),
+                            };
+                            let (host, port, ms) = (&self.host, self.port, self.elapsed(sys));
+                            let text = format!("({code}) Failed to connect to {host} port {port} after {ms} ms: {why}");
+                            return Ok(self.fail(sys, code, &text));
                         }
                     }
                 }
@@ -154,22 +165,49 @@ impl Curl {
             None => (false, &*url),
         };
         let (authority, path) = rest.find('/').map_or((rest, "/"), |i| rest.split_at(i));
-        let (host, port) = authority.rsplit_once(':').map_or((authority, None), |(h, p)| (h, p.parse().ok()));
+        let (host, port) = match authority.rsplit_once(':').filter(|(h, _)| !h.contains(':') || h.ends_with(']')) {
+            Some((host, port)) => (host, port.parse().ok()),
+            None => (authority, None),
+        };
+        let host = host.trim_start_matches('[').trim_end_matches(']');
         self.port = port.unwrap_or(if https { 443 } else { 80 });
         (self.host, self.path) = (host.to_string(), path.to_string());
-        if let Some(seconds) = self.options.max_time {
-            let until = sys.now() + base::Duration::from_secs_f64(seconds);
-            sys.sleep_until(until);
-            self.options.max_time = Some(until.0 as f64);
-        }
-        self.state = State::Resolving(Box::new(Resolve::new(&self.host.clone(), sys)));
+        self.began = sys.now();
+        let resolve = match self.options.family {
+            Some(v6) => Resolve::of_family(&self.host, v6),
+            None => Resolve::new(&self.host),
+        };
+        self.state = State::Resolving(Box::new(resolve));
         None
     }
 
+    fn elapsed(&self, sys: &Sys<'_>) -> i64 {
+        sys.now().since(self.began).as_millis()
+    }
+
+    /// `-m` and `--connect-timeout`: the earlier of those that count now.
     fn deadline_passed(&mut self, sys: &mut Sys<'_>) -> Option<i32> {
-        let until = base::Time(self.options.max_time? as i64);
-        let text = "(28) Connection timed out after the given time";
-        sys.sleep_until(until).then(|| self.fail(sys, 28, text))
+        let phase = match self.state {
+            State::Start | State::Resolving(_) => "Resolving",
+            State::Connecting(_) => "Connection",
+            State::Sending(..) | State::Reading(_) => "Operation",
+        };
+        let connect = self.options.connect_timeout.filter(|_| phase != "Operation");
+        let seconds = match (self.options.max_time, connect) {
+            (Some(a), Some(b)) => a.min(b),
+            (a, b) => a.or(b)?,
+        };
+        if !sys.sleep_until(self.began + base::Duration::from_secs_f64(seconds)) {
+            return None;
+        }
+        let ms = self.elapsed(sys);
+        let text = match phase {
+            "Operation" => {
+                format!("(28) Operation timed out after {ms} milliseconds with {} bytes received", self.received.len())
+            }
+            _ => format!("(28) {phase} timed out after {ms} milliseconds"),
+        };
+        Some(self.fail(sys, 28, &text))
     }
 
     fn request_text(&self) -> String {
@@ -184,7 +222,8 @@ impl Curl {
             };
             default.into()
         });
-        let host = if matches!(self.port, 80 | 443) { self.host.clone() } else { format!("{}:{}", self.host, self.port) };
+        let name = if self.host.contains(':') { format!("[{}]", self.host) } else { self.host.clone() };
+        let host = if matches!(self.port, 80 | 443) { name } else { format!("{name}:{}", self.port) };
         let mut text = format!("{method} {} HTTP/1.1\r\n", self.path);
         let has = |name: &str| o.headers.iter().any(|h| h.to_ascii_lowercase().starts_with(name));
         if !has("host:") {
@@ -288,9 +327,12 @@ fn parse(argv: &[String]) -> Result<Options, String> {
             "-o" | "--output" => o.output = Some(value(arg)?),
             "-w" | "--write-out" => o.write_out = Some(value(arg)?),
             "-m" | "--max-time" | "--connect-timeout" => {
-                o.max_time =
+                let seconds =
                     Some(value(arg)?.parse().map_err(|_| format!("option {arg}: expected a proper numerical parameter"))?);
+                *(if arg == "--connect-timeout" { &mut o.connect_timeout } else { &mut o.max_time }) = seconds;
             }
+            "--ipv4" => o.family = Some(false),
+            "--ipv6" => o.family = Some(true),
             "-A" | "--user-agent" => {
                 let agent = value(arg)?;
                 o.headers.push(format!("User-Agent: {agent}"));
@@ -316,7 +358,9 @@ fn parse(argv: &[String]) -> Result<Options, String> {
                         'S' => o.show_error = true,
                         'f' => o.fail = true,
                         'v' => o.verbose = true,
-                        'k' | 'L' | 'N' | '4' | 'g' => {}
+                        '4' => o.family = Some(false),
+                        '6' => o.family = Some(true),
+                        'k' | 'L' | 'N' | 'g' => {}
                         'o' | 'w' | 'm' | 'X' | 'H' | 'd' if i + 1 == letters.len() => {
                             let v = value(&format!("-{letter}"))?;
                             match letter {

@@ -85,7 +85,7 @@ impl Ssh {
                         Ok(asked) => self.asked = asked,
                         Err(text) => return Ok(complain(sys, &text)),
                     }
-                    self.state = State::Resolving(Box::new(Resolve::new(&self.asked.host, sys)));
+                    self.state = State::Resolving(Box::new(Resolve::new(&self.asked.host)));
                 }
                 State::Resolving(resolve) => {
                     let Some(ip) = resolve.poll(sys)? else {

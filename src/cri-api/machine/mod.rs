@@ -265,6 +265,8 @@ pub struct Machine {
     held: Map<StreamId, Vec<Pid>>,
     conns: Map<ConnId, Rc<Conn>>,
     listeners: Map<u16, Rc<Listener>>,
+    /// Ports that other machines of the same network namespace listen on: not to be had.
+    pub foreign_ports: Vec<u16>,
     dns_servers: Map<u16, Rc<sys_net::DnsServer>>,
     calls: Map<CallId, Rc<CallState>>,
     queue: Vector<Pid>,
@@ -302,6 +304,7 @@ impl Machine {
             held: Map::new(),
             conns: Map::new(),
             listeners: Map::new(),
+            foreign_ports: Vec::new(),
             dns_servers: Map::new(),
             calls: Map::new(),
             queue: Vector::new(),

@@ -247,7 +247,7 @@ impl Sys<'_> {
 
     /// Listens on a TCP port (of all addresses if `ip` is `None`).
     pub fn listen(&mut self, ip: Option<IpAddr>, port: u16) -> Result<Fd, Errno> {
-        if self.machine.listeners.contains_key(&port) {
+        if self.machine.listeners.contains_key(&port) || self.machine.foreign_ports.contains(&port) {
             return Err(Errno::EADDRINUSE);
         }
         if port < 1024 && self.uid() != 0 && self.machine.config.capabilities & (1 << 10) == 0 {

@@ -1,0 +1,42 @@
+//! NetworkPolicies in the Service network lens: the request that one stopped, and the one that another let pass.
+
+use super::*;
+
+const CLOSED: &str = "apiVersion: networking.k8s.io/v1\nkind: NetworkPolicy\nmetadata: {name: closed}\nspec:\n  podSelector: {matchLabels: {app: web}}\n";
+const OPEN: &str = "apiVersion: networking.k8s.io/v1\nkind: NetworkPolicy\nmetadata: {name: open}\nspec:\n  podSelector: {matchLabels: {app: web}}\n  ingress:\n  - ports: [{port: 80}]\n";
+
+fn last_hop(page: &mut Page) -> String {
+    let client = Thing::core("pods", "default", "client");
+    page.act(Action::Request { from: Some(client), url: "http://my-service.default:80/".into() });
+    page.run(4);
+    page.words_of("hop/4")
+}
+
+#[test]
+fn a_policy_stops_a_request_and_another_lets_it_pass() {
+    let mut page = Page::open_config(Config::Yaml("cni: calico".into()));
+    page.apply(WEB);
+    page.run(60);
+    page.show(Lens::ServiceNetwork);
+    page.apply(CLOSED);
+    page.run(2);
+    let dropped = last_hop(&mut page);
+    assert!(dropped.contains("is isolated by closed: no rule admits 10.244."), "{dropped}");
+    page.apply(OPEN);
+    page.run(2);
+    let passed = last_hop(&mut page);
+    assert!(passed.contains("NetworkPolicy open let it in"), "{passed}");
+}
+
+#[test]
+fn flannel_says_that_it_enforces_nothing() {
+    let mut page = Page::open();
+    page.apply(WEB);
+    page.run(60);
+    page.show(Lens::ServiceNetwork);
+    page.apply(CLOSED);
+    page.run(2);
+    let passed = last_hop(&mut page);
+    assert!(passed.contains("closed selects it, but this network plugin does not enforce policies"), "{passed}");
+    assert!(page.words_of("hop/3").contains("in VXLAN by flannel.1") || page.words_of("hop/3").contains("on the same node"));
+}
