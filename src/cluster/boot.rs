@@ -11,8 +11,9 @@ use sim::{Addr, MsgId, Outbox, Payload, Queue};
 
 use crate::cluster::{Cluster, Node, Observer};
 use crate::config::{Config, NodeConfig};
-use crate::kubeadm::{Kubeadm, STATIC_PODS, manifest};
-use crate::process::Process;
+use crate::flags::Flags;
+use crate::kubeadm::Kubeadm;
+use crate::process::{Proc, Process};
 use crate::{images, laptop};
 
 /// Control-plane components that run bare, without a kubelet, as `recorded` and `wire` have them.
@@ -29,10 +30,12 @@ impl Cluster {
             components: Map::new(),
             nodes: Map::new(),
             ips: Map::new(),
+            units: Map::new(),
             dark: Set::new(),
             links: Set::new(),
             laptop: Addr::OUTSIDE,
             apiserver: Addr::OUTSIDE,
+            endpoint: Addr::OUTSIDE,
             etcd: Addr::OUTSIDE,
             disks: Default::default(),
             events: 0,
@@ -64,20 +67,53 @@ impl Cluster {
         for machine in config.etcd_machines(&cp).iter().skip(1) {
             self.add_proc(&format!("etcd/{machine}"), machine, Process::Stopped);
         }
-        let laptop = laptop::machine(&config);
+        self.endpoint = self.apiserver;
+        if config.control_planes > 1 {
+            self.place_control_planes();
+        }
+        if config.cloud.is_some() {
+            self.ensure_cloud();
+        }
+        let mut laptop = laptop::machine(&config);
+        let second = config.second_address(laptop::IP.into());
+        second.into_iter().for_each(|ip| laptop.set_node_ip6(ip));
         self.laptop = self.add_proc("laptop", "laptop", Process::Machine(laptop));
         self.ips.insert(laptop::IP.into(), self.laptop);
+        second.into_iter().for_each(|ip| drop(self.ips.insert(ip, self.laptop)));
         self.tell_machine_of_apiserver(self.laptop);
         for node in &config.nodes {
             self.place_node(node);
         }
     }
 
+    /// The other control planes, and the load balancer in front of all.
+    fn place_control_planes(&mut self) {
+        let config = self.config.clone();
+        let others = config.nodes.iter().filter(|n| n.control_plane).take(config.control_planes as usize).skip(1);
+        for node in others {
+            for component in ["kube-apiserver", "kube-controller-manager", "kube-scheduler"] {
+                self.add_proc(&format!("{component}/{}", node.name), &node.name, Process::Stopped);
+            }
+        }
+        let balancer = Process::Balancer(crate::balancer::Balancer::new(&self.apiservers()));
+        self.endpoint = self.add_proc("load-balancer", "load-balancer", balancer);
+        self.ips.insert(crate::balancer::IP.into(), self.endpoint);
+    }
+
+    /// The kube-apiservers' processes, in the order of their machines.
+    pub fn apiservers(&self) -> Vec<Addr> {
+        if self.config.control_planes <= 1 {
+            return vec![self.apiserver];
+        }
+        let leads = self.config.nodes.iter().filter(|n| n.control_plane).take(self.config.control_planes as usize);
+        leads.filter_map(|n| self.addr(&format!("kube-apiserver/{}", n.name))).collect()
+    }
+
     /// Adds a machine; it is off until [`Cluster::power_on`].
     pub(crate) fn place_node(&mut self, node: &NodeConfig) {
         let name = &node.name;
         let runtime = (!node.hollow).then(|| {
-            let machine = container_runtime::Runtime::new(container_runtime::Config {
+            let mut machine = container_runtime::Runtime::new(container_runtime::Config {
                 node: name.clone(),
                 node_ip: node.ip,
                 seed: self.config.seed().derive("machine").derive(name),
@@ -89,27 +125,37 @@ impl Cluster {
                 root: images::node_root(name),
                 images_present: self.config.images_present,
             });
+            let second = self.config.second_address(node.ip);
+            second.into_iter().for_each(|ip| machine.set_node_ip6(ip));
             let addr = self.add_proc(&format!("containerd/{name}"), name, Process::Machine(machine));
+            second.into_iter().for_each(|ip| drop(self.ips.insert(ip, addr)));
             self.tell_machine_of_apiserver(addr);
             self.ips.insert(node.ip, addr);
             addr
         });
         let kubelet = self.add_proc(&format!("kubelet/{name}"), name, Process::Stopped);
-        let entry = Node { config: Rc::new(node.clone()), runtime, kubelet, powered: false };
+        let installed = node.blank || node.hollow;
+        let entry = Node { config: Rc::new(node.clone()), runtime, kubelet, powered: false, installed };
         self.nodes.insert(name.clone(), entry);
         self.tell_apiserver_of_kubelet(name, kubelet);
+        self.tell_cloud(name);
     }
 
     fn tell_machine_of_apiserver(&mut self, machine: Addr) {
-        let (apiserver, first) = (self.apiserver, self.control_plane());
+        let (apiserver, first) = (self.endpoint, self.control_plane());
         let ip = |machine: &str| self.config.nodes.iter().find(|n| *n.name == *machine).map(|n| n.ip);
         let mut etcd: Vec<(Addr, std::net::IpAddr)> = Vec::new();
         for machine in self.config.etcd_machines(&first) {
             let fallback = (machine == first).then_some(laptop::CONTROL_PLANE_IP.into());
             etcd.extend(self.addr(&format!("etcd/{machine}")).zip(ip(&machine).or(fallback)));
         }
+        let several: Vec<(Addr, std::net::IpAddr)> = match self.config.control_planes {
+            0 | 1 => Vec::new(),
+            _ => self.apiservers().into_iter().filter_map(|a| Some((a, ip(&self.proc(a)?.machine)?))).collect(),
+        };
         self.with_proc(machine, |p| {
             if let Process::Machine(m) = &mut p.process {
+                several.iter().for_each(|(addr, ip)| m.set_apiserver_at(*addr, *ip));
                 m.set_apiserver(apiserver);
                 etcd.iter().for_each(|(addr, ip)| m.set_etcd(*addr, *ip));
             }
@@ -117,11 +163,13 @@ impl Cluster {
     }
 
     fn tell_apiserver_of_kubelet(&mut self, node: &str, kubelet: Addr) {
-        self.with_proc(self.apiserver, |p| {
-            if let Process::ApiServer(a) = &mut p.process {
-                a.set_kubelet(node, Some(kubelet));
-            }
-        });
+        for addr in self.apiservers() {
+            self.with_proc(addr, |p| {
+                if let Process::ApiServer(a) = &mut p.process {
+                    a.set_kubelet(node, Some(kubelet));
+                }
+            });
+        }
     }
 
     fn switch_on(&mut self, observer: &mut impl Observer) {
@@ -139,12 +187,16 @@ impl Cluster {
             }
         }
         self.start_at(self.laptop, observer);
-        let nodes: Vec<Rc<str>> = config.nodes.iter().map(|n| n.name.clone()).collect();
+        if config.control_planes > 1 {
+            self.start_at(self.endpoint, observer);
+        }
+        let off = |name: &Rc<str>| config.backup.as_ref().is_some_and(|b| b.off.contains(name));
+        let nodes: Vec<Rc<str>> = config.nodes.iter().map(|n| n.name.clone()).filter(|n| !off(n)).collect();
         for name in nodes {
             self.power_on(&name, observer);
         }
         if config.static_pods {
-            let kubeadm = Kubeadm::new(self.apiserver, &config);
+            let kubeadm = Kubeadm::new(self.endpoint, &config);
             let cp = self.control_plane();
             let addr = self.add_proc(&format!("kubeadm/{cp}"), &cp, Process::Kubeadm(kubeadm));
             self.start_at(addr, observer);
@@ -161,35 +213,42 @@ impl Cluster {
         if std::mem::replace(&mut node.powered, true) {
             return;
         }
+        let installed = std::mem::replace(&mut node.installed, true);
         let node = node.clone();
+        self.tell_cloud(name);
         let now = self.queue.now();
         if let Some(runtime) = node.runtime {
             self.dark.remove(&runtime);
             let config = self.config.clone();
             let first = self.control_plane();
             let has_etcd = config.etcd_machines(&first).iter().any(|m| **m == *name);
+            let leads = node.config.control_plane && config.static_pods;
+            let files = match installed {
+                true => Vec::new(),
+                false => config.first_files(
+                    &node.config,
+                    leads && has_etcd,
+                    leads && (*first == *name || (config.control_planes > 1 && has_etcd)),
+                ),
+            };
             self.with_proc(runtime, |p| {
                 let Process::Machine(machine) = &mut p.process else { return };
-                if node.config.control_plane && config.static_pods {
-                    let here = |pod: &str| if pod == "etcd" { has_etcd } else { *first == *name };
-                    for (pod, template) in STATIC_PODS.into_iter().filter(|(pod, _)| here(pod)) {
-                        let path = format!("/etc/kubernetes/manifests/{pod}.yaml");
-                        if !machine.has_host_file(&path) && !machine.has_host_file("/etc/kubernetes/.initialised") {
-                            machine.write_host_file(now, &path, manifest(template, &node.config, &config).as_bytes(), 0o600);
-                        }
-                    }
-                    machine.write_host_file(now, "/etc/kubernetes/.initialised", b"", 0o600);
+                for (path, text, mode) in &files {
+                    machine.write_host_file(now, path, text.as_bytes(), *mode);
                 }
             });
             self.start_at(runtime, observer);
-            if !self.config.addons {
+            if !self.config.addons && self.config.cni.is_some() {
                 // No add-on brings a network: a bridge plugin with a range of its own was configured by hand.
                 let range = self.bridge_range(name);
-                let update = Payload::Kernel(Rc::new(KernelUpdate::PodCidrs(vec![range])));
+                let update = Payload::Kernel(Rc::new(KernelUpdate::PodCidrs { plugin: "bridge".into(), ranges: vec![range] }));
                 self.queue.inject(Addr::OUTSIDE, runtime, update, |m, at| observer.sent(m, at));
             }
         }
-        self.start_kubelet(name, observer);
+        let starts = node.runtime.is_none() || self.boot_units(name);
+        if starts {
+            self.start_kubelet(name, observer);
+        }
         if self.config.kube_proxy && !self.config.addons && node.runtime.is_some() {
             let proxy = self.add_proc(&format!("kube-proxy/{name}"), name, Process::Stopped);
             self.restart_bare(proxy, observer);
@@ -206,18 +265,34 @@ impl Cluster {
         format!("{first}/{mask}").into()
     }
 
-    /// (Re)starts a node's kubelet, as systemd does.
     /// Ends a node's kubelet, as `systemctl stop kubelet` does: its containers run on.
     pub fn stop_kubelet(&mut self, name: &str, observer: &mut impl Observer) {
-        if let Some(kubelet) = self.nodes.get(name).map(|n| n.kubelet) {
-            self.stop_process(kubelet, observer);
+        let Some(node) = self.nodes.get(name).cloned() else { return };
+        if self.proc(node.kubelet).is_some_and(Proc::is_running) {
+            self.stop_process(node.kubelet, observer);
+        }
+        if node.runtime.is_some() {
+            self.kubelet_unit_stopped(name);
         }
     }
 
-    /// Starts a node's kubelet, with an empty memory.
+    /// Starts a node's kubelet, with an empty memory, as systemd does.
     pub fn start_kubelet(&mut self, name: &str, observer: &mut impl Observer) {
         let Some(node) = self.nodes.get(name).cloned() else { return };
+        self.keep_journal(node.kubelet);
+        if node.runtime.is_some() && !self.kubelet_unit_started(name) {
+            return;
+        }
+        self.place_apiserver_of(name);
         let kubelet = self.make_kubelet(&node);
+        if let Some(runtime) = node.runtime {
+            let notice = kubelet.memory_notice();
+            self.with_proc(runtime, |p| {
+                if let Process::Machine(machine) = &mut p.process {
+                    machine.notify_memory(notice);
+                }
+            });
+        }
         self.with_proc(node.kubelet, |p| p.process = Process::Kubelet(kubelet));
         self.dark.remove(&node.kubelet);
         self.start_at(node.kubelet, observer);
@@ -227,17 +302,19 @@ impl Cluster {
         let name = &node.config.name;
         let user = UserInfo::new(&format!("system:node:{name}"), &["system:nodes"]);
         let client = ClientConfig {
-            apiserver: self.apiserver,
+            apiserver: self.endpoint,
             credential: Credential::Certificate(Rc::new(user)),
             user_agent: "kubelet/v1.37.2 (linux/amd64) kubernetes".into(),
             qps: 50,
             burst: 100,
         };
         let mut config = kubelet::Config::new(name, node.config.ip, client, self.config.seed().derive("kubelet").derive(name));
+        config.node_ip6 = self.config.second_address(node.config.ip);
         config.cpu_milli = node.config.cpu_milli;
         config.memory_bytes = node.config.memory;
         config.max_pods = node.config.pods;
         config.labels = node.config.labels.clone();
+        self.configure_kubelet(&mut config);
         match node.runtime {
             Some(runtime) => config.runtime = Some(runtime),
             None => config.runtime = None,
@@ -252,9 +329,15 @@ impl Cluster {
             return;
         }
         let _ = observer;
+        let node = node.clone();
+        self.tell_cloud(name);
+        if node.runtime.is_some() {
+            self.lose_units(name);
+        }
         let on_it: Vec<Addr> = self.procs().filter(|(_, p)| &*p.machine == name).map(|(a, _)| a).collect();
         for addr in on_it {
             self.keep_data_dir(addr);
+            self.keep_journal(addr);
             let keeps = self.proc(addr).is_some_and(|p| matches!(p.process, Process::Machine(_)));
             if !keeps {
                 self.with_proc(addr, |p| p.process = Process::Stopped);
@@ -272,7 +355,7 @@ impl Cluster {
         if component == "kubelet" {
             return self.start_kubelet(&machine, observer);
         }
-        if let Some(process) = self.make_component(&component, &machine, addr, None) {
+        if let Ok(process) = self.make_component(&component, &machine, addr, None, observer) {
             self.with_proc(addr, |p| p.process = process);
         }
         self.dark.remove(&addr);
@@ -281,14 +364,6 @@ impl Cluster {
 
     /// A container of a component's image was started: makes the process.
     pub(crate) fn start_component(&mut self, runtime: Addr, handling: MsgId, spec: &ComponentSpec, observer: &mut impl Observer) {
-        if let Some(runtime) = node.runtime {
-            let notice = kubelet.memory_notice();
-            self.with_proc(runtime, |p| {
-                if let Process::Machine(machine) = &mut p.process {
-                    machine.notify_memory(notice);
-                }
-            });
-        }
         let Some(machine) = self.proc(runtime).map(|p| p.machine.clone()) else { return };
         let name = match &*spec.program {
             "coredns" => format!("coredns/{}", spec.pod_name),
@@ -301,7 +376,7 @@ impl Cluster {
                 self.log_fatal(addr, &e, observer);
                 1
             }),
-            program => self.make_component(program, &machine, addr, Some(spec)).ok_or(127),
+            program => self.make_component(program, &machine, addr, Some(spec), observer),
         };
         let process = match made {
             Ok(process) => process,
@@ -323,29 +398,83 @@ impl Cluster {
         self.queue.dispatch(out, |m, at| observer.sent(m, at));
     }
 
-    fn make_component(&mut self, program: &str, machine: &str, addr: Addr, spec: Option<&ComponentSpec>) -> Option<Process> {
+    /// A component's process. What it says of its command line goes into its log.
+    ///
+    /// # Errors
+    /// The code that it exits with at once.
+    fn make_component(
+        &mut self,
+        program: &str,
+        machine: &str,
+        addr: Addr,
+        spec: Option<&ComponentSpec>,
+        observer: &mut impl Observer,
+    ) -> Result<Process, i32> {
+        let args = spec.map_or(&[][..], |s| &s.args);
+        match self.component_with(program, machine, addr, spec, args) {
+            Ok((process, warning)) => {
+                if let Some(warning) = warning {
+                    self.log_line(addr, &warning, observer);
+                }
+                Ok(process)
+            }
+            Err(error) => {
+                self.log_line(addr, &format!("Error: {error}"), observer);
+                Err(1)
+            }
+        }
+    }
+
+    fn component_with(
+        &mut self,
+        program: &str,
+        machine: &str,
+        addr: Addr,
+        spec: Option<&ComponentSpec>,
+        args: &[Rc<str>],
+    ) -> Result<(Process, Option<String>), String> {
         let config = self.config.clone();
         let seed = config.seed().derive(machine);
+        // Pods find the cluster that their node belongs to.
+        let endpoint = self.kubelet(machine).map_or(self.endpoint, |k| k.apiserver());
+        let local = self.addr(&format!("kube-apiserver/{machine}")).unwrap_or(endpoint);
         let client = |user: &str, qps, burst| {
             let credential = match spec.and_then(|s| s.token.clone()) {
                 Some(token) => Credential::Bearer(token),
                 None => Credential::Certificate(Rc::new(UserInfo::new(user, &[]))),
             };
             let user_agent = format!("{program}/v1.37.2 (linux/amd64) kubernetes").into();
-            ClientConfig { apiserver: self.apiserver, credential, user_agent, qps, burst }
+            // The controller manager and the scheduler speak to the kube-apiserver beside them.
+            let beside = matches!(program, "kube-controller-manager" | "kube-scheduler");
+            let apiserver = if beside { local } else { endpoint };
+            ClientConfig { apiserver, credential, user_agent, qps, burst }
         };
         let runtime = self.nodes.get(machine).and_then(|n| n.runtime).unwrap_or_default();
-        Some(match program {
-            "etcd" => return self.make_etcd(machine, addr, spec).ok().map(Process::Etcd),
+        let mut warning = None;
+        let process = match program {
+            "etcd" => Process::Etcd(self.make_etcd(machine, addr, spec)?),
             "kube-apiserver" => {
                 let mut c = kube_apiserver::Config::new(addr, self.etcd, config.seed(), config.epoch);
                 c.etcd_servers = self.etcd_addrs();
+                if config.control_planes > 1 {
+                    c.peers =
+                        self.apiservers().into_iter().filter_map(|a| self.ip_of(a)).map(|ip| ip.to_string().into()).collect();
+                }
+                c.instance = self.apiservers().iter().position(|a| *a == addr).unwrap_or(0) as u8;
+                c.machine = runtime;
                 c.service_cidr = config.service_cidr.clone();
                 c.hostname = machine.into();
                 c.ca_pem = laptop::CA_PEM.into();
                 if let Some(node) = self.nodes.get(machine) {
                     c.advertise_address = node.config.ip.to_string().into();
                 }
+                let mut flags = Flags::parse(program, args)?;
+                flags.apiserver(&mut c)?;
+                let servers: Vec<Addr> = flags.etcd_servers.iter().filter_map(|url| self.etcd_at(url, machine)).collect();
+                if !servers.is_empty() {
+                    c.etcd_servers = servers;
+                }
+                warning = flags.warning();
                 let mut server = kube_apiserver::ApiServer::new(c);
                 for (name, node) in &self.nodes {
                     server.set_kubelet(name, Some(node.kubelet));
@@ -353,7 +482,7 @@ impl Cluster {
                 Process::ApiServer(server)
             }
             "kube-controller-manager" => {
-                let mut c = kube_controller_manager::Config::new(self.apiserver, machine);
+                let mut c = kube_controller_manager::Config::new(local, machine);
                 c.cluster_cidr = config.pod_cidr.clone();
                 c.node_cidr_mask_size = config.node_cidr_mask as u8;
                 c.service_cluster_ip_range = config.service_cidr.clone();
@@ -361,21 +490,45 @@ impl Cluster {
                 c.root_ca = laptop::CA_PEM.into();
                 // kubeadm's sa.key, which kube-apiserver has too.
                 c.service_account_key = kube_apiserver::Config::new(self.apiserver, self.etcd, config.seed(), config.epoch).seed;
+                let mut flags = Flags::parse(program, args)?;
+                flags.controller_manager(&mut c)?;
+                warning = flags.warning();
                 Process::ControllerManager(kube_controller_manager::KubeControllerManager::new(c, seed))
             }
             "kube-scheduler" => {
                 let (qps, burst) = if config.kube_api_qps == 0 { (0, 0) } else { (50, 100) };
                 let client = client("system:kube-scheduler", qps, burst);
-                let c = kube_scheduler::Config { client, hostname: machine.into(), leader_elect: true, seed };
+                let mut c = kube_scheduler::Config { client, hostname: machine.into(), leader_elect: true, seed };
+                let mut flags = Flags::parse(program, args)?;
+                flags.scheduler(&mut c)?;
+                warning = flags.warning();
                 let scheduler = kube_scheduler::Scheduler::new(c);
                 Process::Scheduler(if config.core_scheduler_events { scheduler.with_core_events() } else { scheduler })
             }
             "kube-proxy" => {
                 Process::KubeProxy(kube_proxy::KubeProxy::new(machine, runtime, client("system:kube-proxy", 50, 100), seed))
             }
-            "flanneld" => Process::Cni(cni::Agent::new(machine, runtime, client("flannel", 50, 100), seed)),
+            "flanneld" | "kindnetd" | "calico-node" => {
+                let plugin = cni::Plugin::of_program(program).expect("the arm names the plugins' programs");
+                Process::Cni(cni::Agent::new(plugin, machine, runtime, client(plugin.agent(), 50, 100), seed))
+            }
+            "cloud-controller-manager" => {
+                let mut c = cloud_controller_manager::Config {
+                    client: client("system:cloud-controller-manager", 20, 30),
+                    cloud: self.ensure_cloud(),
+                    hostname: machine.into(),
+                    leader_elect: true,
+                    configure_cloud_routes: true,
+                    seed,
+                };
+                let mut flags = Flags::parse(program, args)?;
+                flags.cloud_controller_manager(&mut c)?;
+                warning = flags.warning();
+                Process::CloudControllerManager(cloud_controller_manager::CloudControllerManager::new(c))
+            }
             "coredns" => Process::CoreDns(coredns::CoreDns::new(client("coredns", 50, 100), seed)),
-            _ => return None,
-        })
+            _ => return Err(format!("exec: {program:?}: executable file not found in $PATH")),
+        };
+        Ok((process, warning))
     }
 }

@@ -6,11 +6,13 @@
 use std::rc::Rc;
 
 use base::{Digest, Duration, Time};
+use client_go::Steer;
 use cri_api::host::HostMessage;
 use sim::{Addr, Payload};
 
 use crate::cluster::{Cluster, Observer};
 use crate::config::{Config, node};
+use crate::steer::steer;
 use crate::trace::Trace;
 
 type Text = Rc<str>;
@@ -20,6 +22,8 @@ type Text = Rc<str>;
 pub enum Input {
     /// Something for the laptop: keys, a command, a saved buffer.
     Laptop(Rc<HostMessage>),
+    /// Something for the laptop while time stood still, which only read: it was answered in a clone (see [`crate::aside`]).
+    Aside(Rc<HostMessage>),
     /// Something for a node's machine: a file written by hand.
     Machine(Text, Rc<HostMessage>),
     PowerOff(Text),
@@ -34,8 +38,15 @@ pub enum Input {
     Mend(Text, Text),
     /// Everything between two processes or machines takes that many milliseconds longer, either way; 0: as usual again.
     Slow(Text, Text, u32),
+    /// A debugger holds a loop of the control plane (`replicaset-controller`, `kube-scheduler`), lets it go, or lets one item through.
+    HoldLoop(Text),
+    ReleaseLoop(Text),
+    StepLoop(Text),
     /// A new worker joins. The name is given by the cluster: the next free `node-N`.
     AddNode,
+    /// A blank machine is put beside the others: containerd and the kubelet's program are on it, and it belongs to no cluster until
+    /// `kubeadm join`. It is named as a new worker would be.
+    AddMachine,
 }
 
 /// An input and the moment it was given: after so many messages handled, at that time.
@@ -79,6 +90,8 @@ pub struct Bottle {
     current: usize,
     /// The moment shown, if it isn't the head.
     past: Option<Cluster>,
+    /// What the laptop was asked at the moment shown, if that is in the past: belongs to the fork, should there be one.
+    asides: Vec<LoggedInput>,
 }
 
 impl Bottle {
@@ -95,7 +108,7 @@ impl Bottle {
             snapshots: vec![snapshot],
             since_snapshot: 0,
         };
-        Bottle { branches: vec![branch], current: 0, past: None }
+        Bottle { branches: vec![branch], current: 0, past: None, asides: Vec::new() }
     }
 
     fn branch(&self) -> &Branch {
@@ -180,17 +193,32 @@ impl Bottle {
     /// Shows the cluster as it was at `time` of the current branch. At or after the head: the head.
     pub fn seek(&mut self, time: Time) {
         self.past = (time < self.head().now()).then(|| self.branch().at(time));
+        self.asides.clear();
     }
     pub fn seek_head(&mut self) {
         self.past = None;
+        self.asides.clear();
+    }
+
+    /// Moves the head's clock forward, not past the next message.
+    pub(crate) fn advance_to(&mut self, time: Time) {
+        self.branch_mut().head.queue.advance_to(time);
+    }
+
+    /// The inputs that lead to the moment shown.
+    pub fn log_of_shown(&self) -> Vec<LoggedInput> {
+        let Some(past) = &self.past else { return self.log().to_vec() };
+        let before = |i: &&LoggedInput| i.at <= past.now() && i.events <= past.events;
+        self.log().iter().filter(before).chain(&self.asides).cloned().collect()
     }
 
     /// Makes the moment shown the head of a new branch. At the head already: nothing happens.
     pub fn fork(&mut self, name: Option<&str>) {
+        let log = self.log_of_shown();
         let Some(past) = self.past.take() else { return };
+        self.asides.clear();
         let from = self.branch();
         let at = past.now();
-        let log: Vec<LoggedInput> = from.log.iter().filter(|i| i.at <= at && i.events <= past.events).cloned().collect();
         let mut trace = from.trace.clone();
         trace.truncate(at);
         let mut snapshots: Vec<Snapshot> = from.snapshots.iter().filter(|s| s.at <= at).cloned().collect();
@@ -204,20 +232,24 @@ impl Bottle {
     pub fn switch(&mut self, branch: usize) {
         if branch < self.branches.len() {
             self.current = branch;
-            self.past = None;
+            self.seek_head();
         }
     }
 
-    /// Takes over the laptop of a clone in which a command was tried that only read: its shell has its prompt again. At the
-    /// head only; in the past the laptop of the moment shown changes, which nobody replays.
-    pub fn adopt_laptop(&mut self, tried: &Cluster) {
-        let Some(laptop) = tried.proc(tried.laptop).map(|p| p.process.clone()) else { return };
-        let target = match &mut self.past {
-            Some(past) => past,
-            None => &mut self.branches[self.current].head,
-        };
-        let addr = target.laptop;
-        target.with_proc(addr, |p| p.process = laptop);
+    /// Takes over the laptop of a clone in which `message` was tried and only read: its shell has its prompt again.
+    pub fn adopt_laptop(&mut self, message: Rc<HostMessage>, tried: &Cluster) {
+        let input = Input::Aside(message);
+        match &mut self.past {
+            Some(past) => {
+                self.asides.push(LoggedInput { at: past.now(), events: past.events, input });
+                adopt(past, tried);
+            }
+            None => {
+                let branch = &mut self.branches[self.current];
+                branch.log.push(LoggedInput { at: branch.head.now(), events: branch.head.events, input });
+                adopt(&mut branch.head, tried);
+            }
+        }
     }
 
     /// Replays the whole of the current branch from its beginning and compares: a hash, and whether it met the head again.
@@ -293,12 +325,23 @@ impl Branch {
     }
 }
 
+/// The laptop of `tried` is the cluster's now.
+fn adopt(cluster: &mut Cluster, tried: &Cluster) {
+    let Some(laptop) = tried.proc(tried.laptop).map(|p| p.process.clone()) else { return };
+    let addr = cluster.laptop;
+    cluster.with_proc(addr, |p| p.process = laptop);
+}
+
 /// Carries out an input.
 fn apply(cluster: &mut Cluster, input: &Input, observer: &mut impl Observer) {
     match input {
         Input::Laptop(message) => {
             let laptop = cluster.laptop;
             cluster.inject(laptop, Payload::Host(message.clone()), observer);
+        }
+        Input::Aside(message) => {
+            let tried = crate::aside::run(cluster, message.clone());
+            adopt(cluster, &tried.cluster);
         }
         Input::Machine(node, message) => {
             if let Some(runtime) = cluster.nodes.get(node).and_then(|n| n.runtime) {
@@ -328,14 +371,22 @@ fn apply(cluster: &mut Cluster, input: &Input, observer: &mut impl Observer) {
                 c.queue.faults.delay.insert(link, Duration::from_millis((*ms).into()));
             }
         }),
-        Input::AddNode => {
-            let taken = |n: &u32| cluster.nodes.contains_key(&*format!("node-{n}"));
-            let n = (1..).find(|n| !taken(n)).expect("there are more numbers than nodes");
-            let name = format!("node-{n}");
-            cluster.place_node(&node(cluster.nodes.len() as u32, &name, false));
-            cluster.power_on(&name, observer);
-        }
+        Input::HoldLoop(name) => steer(cluster, name, Steer::Hold, observer),
+        Input::ReleaseLoop(name) => steer(cluster, name, Steer::Release, observer),
+        Input::StepLoop(name) => steer(cluster, name, Steer::Step, observer),
+        Input::AddNode => add_machine(cluster, false, observer),
+        Input::AddMachine => add_machine(cluster, true, observer),
     }
+}
+
+/// A machine with the next free `node-N` as its name, switched on.
+fn add_machine(cluster: &mut Cluster, blank: bool, observer: &mut impl Observer) {
+    let taken = |n: &u32| cluster.nodes.contains_key(&*format!("node-{n}"));
+    let n = (1..).find(|n| !taken(n)).expect("there are more numbers than nodes");
+    let name = format!("node-{n}");
+    let place = (cluster.nodes.len() as u32..).find(|n| !cluster.ips.contains_key(&node(*n, "", false).ip)).unwrap_or(n);
+    cluster.place_node(&crate::config::NodeConfig { blank, ..node(place, &name, false) });
+    cluster.power_on(&name, observer);
 }
 
 /// The processes of a name: one process, or all of a machine.

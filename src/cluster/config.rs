@@ -1,6 +1,6 @@
 //! What a cluster is made from: nodes and their sizes, address ranges, flags, epoch, seed; by name or from YAML.
 
-use std::net::{IpAddr, Ipv4Addr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::rc::Rc;
 
 use apimachinery::{Value, yaml};
@@ -64,6 +64,9 @@ pub struct Config {
     pub kube_proxy: bool,
     /// The control plane runs as static pods of a kubelet; else its components simply run (as `wire` and `recorded` have it).
     pub static_pods: bool,
+    /// Control-plane nodes with a kube-apiserver, a controller manager and a scheduler each: 1, 3 or 5. Several have a load balancer
+    /// in front, and each a member of etcd.
+    pub control_planes: u32,
     /// Members of etcd: 1, 3 or 5. As static pods they are on that many control-plane nodes.
     pub etcd_members: u32,
     /// Whether controllers, scheduler and kubelets run.
@@ -73,6 +76,10 @@ pub struct Config {
     pub kube_api_burst: u32,
     /// Images are on the nodes already.
     pub images_present: bool,
+    /// The machines are rented from a cloud: kubelets wait for its controller.
+    pub cloud: Option<CloudConfig>,
+    /// What was there before: the keys of etcd, the laptop's home.
+    pub backup: Option<Rc<crate::backup::Backup>>,
     /// The scheduler started before kube-apiserver listed `events.k8s.io`, and so writes events of the core group.
     pub core_scheduler_events: bool,
 }
@@ -80,7 +87,7 @@ pub struct Config {
 const GI: i64 = 1 << 30;
 
 /// The names that [`Config::named`] knows.
-pub const NAMES: [&str; 6] = ["demo", "ha", "recorded", "wire", "kubelet", "hollow"];
+pub const NAMES: [&str; 7] = ["demo", "ha", "cloud", "recorded", "wire", "kubelet", "hollow"];
 
 impl Config {
     fn base(name: &str) -> Config {
@@ -93,17 +100,25 @@ impl Config {
             service_cidr: "10.96.0.0/12".into(),
             node_cidr_mask: 24,
             addons: true,
+            extra_addons: Vec::new(),
+            cni: Some(cni::Plugin::Flannel),
             kube_proxy: false,
             static_pods: true,
+            control_planes: 1,
             etcd_members: 1,
             controllers: true,
             kube_api_qps: 20,
             kube_api_burst: 30,
             images_present: false,
-            extra_addons: Vec::new(),
-            cni: Some(cni::Plugin::Flannel),
             core_scheduler_events: false,
+            cloud: None,
+            backup: None,
         }
+    }
+
+    /// The same with the machines and keys of another cluster's backup.
+    pub(crate) fn beginning_with(self, backup: Rc<crate::backup::Backup>) -> Config {
+        Config { nodes: backup.nodes.clone(), backup: Some(backup), ..self }
     }
 
     /// A built-in configuration.
@@ -112,9 +127,7 @@ impl Config {
         Some(match name {
             // The page's: one control-plane node, two workers.
             "demo" => Config { nodes: vec![node(0, "cp-1", true), node(1, "node-1", false), node(2, "node-2", false)], ..base },
-            // Three members of etcd on three control-plane nodes. Not there: more than one kube-apiserver, controller manager
-            // and scheduler (they are on cp-1, and so is the cluster's address; there is no load balancer). kube-apiserver
-            // knows all three members and turns to the next when one is gone.
+            // Three control-plane nodes, each with a whole control plane, and a load balancer in front.
             "ha" => Config {
                 nodes: vec![
                     node(0, "cp-1", true),
@@ -123,9 +136,12 @@ impl Config {
                     node(3, "node-1", false),
                     node(4, "node-2", false),
                 ],
+                control_planes: 3,
                 etcd_members: 3,
                 ..base
             },
+            // The page's, on machines of a cloud with two zones.
+            "cloud" => Config { name: name.into(), cloud: Some(CloudConfig::default()), ..Config::named("demo")? },
             // That of the recorded scenarios: hollow nodes, no add-ons.
             "recorded" => Config {
                 nodes: (1..=3)
@@ -202,8 +218,8 @@ fn from_value(value: &Value) -> Result<Config, String> {
             "name" => config.name = text()?,
             "seed" => config.seed = number()? as u64,
             "epoch" => config.epoch = Time::parse(&text()?).ok_or("epoch: must be a time like 2026-01-01T00:00:00Z")?,
-            "podCIDR" => config.pod_cidr = text()?,
-            "serviceCIDR" => config.service_cidr = text()?,
+            "podCIDR" => config.pod_cidr = ranges(name, &text()?)?,
+            "serviceCIDR" => config.service_cidr = ranges(name, &text()?)?,
             "nodeCIDRMaskSize" => config.node_cidr_mask = number()? as u32,
             "addons" => match v.as_bool() {
                 Some(on) => config.addons = on,
@@ -217,7 +233,12 @@ fn from_value(value: &Value) -> Result<Config, String> {
             "kubeAPIBurst" => config.kube_api_burst = number()? as u32,
             "imagesPresent" => config.images_present = flag()?,
             "coreSchedulerEvents" => config.core_scheduler_events = flag()?,
+            "controlPlanes" => match number()? {
+                n @ (1 | 3 | 5) => (config.control_planes, config.etcd_members) = (n as u32, n as u32),
+                _ => return Err("controlPlanes: must be 1, 3 or 5".into()),
+            },
             "etcd" => config.etcd_members = etcd_members(v)?,
+            "cloud" => config.cloud = Some(cloud(v)?),
             "workers" => {
                 let n = number()?;
                 if n > 5000 {
@@ -232,8 +253,28 @@ fn from_value(value: &Value) -> Result<Config, String> {
             other => return Err(format!("unknown field {other:?}")),
         }
     }
+    if config.control_planes > 1 && (!config.static_pods || config.etcd_members != config.control_planes) {
+        return Err("controlPlanes: several control planes are static pods with a member of etcd each".into());
+    }
     place_etcd(&mut config);
+    check_families(&config)?;
     Ok(config)
+}
+
+/// `addons: [local-path]`: besides kubeadm's own.
+fn extra_addons(value: &Value) -> Result<Vec<Text>, String> {
+    let known = || crate::addons::ADDONS.iter().map(|a| a.name);
+    let names = value.items().iter().map(|v| match v.as_rc_str() {
+        Some(name) if known().any(|known| known == &**name) => Ok(name.clone()),
+        other => {
+            let all = known().collect::<Vec<_>>().join(", ");
+            Err(format!("addons: unknown add-on {:?} (there are {all})", other.map_or("", |n| n)))
+        }
+    });
+    if value.items().is_empty() {
+        return Err("addons: must be true, false or a list of names".into());
+    }
+    names.collect()
 }
 
 /// The `n`-th worker, of the size of `model`.
@@ -242,6 +283,65 @@ fn worker(n: u32, model: Option<&NodeConfig>) -> NodeConfig {
     match model {
         Some(m) => NodeConfig { name: plain.name, ip: plain.ip, ..m.clone() },
         None => plain,
+    }
+}
+
+/// `10.244.0.0/16`, or with a second family `10.244.0.0/16,fd00:10:244::/56`.
+fn ranges(name: &str, text: &str) -> Result<Text, String> {
+    let mut families = Vec::new();
+    for cidr in text.split(',') {
+        let (ip, bits) = apimachinery::validation::parse_cidr(cidr).ok_or_else(|| format!("{name}: {cidr:?} is not a range"))?;
+        let fits = match (name, ip.is_ipv6()) {
+            ("podCIDR", true) => bits <= 64,
+            (_, true) => bits >= 108,
+            _ => true,
+        };
+        if !fits {
+            return Err(format!(
+                "{name}: of IPv6 a pod range has at most 64 bits (a node gets a /64) and a service range at least 108"
+            ));
+        }
+        families.push(ip.is_ipv6());
+    }
+    match families.as_slice() {
+        [false] | [false, true] => Ok(text.into()),
+        _ => Err(format!(
+            "{name}: one IPv4 range, or one of IPv4 and one of IPv6 in this order: IPv6 alone or first is not in this bottle"
+        )),
+    }
+}
+
+/// Both ranges have the same families.
+fn check_families(config: &Config) -> Result<(), String> {
+    match config.pod_cidr.contains(',') == config.service_cidr.contains(',') {
+        true => Ok(()),
+        false => Err("podCIDR and serviceCIDR: either both have a range of IPv6 or none".into()),
+    }
+}
+
+/// `cni: calico`
+fn plugin(name: &str) -> Result<Option<cni::Plugin>, String> {
+    use cni::Plugin;
+    match [Plugin::Bridge, Plugin::Flannel, Plugin::Calico].into_iter().find(|p| p.name() == name) {
+        None if name != "none" => Err(format!("cni: unknown plugin {name:?} (there are bridge, flannel, calico, none)")),
+        found => Ok(found),
+    }
+}
+
+/// `cloud: {zones: [a, b], region: r, controller: true}`
+fn cloud(value: &Value) -> Result<CloudConfig, String> {
+    let mut cloud = CloudConfig::default();
+    for (name, v) in value.as_map().ok_or("cloud: must be a map")? {
+        match &**name {
+            "zones" => cloud.zones = v.items().iter().filter_map(|z| z.as_rc_str().cloned()).collect(),
+            "region" => cloud.region = v.as_str().ok_or("cloud.region: must be a string")?.into(),
+            "controller" => cloud.controller = v.as_bool().ok_or("cloud.controller: must be true or false")?,
+            other => return Err(format!("cloud: unknown field {other:?}")),
+        }
+    }
+    match cloud.zones.is_empty() {
+        true => Err("cloud.zones: must name at least one zone".into()),
+        false => Ok(cloud),
     }
 }
 
@@ -261,22 +361,6 @@ fn etcd_members(value: &Value) -> Result<u32, String> {
 /// Every member that is a static pod has a control-plane node: those that are missing are added.
 fn place_etcd(config: &mut Config) {
     if !config.static_pods || config.etcd_members <= 1 {
-/// `addons: [local-path]`: besides kubeadm's own.
-fn extra_addons(value: &Value) -> Result<Vec<Text>, String> {
-    let known = || crate::addons::ADDONS.iter().map(|a| a.name);
-    let names = value.items().iter().map(|v| match v.as_rc_str() {
-        Some(name) if known().any(|known| known == &**name) => Ok(name.clone()),
-        other => {
-            let all = known().collect::<Vec<_>>().join(", ");
-            Err(format!("addons: unknown add-on {:?} (there are {all})", other.map_or("", |n| n)))
-        }
-    });
-    if value.items().is_empty() {
-        return Err("addons: must be true, false or a list of names".into());
-    }
-    names.collect()
-}
-
         return;
     }
     let mut n = 1;
@@ -301,6 +385,7 @@ fn node_from(i: usize, value: &Value) -> Result<NodeConfig, String> {
         match &**field {
             "name" => {}
             "controlPlane" => config.control_plane = v.as_bool() == Some(true),
+            "blank" => config.blank = v.as_bool() == Some(true),
             "hollow" => config.hollow = v.as_bool() == Some(true),
             "cpu" => config.cpu_milli = quantity()?.milli_value(),
             "memory" => config.memory = quantity()?.value(),
@@ -330,10 +415,18 @@ pub fn node(n: u32, name: &str, control_plane: bool) -> NodeConfig {
         pods: 110,
         hollow: false,
         labels: Vec::new(),
+        blank: false,
     }
 }
 
 impl Config {
+    /// The IPv6 address of the machine that has an IPv4 address, in a cluster of both families.
+    pub fn second_address(&self, ip: IpAddr) -> Option<IpAddr> {
+        let IpAddr::V4(ip) = ip else { return None };
+        let last = u32::from(ip) as u16;
+        self.pod_cidr.contains(',').then(|| Ipv6Addr::new(0xfd00, 0x172, 0x18, 0, 0, 0, 0, last).into())
+    }
+
     pub fn seed(&self) -> Seed {
         Seed(self.seed)
     }
@@ -351,6 +444,19 @@ mod tests {
         let bare = Config::from_yaml("base: recorded\netcd: {members: 5}").unwrap();
         assert_eq!(bare.etcd_machines("control-plane").len(), 5);
         assert_eq!(Config::from_yaml("etcd: {members: 2}").unwrap_err(), "etcd.members: must be 1, 3 or 5");
+        let both = "podCIDR: '10.244.0.0/16,fd00:10:244::/56'\nserviceCIDR: '10.96.0.0/16,fd00:10:96::/112'";
+        let config = Config::from_yaml(both).unwrap();
+        assert_eq!(config.second_address([172, 18, 0, 3].into()).unwrap().to_string(), "fd00:172:18::3");
+        assert!(
+            Config::from_yaml("podCIDR: '10.244.0.0/16,fd00:10:244::/56'").unwrap_err().starts_with("podCIDR and serviceCIDR")
+        );
+        assert!(Config::from_yaml("podCIDR: 'fd00:10:244::/56'").unwrap_err().contains("not in this bottle"));
+        assert_eq!(Config::from_yaml("cni: calico").unwrap().cni, Some(cni::Plugin::Calico));
+        assert_eq!(Config::from_yaml("cni: none").unwrap().cni, None);
+        assert_eq!(
+            Config::from_yaml("cni: weave").unwrap_err(),
+            "cni: unknown plugin \"weave\" (there are bridge, flannel, calico, none)"
+        );
         assert_eq!(Config::from_yaml("etcd: {size: 3}").unwrap_err(), "etcd: unknown field \"size\"");
     }
 }

@@ -44,19 +44,6 @@ impl Config {
         let name = |i| if i == 1 { control_plane.into() } else { format!("{control_plane}-{i}").into() };
         (1..=n).map(name).collect()
     }
-
-    /// `--initial-cluster` of the members that run as static pods.
-    pub(crate) fn initial_cluster(&self) -> String {
-        let members = self.nodes.iter().filter(|n| n.control_plane).take(self.etcd_members.max(1) as usize);
-        members.map(|n| format!("{}=https://{}:2380", n.name, n.ip)).collect::<Vec<_>>().join(",")
-    }
-
-    /// `--etcd-servers` of kube-apiserver: its own machine's member first.
-    pub(crate) fn etcd_servers(&self) -> String {
-        let others = self.nodes.iter().filter(|n| n.control_plane).take(self.etcd_members.max(1) as usize).skip(1);
-        let urls = others.map(|n| format!("https://{}:2379", n.ip));
-        std::iter::once("https://127.0.0.1:2379".to_string()).chain(urls).collect::<Vec<_>>().join(",")
-    }
 }
 
 impl Cluster {
@@ -69,6 +56,17 @@ impl Cluster {
     /// The members that run.
     pub fn etcd_members(&self) -> impl Iterator<Item = (Addr, &Member)> {
         self.procs().filter_map(|(a, p)| if let Process::Etcd(m) = &p.process { Some((a, m)) } else { None })
+    }
+
+    /// The member at a client URL, as a process on `machine` sees it.
+    pub(crate) fn etcd_at(&self, url: &str, machine: &str) -> Option<Addr> {
+        let (host, _) = url.strip_prefix("https://")?.rsplit_once(':')?;
+        let ip: std::net::IpAddr = host.parse().ok()?;
+        let there = match ip.is_loopback() {
+            true => machine.into(),
+            false => self.proc(*self.ips.get(&ip)?)?.machine.clone(),
+        };
+        self.addr(&format!("etcd/{there}"))
     }
 
     /// Who listens at the members' peer URLs.
@@ -95,8 +93,10 @@ impl Cluster {
                 (config, data)
             }
             None => {
+                let config = self.bare_member(machine, seed);
+                let before = self.backup_for(addr, &config)?;
                 let number = self.disks.of.get(&addr).copied().unwrap_or_else(|| self.new_number(addr));
-                (self.bare_member(machine, seed), self.disks.dirs.get(&number).cloned())
+                (config, self.disks.dirs.get(&number).cloned().or(before))
             }
         };
         let (network, me) = (self.etcd_network(), config.peer_url.clone());
@@ -146,7 +146,7 @@ impl Cluster {
         let runtime = self.nodes.get(machine).and_then(|n| n.runtime);
         let Some(Process::Machine(disk)) = runtime.and_then(|r| self.proc(r)).map(|p| &p.process) else { return Ok(None) };
         let data = match disk.read_host_file(&db) {
-            None => None,
+            None => self.backup_for(addr, config)?,
             Some(file) => Some(match std::str::from_utf8(&file).ok().and_then(|t| t.strip_prefix(NAMED)) {
                 Some(number) => {
                     let number = number.trim().parse().ok();
@@ -169,6 +169,12 @@ impl Cluster {
         Ok(data)
     }
 
+    /// The data directory that a member begins with, the first time it starts in a cluster that was restored from a backup.
+    fn backup_for(&self, addr: Addr, config: &MemberConfig) -> Result<Option<DataDir>, String> {
+        let backup = self.config.backup.as_ref().filter(|_| !self.disks.of.contains_key(&addr));
+        backup.map(|b| restored(b.etcd.as_bytes(), None, config)).transpose()
+    }
+
     /// A member's process ends: its data directory stays.
     pub(crate) fn keep_data_dir(&mut self, addr: Addr) {
         let Some(Process::Etcd(member)) = self.proc(addr).map(|p| &p.process) else { return };
@@ -185,12 +191,17 @@ impl Cluster {
 
     /// etcd's last words, in its container's log, before it exits.
     pub(crate) fn log_fatal(&mut self, addr: Addr, text: &str, observer: &mut impl Observer) {
+        let line =
+            format!("{{\"level\":\"fatal\",\"caller\":\"etcdmain/etcd.go\",\"msg\":\"discovery failed\",\"error\":{text:?}}}");
+        self.log_line(addr, &line, observer);
+    }
+
+    /// A line in the log of a component's container, if it has one.
+    pub(crate) fn log_line(&mut self, addr: Addr, line: &str, observer: &mut impl Observer) {
         let Some(proc) = self.proc(addr) else { return };
         let runtime = self.nodes.get(&proc.machine).and_then(|n| n.runtime);
         let (Some(container), Some(runtime)) = (proc.container.clone(), runtime) else { return };
-        let line: Text =
-            format!("{{\"level\":\"fatal\",\"caller\":\"etcdmain/etcd.go\",\"msg\":\"discovery failed\",\"error\":{text:?}}}")
-                .into();
+        let line: Text = line.into();
         let log = Payload::Host(Rc::new(HostMessage::ComponentLog { container, line }));
         self.queue.inject(addr, runtime, log, |m, at| observer.sent(m, at));
     }

@@ -3,27 +3,48 @@
 //! [`Cluster`] is the value that everything is about; [`Bottle`] holds one together with its past (trace, snapshots, logged
 //! inputs, branches) and is what the worker, the native server and the tests drive.
 
+pub mod aside;
+mod backup;
+mod balancer;
+pub mod addons;
 mod boot;
 mod bottle;
 mod client;
+mod cloud;
 mod cluster;
 pub mod config;
 mod etcd;
+mod flags;
 mod images;
+mod journald;
 mod kubeadm;
+mod kubeadm_files;
+mod kubelet_config;
 mod laptop;
+mod metrics;
+mod pack;
 mod process;
 mod programs;
+mod replay;
 mod save;
+mod steer;
+mod systemd;
 mod trace;
+mod world_calls;
 
+pub use backup::Backup;
 pub use bottle::{Bottle, Branch, Input, LoggedInput};
 pub use cluster::{Cluster, Node, Observer};
 pub use config::{Config, NodeConfig};
-pub use kube_controller_manager::ControllerView;
+pub use client_go::{QueueItem, QueueView};
+pub use ::etcd::Member;
+pub use ::etcd::store::{EntrySeen, NodeSeen};
+pub use kube_controller_manager::{ControllerView, Fate, LoopView, PlanNote};
+pub use kube_scheduler::{CycleView, QueueCounts};
 pub use laptop::administrator;
 pub use process::{Proc, Process};
-pub use save::saved_origin;
+pub use replay::Replay;
+pub use save::{MAX_BYTES, Moment, NoMoment, Recipe};
 pub use trace::{Record, Trace, is_heartbeat};
 
 /// The cells of an object's row as kube-apiserver prints it.

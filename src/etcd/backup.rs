@@ -31,7 +31,7 @@ pub struct SnapshotStatus {
 }
 
 /// The file's text, without a hash.
-pub(crate) fn write(member: &Member) -> Rc<str> {
+pub fn write(member: &Member) -> Rc<str> {
     let everything = KeyRange { key: "".into(), end: Some("\0".into()) };
     let (revision, limit) = (0, 0);
     let request = RangeRequest { range: everything, revision, limit, count_only: false, keys_only: false, serializable: true };
