@@ -18,6 +18,7 @@ mod command;
 mod inspector;
 mod lab;
 mod link;
+mod path;
 mod report;
 mod scene;
 mod thing;

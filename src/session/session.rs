@@ -3,19 +3,21 @@
 use std::collections::BTreeMap;
 
 use base::Time;
-use cluster::{Bottle, Config};
+use cluster::{Bottle, Config, Recipe};
 use cri_api::host::HostMessage;
 use protocol::{
-    Batch, CREDIT, EventsQuery, Level, Notice, PROTOCOL_VERSION, Pace, Scene, ScenePatch, Speed, Start, Stats, Tab, TableQuery,
+    Batch, CREDIT, EventsQuery, Level, Notice, PROTOCOL_VERSION, Pace, Scene, ScenePatch, Start, Stats, Tab, TableQuery,
     Thing, ToPage, ToWorker, View,
 };
 use sim::MsgId;
 
 use crate::apply::Applies;
 use crate::checks::Checks;
+use crate::exec::Execs;
+use crate::journal::Journal;
 use crate::pacer::{BootPlay, Pacer, Slice};
 use crate::terminal::Terminals;
-use crate::{actions, components, control_plane, flights, flow, inspect, lists, observe, service, timeline};
+use crate::{actions, components, control_plane, flights, flow, inspect, lists, nodes, observe, service, timeline};
 
 /// A slice of work takes at most this long, in wall ms, so that a key press is answered soon.
 const SLICE_MS: f64 = 8.0;
@@ -37,7 +39,7 @@ pub struct Tick {
 
 /// One page's session.
 pub struct Session {
-    bottle: Option<Bottle>,
+    pub(crate) bottle: Option<Bottle>,
     pub(crate) pacer: Pacer,
     view: Option<View>,
     scene: Scene,
@@ -49,15 +51,23 @@ pub struct Session {
     next_record: MsgId,
     pub(crate) terminals: Terminals,
     pub(crate) applies: Applies,
+    pub(crate) execs: Execs,
+    /// The lab that is open.
+    pub(crate) lab: Option<crate::labs::Run>,
+    pub(crate) journal: Journal,
     inspecting: Option<(Thing, Tab)>,
     /// What was found to work, while somebody looks.
     pub(crate) checks: Checks,
+    /// Maintenance of etcd under way, from a button.
+    pub(crate) maintenance: Option<crate::store::Maintenance>,
     /// What the last request from a button has printed so far.
     pub(crate) request_output: Option<String>,
     events: Option<EventsQuery>,
     /// The newest change of an event when the list was made last.
     events_revision: i64,
     table: Option<TableQuery>,
+    /// Pods that were drawn last.
+    pods_drawn: nodes::Memo,
     /// Last sent of each kind, so that only changes go out.
     sent: BTreeMap<&'static str, ToPage>,
     last_scene_ms: f64,
@@ -72,7 +82,6 @@ pub struct Session {
     /// Somebody waits for the clock to stand: the next batch says so and nothing else, whatever else there is to say.
     urgent: bool,
     visible: bool,
-    start: Option<Start>,
 }
 
 impl Default for Session {
@@ -95,12 +104,17 @@ impl Session {
             next_record: MsgId(0),
             terminals: Terminals::default(),
             applies: Applies::default(),
+            execs: Execs::default(),
+            lab: None,
+            journal: Journal::default(),
             inspecting: None,
             checks: Checks::default(),
+            maintenance: None,
             request_output: None,
             events: None,
             events_revision: 0,
             table: None,
+            pods_drawn: nodes::Memo::default(),
             sent: BTreeMap::new(),
             last_scene_ms: 0.0,
             last_lists_ms: 0.0,
@@ -112,7 +126,6 @@ impl Session {
             booting: false,
             urgent: false,
             visible: true,
-            start: None,
         }
     }
 
@@ -140,8 +153,13 @@ impl Session {
 
     /// Takes a message of the page.
     pub fn receive(&mut self, message: ToWorker) {
+        if self.wait_for_replay(&message) {
+            return;
+        }
         match message {
             ToWorker::Start(start) => self.begin(start),
+            ToWorker::Open(open) => self.open(&open),
+            ToWorker::Release { id } => self.set_release(id),
             ToWorker::Ack { .. } => self.in_flight = self.in_flight.saturating_sub(1),
             ToWorker::Show(view) => {
                 self.reset_scene |= self.view.as_ref().is_none_or(|v| {
@@ -203,7 +221,10 @@ impl Session {
             ToWorker::BufferClosed { buffer, saved } => {
                 self.to_laptop(HostMessage::BufferClosed { buffer, saved: saved.map(Into::into) });
             }
-            ToWorker::Save => self.save(),
+            ToWorker::Save => return self.save(),
+            ToWorker::Keep { id, keep } => return self.keep(id, keep),
+            ToWorker::Exec { id, line } => self.exec(id, &line),
+            ToWorker::Lab(command) => self.lab(command),
             _ => {}
         }
         self.redraw();
@@ -218,51 +239,55 @@ impl Session {
     }
 
     /// The head is another one now: what was seen of its trace is past.
-    fn after_jump(&mut self) {
+    pub(crate) fn after_jump(&mut self) {
+        self.skip_records();
+        self.reset_scene = true;
+        self.sent.clear();
+    }
+
+    /// What the trace has up to now is not drawn as moving.
+    pub(crate) fn skip_records(&mut self) {
         if let Some(bottle) = &self.bottle {
             self.next_record = bottle.head().queue.next_id();
         }
-        self.reset_scene = true;
-        self.sent.clear();
     }
 
     fn begin(&mut self, start: Start) {
         if start.protocol != PROTOCOL_VERSION {
             return self.notice(Level::Error, "the page and the worker are of different builds: reload the page");
         }
-        let config = match &start.config {
-            protocol::Config::Named(name) => {
-                Config::named(name).ok_or_else(|| format!("there is no configuration named {name:?}"))
+        if let Some(log) = start.resume {
+            return self.open(&protocol::Open { log, spare: None });
+        }
+        let recipe = match start.config {
+            protocol::Config::Named(name) => Recipe::Named(name.into()),
+            protocol::Config::Yaml(text) => Recipe::Yaml(text.into()),
+        };
+        match recipe.config() {
+            Ok(config) => {
+                self.fresh(Config { seed: start.seed, epoch: Time(start.epoch_us), ..config }, recipe);
+                self.play_boot();
             }
-            protocol::Config::Yaml(text) => Config::from_yaml(text),
-        };
-        let mut config = match config {
-            Ok(config) => config,
-            Err(text) => return self.notice(Level::Error, text),
-        };
-        let origin = start.resume.as_ref().and_then(|log| cluster::saved_origin(log));
-        (config.seed, config.epoch) = origin.unwrap_or((start.seed, Time(start.epoch_us)));
-        let (view, pacer) = (self.view.take(), Pacer::new());
+            Err(text) => self.notice(Level::Error, text),
+        }
+    }
+
+    /// A cluster that has just been switched on, in place of whatever there is. What the page wants to see stays.
+    pub(crate) fn fresh(&mut self, config: Config, recipe: Recipe) {
+        let (view, pacer, mut journal) = (self.view.take(), Pacer::new(), std::mem::take(&mut self.journal));
         let (events, table, in_flight, seq) = (self.events.take(), self.table.take(), self.in_flight, self.seq);
-        *self = Session { view, pacer, events, table, in_flight, seq, ..Session::new() };
-        let mut bottle = Bottle::new(config);
-        let resumed = start.resume.as_ref().is_some_and(|log| bottle.restore(log));
-        if start.resume.is_some() && !resumed {
-            self.notice(Level::Error, "the saved log could not be read: the cluster boots anew");
-        }
-        if !resumed {
-            self.play_boot(&bottle);
-        }
-        self.next_record = if resumed { bottle.head().queue.next_id() } else { MsgId(0) };
+        journal.begin(recipe);
+        *self = Session { view, pacer, events, table, in_flight, seq, journal, ..Session::new() };
+        let bottle = Bottle::new(config);
+        let info = timeline::info(&bottle);
         self.bottle = Some(bottle);
-        self.start = Some(Start { resume: None, ..start });
-        self.say(ToPage::Cluster(timeline::info(self.bottle.as_ref().expect("just made"))));
+        self.say(ToPage::Cluster(info));
     }
 
     /// The boot is paced by messages, not by time: most of it is waiting.
-    fn play_boot(&mut self, bottle: &Bottle) {
+    pub(crate) fn play_boot(&mut self) {
         self.booting = true;
-        let nodes = bottle.head().nodes.len() as u64;
+        let nodes = self.bottle.as_ref().map_or(0, |b| b.head().nodes.len() as u64);
         self.pacer.boot = Some(BootPlay { events_left: BOOT_EVENTS + BOOT_EVENTS_A_NODE * nodes, started_ms: None });
     }
 
@@ -315,10 +340,11 @@ impl Session {
             self.sent.insert("clock", stands.clone());
             return Tick { batch: Some(self.batch_of(vec![stands])), again_ms: 0 };
         }
-        let full = self.bottle.is_some() && self.visible && self.run(started, clock);
+        let full = self.visible && (self.replay(started, clock) || self.run(started, clock));
         self.longest_slice_ms = self.longest_slice_ms.max(clock() - started);
         self.page_messages();
         let trying = self.visible && self.try_what_works(clock);
+        let trying = self.visible && self.play_lab(clock) || trying;
         if self.in_flight < CREDIT {
             self.look(started);
         }
@@ -349,13 +375,16 @@ impl Session {
 
     /// Runs the cluster for one slice. True: there was more to do than time.
     fn run(&mut self, wall_ms: f64, clock: &dyn Fn() -> f64) -> bool {
+        let deadline = wall_ms + SLICE_MS;
+        if self.hurry_lab(deadline, clock) {
+            return true;
+        }
         let Some(bottle) = &mut self.bottle else { return false };
         if bottle.is_past() {
             self.pacer.reset();
             return false;
         }
         let (now, next) = (bottle.head().now(), bottle.head().queue.peek());
-        let deadline = wall_ms + SLICE_MS;
         match self.pacer.slice(wall_ms, now, next) {
             Slice::Nothing => false,
             Slice::Events(n) => {
@@ -392,14 +421,27 @@ impl Session {
     }
 
     /// What the laptop and the nodes have for the page.
-    fn page_messages(&mut self) {
+    pub(crate) fn page_messages(&mut self) {
         let Some(bottle) = &mut self.bottle else { return };
         for message in bottle.head_mut().take_page_messages() {
+            if self.lab.as_mut().is_some_and(|lab| lab.message(&message)) {
+                continue;
+            }
             match message {
                 HostMessage::TtyOutput { tab, data } => self.terminals.output(tab, &data, &mut self.queue),
                 HostMessage::TtyClosed { tab, code } => self.terminals.closed(tab, code, &mut self.queue),
                 HostMessage::OpenBuffer { buffer, name, text } => {
                     self.queue.push(ToPage::OpenBuffer { buffer, name: name.to_string(), text: text.to_string() });
+                }
+                HostMessage::JobOutput { job: actions::ETCD, data, .. } => {
+                    if let Some(m) = &mut self.maintenance {
+                        m.output.push_str(&String::from_utf8_lossy(&data));
+                    }
+                }
+                HostMessage::JobDone { job: actions::ETCD, code } => {
+                    if let Some(m) = self.maintenance.take() {
+                        self.queue.push(ToPage::Notice(m.done(bottle.head(), code)));
+                    }
                 }
                 HostMessage::JobOutput { job: actions::REQUEST, data, .. } => {
                     let text = String::from_utf8_lossy(&data);
@@ -409,8 +451,12 @@ impl Session {
                     let output = self.request_output.take().unwrap_or_default();
                     self.queue.push(ToPage::Notice(actions::came_back(&output, code)));
                 }
+                HostMessage::JobOutput { job, stderr, ref data } if self.execs.output(job, stderr, data) => {}
                 HostMessage::JobOutput { job, stderr, data } => self.applies.output(job, stderr, &data, &mut self.queue),
-                HostMessage::JobDone { job, code } => self.applies.done(job, code, &mut self.queue),
+                HostMessage::JobDone { job, code } => match self.execs.done(job, code) {
+                    Some(executed) => self.queue.push(executed),
+                    None => self.applies.done(job, code, &mut self.queue),
+                },
                 _ => {}
             }
         }
@@ -422,7 +468,7 @@ impl Session {
         let Some(bottle) = &self.bottle else { return };
         let heartbeats = self.view.as_ref().is_some_and(|v| v.options.heartbeats);
         let flights = flights::collect(bottle, &self.scene, &mut self.next_record, &mut self.pacer, heartbeats);
-        if !flights.is_empty() && !bottle.is_past() && self.pacer.speed != Speed::Max {
+        if !flights.is_empty() && !bottle.is_past() {
             self.queue.push(ToPage::Flights(flights));
         }
         let clock = timeline::clock(bottle, &self.pacer, wall_ms, self.booting);
@@ -452,7 +498,9 @@ impl Session {
             protocol::Lens::Components => lenses::components(&components::observe(bottle), view),
             protocol::Lens::ControlPlane => lenses::control_plane(&control_plane::observe(bottle, &self.checks), view),
             protocol::Lens::ServiceNetwork => lenses::service_network(&service::observe(bottle, &view.options), view),
-            protocol::Lens::Architecture => lenses::draw_architecture(&observe::observe(bottle, &view.options), view),
+            protocol::Lens::Architecture => {
+                lenses::draw_architecture(&observe::observe(bottle, &view.options, &mut self.pods_drawn), view)
+            },
         };
         let patch = if std::mem::take(&mut self.reset_scene) {
             ScenePatch::whole(&scene)
@@ -464,6 +512,12 @@ impl Session {
             self.queue.push(ToPage::Scene(patch));
         }
         self.inspect();
+    }
+
+    /// One look, whatever the clock says: for tests that measure it.
+    #[cfg(test)]
+    pub(crate) fn draw_now(&mut self) {
+        self.draw();
     }
 
     fn inspect(&mut self) {
@@ -502,7 +556,7 @@ impl Session {
         for (name, message) in messages {
             self.send_changed(name, message);
         }
-        self.pacer.watched = self.terminals.any_busy() || self.applies.any();
+        self.pacer.watched = self.terminals.any_busy() || self.applies.any() || self.execs.any();
         self.stats(wall_ms);
     }
 
@@ -526,7 +580,7 @@ impl Session {
         }
     }
 
-    fn send_changed(&mut self, name: &'static str, message: ToPage) {
+    pub(crate) fn send_changed(&mut self, name: &'static str, message: ToPage) {
         if self.sent.get(name) != Some(&message) {
             self.sent.insert(name, message.clone());
             self.queue.push(message);
@@ -547,12 +601,12 @@ impl Session {
         Batch { seq: self.seq, messages }
     }
 
-    fn save(&mut self) {
-        let Some(bottle) = &self.bottle else { return };
-        let digest = format!("{:016x}", bottle.shown().digest());
-        let log = protocol::ByteBuf::from(bottle.save());
-        let saved = ToPage::Saved { at_us: bottle.head().now().0, log, digest };
-        self.say(saved);
+    /// What follows from a message that set out before belongs to what the user has just done.
+    pub(crate) fn follow(&mut self, cause: MsgId) {
+        if let Some(bottle) = &self.bottle {
+            let now = bottle.head().now();
+            self.pacer.begin_chain(cause.0, now);
+        }
     }
 
     /// An input for the laptop. In the past it forks; the chain that it begins is slow enough to be seen.

@@ -6,7 +6,6 @@
 use cri_api::host::HostMessage;
 use protocol::{ByteBuf, TerminalMode, ToPage};
 
-use crate::clone_run;
 use crate::session::Session;
 
 /// Output of one tab that the page has not drawn yet is cut to its end beyond this.
@@ -15,6 +14,7 @@ const MAX_PENDING: usize = 256 * 1024;
 #[derive(Clone, Debug, Default)]
 struct Tab {
     number: u32,
+    size: (u16, u16),
     pending: Vec<u8>,
     busy: bool,
     mode: TerminalMode,
@@ -71,6 +71,11 @@ impl Terminals {
         }
     }
 
+    /// The tabs that are open, with columns and rows.
+    pub fn sizes(&self) -> Vec<(u32, u16, u16)> {
+        self.tabs.iter().map(|t| (t.number, t.size.0, t.size.1)).collect()
+    }
+
     pub fn any_busy(&self) -> bool {
         self.tabs.iter().any(|t| t.busy)
     }
@@ -87,8 +92,13 @@ fn ends_with_prompt(bytes: &[u8]) -> bool {
 impl Session {
     pub(crate) fn open_terminal(&mut self, tab: u32, cols: u16, rows: u16) {
         let mode = TerminalMode { place: "laptop".into(), ..TerminalMode::default() };
-        self.terminals.tabs.push(Tab { number: tab, mode: mode.clone(), ..Tab::default() });
+        self.terminals.tabs.push(Tab { number: tab, size: (cols, rows), mode: mode.clone(), ..Tab::default() });
         self.say(ToPage::TerminalMode { tab, mode });
+        if let Some(printed) = self.journal.take_printed(tab) {
+            // A restored cluster has the shell still: it only learns its new size.
+            self.say(ToPage::TerminalOutput { tab, bytes: ByteBuf::from(printed) });
+            return self.resize_terminal(tab, cols, rows);
+        }
         // Opening a tab is no input of the user's that should fork: it goes to the head.
         if let Some(bottle) = self.bottle_mut() {
             let past = bottle.is_past().then(|| bottle.shown().now());
@@ -108,6 +118,9 @@ impl Session {
     }
 
     pub(crate) fn resize_terminal(&mut self, tab: u32, cols: u16, rows: u16) {
+        if let Some(tab) = self.terminals.tab(tab) {
+            tab.size = (cols, rows);
+        }
         if self.bottle().is_some_and(|b| !b.is_past()) {
             self.to_laptop(HostMessage::TtyResize { tab, cols, rows });
         }
@@ -125,8 +138,8 @@ impl Session {
     fn input_while_still(&mut self, tab: u32, bytes: &[u8]) {
         let Some(bottle) = self.bottle() else { return };
         let past = bottle.is_past();
-        let message = HostMessage::TtyInput { tab, data: bytes.into() };
-        let outcome = clone_run::run(bottle.shown(), message.clone());
+        let message = std::rc::Rc::new(HostMessage::TtyInput { tab, data: bytes.into() });
+        let outcome = cluster::aside::run(bottle.shown(), message.clone());
         if outcome.wrote && past {
             if let Some(t) = self.terminals.tab(tab) {
                 t.waiting = bytes.to_vec();
@@ -137,7 +150,7 @@ impl Session {
         if outcome.wrote {
             // Paused: the command really happens, and time is stepped until the shell has its prompt again.
             if let Some(bottle) = self.bottle_mut() {
-                bottle.input(cluster::Input::Laptop(message.into()));
+                bottle.input(cluster::Input::Laptop(message));
                 let until = bottle.head().now() + outcome.took;
                 bottle.run_until(until, 200_000);
             }
@@ -149,7 +162,7 @@ impl Session {
             }
         }
         if let Some(bottle) = self.bottle_mut() {
-            bottle.adopt_laptop(&outcome.cluster);
+            bottle.adopt_laptop(message, &outcome.cluster);
         }
     }
 
