@@ -31,14 +31,29 @@
     window.kubottleBegin.catch(function () {});
   }
 
+  // A new release has been fetched whole, and waits: the page says so, and loads it when the visitor wants it.
+  function watch(registration) {
+    function waits() {
+      if (!registration.waiting || !navigator.serviceWorker.controller) return;
+      window.kubottleTakeOver = function () {
+        navigator.serviceWorker.addEventListener("controllerchange", function () {
+          location.reload();
+        });
+        registration.waiting.postMessage("take over");
+      };
+      dispatchEvent(new Event("kubottle-update"));
+    }
+    waits();
+    registration.addEventListener("updatefound", function () {
+      registration.installing.addEventListener("statechange", waits);
+    });
+  }
+
   // Offline after the first visit: when the boot is over and the line is free.
   if (self.origin !== "null" && navigator.serviceWorker && document.querySelector('meta[name="kubottle-release"]')) {
     addEventListener("load", function () {
       setTimeout(function () {
-        navigator.serviceWorker.register("./sw.js", { scope: "./" }).then(function (registration) {
-          window.kubottleUpdate = registration;
-          dispatchEvent(new Event("kubottle-update"));
-        }, function () {});
+        navigator.serviceWorker.register("./sw.js", { scope: "./" }).then(watch, function () {});
       }, 12000);
     });
   }

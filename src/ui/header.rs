@@ -38,6 +38,7 @@ pub fn Header(props: &HeaderProps) -> Html {
             { lens_pick(props) }
             <div class="header-side">
                 { for cluster.offers.iter().map(|offer| offer_button(&props.run, offer, "btn wide")) }
+                <button class="btn" title="Share this moment" aria-label="Share this moment" onclick={run(|| Do::Share(true))}>{ icons::icon("share") }<span class="wide">{ "Share" }</span></button>
                 <button class="btn wide" title="Commands" aria-label="Commands" onclick={run(|| Do::Palette(true))}><span class="t-dim">{ crate::js::shortcut("K") }</span></button>
                 <button class="btn icon" title={format!("Theme: {}", props.theme.word())} aria-label={format!("Theme: {}. Change it", props.theme.word())} onclick={run(|| Do::NextTheme)}>
                     { icons::icon(props.theme.icon()) }
@@ -87,6 +88,8 @@ pub struct NavProps {
     pub sheet: Sheet,
     pub pane: Pane,
     pub list: bool,
+    /// A lab is open.
+    pub lab: bool,
     pub run: Callback<Do>,
 }
 
@@ -102,6 +105,9 @@ pub fn Nav(props: &NavProps) -> Html {
     let bare = props.sheet == Sheet::None;
     html! {
         <nav class="nav" aria-label="Views">
+            if props.lab {
+                { entry("lab", "Lab", props.sheet == Sheet::Lab, Do::Lab(crate::labs::LabDo::Sheet)) }
+            }
             { entry("things", "List", bare && props.list, Do::ShowList(true)) }
             { entry("picture", "Picture", bare && !props.list, Do::ShowList(false)) }
             { entry("terminal", "Terminal", dock(Pane::Terminal), Do::Pane(Pane::Terminal)) }

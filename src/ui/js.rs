@@ -90,6 +90,36 @@ pub fn remember(key: &str, value: &str) {
     }
 }
 
+/// Leaves a word for the page that this tab shows next, where storage is allowed.
+pub fn for_next_page(key: &str, value: &str) {
+    if let Ok(Some(storage)) = window().session_storage() {
+        let _ = storage.set_item(key, value);
+    }
+}
+
+/// Whether the page is shown inside another one.
+pub fn is_framed() -> bool {
+    window().parent().ok().flatten().is_some_and(|parent| parent != window())
+}
+
+/// A text as a part of an address. Slashes and colons stay readable.
+pub fn encode(text: &str) -> String {
+    let encoded: String = js_sys::encode_uri_component(text).into();
+    encoded.replace("%2F", "/").replace("%3A", ":")
+}
+
+/// Another part behind the `#`, without an entry in the history.
+pub fn replace_hash(hash: &str) {
+    let location = window().location();
+    if location.hash().unwrap_or_default().trim_start_matches('#') == hash {
+        return;
+    }
+    let path = location.pathname().unwrap_or_default() + &location.search().unwrap_or_default();
+    let url = if hash.is_empty() { path } else { format!("{path}#{hash}") };
+    // A frame without an origin of its own may not: then its address stays as it was.
+    let _ = window().history().and_then(|h| h.replace_state_with_url(&JsValue::NULL, "", Some(&url)));
+}
+
 /// `⌘K` on a Mac, `Ctrl K` elsewhere.
 pub fn shortcut(key: &str) -> String {
     let mac = window().navigator().platform().is_ok_and(|p| p.starts_with("Mac") || p.starts_with("iP"));

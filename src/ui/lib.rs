@@ -4,22 +4,26 @@
 //! outside the virtual DOM); [`inspector`], [`dock`] and [`timeline`] are the panels around it. Names and texts of objects
 //! are user data: they are only ever put on the page as text nodes.
 //!
-//! Left out here, by name: the lenses Components, Control plane and Service network (listed, not drawn), labs, sharing.
+//! [`store`] is what outlives the page, [`host`] the page around an embed.
 
 mod app;
 mod dialogs;
 mod dock;
 mod format;
 mod header;
+mod host;
 mod icons;
 mod inspector;
 mod js;
+mod labs;
 mod link;
 mod list;
 mod palette;
 mod seen;
+mod share;
 mod shared;
 mod stage;
+mod store;
 mod timeline;
 mod toasts;
 

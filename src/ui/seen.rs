@@ -14,6 +14,8 @@ pub struct Picture {
     pub boxes: BTreeMap<Rc<str>, Shared<SceneBox>>,
     pub edges: BTreeMap<Rc<str>, Shared<SceneEdge>>,
     pub texts: BTreeMap<Rc<str>, Shared<SceneText>>,
+    /// The cells of the heat map's rows by node: row and place in it.
+    cells: Rc<BTreeMap<Rc<str>, (Rc<str>, usize)>>,
     /// Counts resets: things that were there before a reset still glide, new ones appear at once.
     pub epoch: u32,
 }
@@ -38,9 +40,49 @@ impl Picture {
         for id in &patch.gone_texts {
             self.texts.remove(id.as_str());
         }
+        let names = |b: Option<&SceneBox>| b.and_then(|b| b.cells.as_ref()).map(|c| c.names.clone());
+        let before = |id: &str| self.boxes.get(id).or_else(|| old.boxes.get(id)).map(|b| &**b);
+        let moved = patch.boxes.iter().any(|b| b.cells.is_some() && names(Some(b)) != names(before(&b.id)));
+        let fewer = patch.gone_boxes.iter().any(|id| id.starts_with("nodes/"));
+        let known = std::mem::take(&mut old.cells);
         put(&mut self.boxes, old.boxes, patch.boxes, |b| &b.id);
+        match moved || fewer {
+            true => self.cells = self.index_cells(),
+            false if patch.reset => self.cells = known,
+            false => {}
+        }
         put(&mut self.edges, old.edges, patch.edges, |e| &e.id);
         put(&mut self.texts, old.texts, patch.texts, |t| &t.id);
+    }
+
+    fn index_cells(&self) -> Rc<BTreeMap<Rc<str>, (Rc<str>, usize)>> {
+        let rows = self.boxes.iter().filter_map(|(id, b)| Some((id, b.cells.as_ref()?)));
+        let cells = rows.flat_map(|(id, c)| c.names.lines().enumerate().map(move |(i, name)| (Rc::from(name), (id.clone(), i))));
+        Rc::new(cells.collect())
+    }
+
+    /// Row and place of a node's cell, if it is drawn as one.
+    pub fn cell(&self, node: &str) -> Option<(&Rc<str>, usize)> {
+        let (row, i) = self.cells.get(node)?;
+        Some((row, *i))
+    }
+
+    fn cell_of(&self, id: &str) -> Option<(&SceneBox, &Cells, usize)> {
+        let (row, i) = self.cell(id.strip_prefix("node/")?)?;
+        let row = self.boxes.get(row)?;
+        Some((row, row.cells.as_ref()?, i))
+    }
+
+    /// Where a thing is drawn: as a box, or as a cell.
+    pub fn place(&self, id: &str) -> Option<Rect> {
+        let cell = || self.cell_of(id).map(|(row, cells, i)| cells.place(row.rect, i));
+        self.boxes.get(id).map(|b| b.rect).or_else(cell)
+    }
+
+    /// What a thing that is drawn opens.
+    pub fn opens(&self, id: &str) -> Option<Thing> {
+        let cell = || self.cell_of(id).and_then(|(_, cells, i)| crate::stage::cells::opens(cells, i));
+        self.boxes.get(id).map_or_else(cell, |b| b.opens.clone())
     }
 
     /// Boxes directly inside `parent` (None: those at the top), in reading order.
@@ -120,6 +162,11 @@ pub enum Effect {
     PictureReset,
     /// The lab has got on.
     Lab,
+    /// What became of an apply, or a part of it.
+    Applied {
+        id: u32,
+        done: bool,
+    },
     /// A new log was saved.
     Saved,
     Opened(Opened),
@@ -162,7 +209,11 @@ impl Seen {
             ToPage::TerminalMode { tab, mode } => return Effect::TerminalMode(tab, mode),
             ToPage::TerminalClosed { tab, code } => return Effect::TerminalClosed(tab, code),
             ToPage::AskFork { tab, command } => return Effect::AskFork { tab, command },
-            ToPage::Applied(applied) => self.take_applied(applied),
+            ToPage::Applied(applied) => {
+                let (id, done) = (applied.id, applied.done);
+                self.take_applied(applied);
+                return Effect::Applied { id, done };
+            }
             ToPage::OpenBuffer { buffer, name, text } => return Effect::OpenBuffer { buffer, name, text },
             ToPage::ActionDone { error, .. } => return Effect::ActionDone { error },
             ToPage::Notice(notice) => return Effect::Notice(notice),

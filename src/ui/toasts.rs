@@ -13,6 +13,8 @@ pub struct Toast {
     pub level: Level,
     pub text: String,
     pub thing: Option<Thing>,
+    /// What can be done about it.
+    pub button: Option<(&'static str, Do)>,
 }
 
 #[derive(Properties, PartialEq)]
@@ -30,6 +32,7 @@ pub fn Toasts(props: &ToastsProps) -> Html {
                 <div key={toast.id} class={classes!("toast", level(toast.level))}>
                     <p>{ &toast.text }
                         if let Some(thing) = &toast.thing { { " " }<button class="link" onclick={emit(&props.run, Do::Inspect(Some(thing.clone())))}>{ thing.title() }</button> }
+                        if let Some((label, what)) = &toast.button { { " " }<button class="link" onclick={emit(&props.run, what.clone())}>{ *label }</button> }
                     </p>
                     <button class="x" aria-label="Dismiss" onclick={emit(&props.run, Do::DropToast(toast.id))}>{ "×" }</button>
                 </div>

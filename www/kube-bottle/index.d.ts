@@ -37,6 +37,8 @@ export interface KubeBottleEvents {
  * promises is rejected with an `Error` that says why it didn't work.
  */
 export class KubeBottle extends HTMLElement {
+  /** The event `ready` has been. */
+  readonly isReady: boolean;
   /** Loads the bottle now, seen or not. */
   start(): void;
   /** `kubectl apply -f -` */

@@ -16,6 +16,8 @@ iframe,.poster{position:absolute;inset:0;width:100%;height:100%;border:0}
 const POSTER = `<svg width="40" height="44" viewBox="0 0 20 22" fill="none" stroke="#5b8cff" stroke-width="1.4" stroke-linecap="round" aria-hidden="true"><path d="M7.5 1.5h5M8.5 1.5v4.2C5 7.2 2.6 10 2.6 13.6c0 4 3.3 6.9 7.4 6.9s7.4-2.9 7.4-6.9c0-3.6-2.4-6.4-5.9-7.9V1.5"/><path d="M10 9.6l3.4 2v4L10 17.6l-3.4-2v-4z" fill="#5b8cff"/></svg>`;
 
 export class KubeBottle extends HTMLElement {
+  /** The cluster is up. */
+  isReady = false;
   #frame = null;
   #origin = "";
   #number = 0;
@@ -143,6 +145,7 @@ export class KubeBottle extends HTMLElement {
       this.#early = null;
       for (const each of early) this.#send(...each);
     }
+    if (type === "ready") this.isReady = true;
     this.#tell(String(type), { ...rest, id });
   }
 

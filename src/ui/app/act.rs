@@ -17,14 +17,21 @@ use crate::toasts::Toast;
 const TOAST_MS: u32 = 6_000;
 /// A worker that has not said anything for so long will not.
 const ANSWER_MS: u32 = 90_000;
-/// How often the page asks for a log to restart from, if anything has happened since.
-const SAVE_MS: u32 = 10_000;
 /// How many events the list holds.
 const EVENTS: u32 = 200;
 
 impl App {
     pub(super) fn send(&self, message: &ToWorker) {
+        if self.hosted.read_only && super::keep::writes(message) {
+            return;
+        }
+        self.send_as_host(message);
+    }
+
+    /// Also in an embed that visitors may only look at.
+    pub(super) fn send_as_host(&self, message: &ToWorker) {
         if let Some(link) = self.link.as_ref().filter(|_| self.seen.ready) {
+            self.keeper.notice(message);
             link.send(message);
         }
     }
@@ -39,35 +46,22 @@ impl App {
         gloo_timers::callback::Timeout::new(ANSWER_MS, move || link.send_message(Msg::StillSilent)).forget();
     }
 
-    /// Asks for a saved log now and then: it is what a worker that dies is restarted from.
-    pub(super) fn save(&mut self, ctx: &Context<Self>) {
-        let events = self.seen.clock.events;
-        if events != self.saved_events && js::document().visibility_state() == web_sys::VisibilityState::Visible {
-            self.saved_events = events;
-            self.send(&ToWorker::Save);
-        }
-        let link = ctx.link().clone();
-        gloo_timers::callback::Timeout::new(SAVE_MS, move || link.send_message(Msg::Save)).forget();
-    }
-
     /// The worker listens: what cluster, which lens, which panels.
-    fn greet(&mut self, protocol: u32) {
+    fn greet(&mut self, ctx: &Context<Self>, protocol: u32) {
         if protocol != PROTOCOL_VERSION {
             self.link = None;
             self.died = Some("The page and its worker are of different builds; reload the page.".into());
             return;
         }
-        let resume = std::mem::take(&mut self.resume);
-        let resume = self.seen.saved.as_ref().filter(|_| resume).map(|saved| saved.1.clone());
-        let query = js::window().location().search().unwrap_or_default();
-        let wanted = |key: &str| web_sys::UrlSearchParams::new_with_str(&query).ok().and_then(|p| p.get(key));
-        self.send(&ToWorker::Start(Start {
-            protocol: PROTOCOL_VERSION,
-            config: Config::Named(wanted("config").unwrap_or_else(|| "demo".into())),
-            seed: wanted("seed").and_then(|s| s.parse().ok()).unwrap_or(1),
-            epoch_us: js_sys::Date::now() as i64 * 1000,
-            resume,
-        }));
+        self.first_message(ctx);
+    }
+
+    /// Begins a cluster: a boot, or a moment; then what the page needs to see of it.
+    pub(super) fn begin_with(&mut self, message: &ToWorker) {
+        self.send(message);
+        if let Some(speed) = super::keep::wanted("speed").and_then(|s| super::host::speed(&s).ok()) {
+            self.send(&ToWorker::Pace(Pace::Speed(speed)));
+        }
         self.show();
         self.send(&ToWorker::WatchEvents { query: Some(EventsQuery { limit: EVENTS, ..EventsQuery::default() }) });
         for (tab, (cols, rows)) in self.terminals.open_tabs() {
@@ -102,6 +96,8 @@ impl App {
             let effect = self.seen.take(message);
             self.follow(ctx, effect);
         }
+        self.tell_host(ctx);
+        self.lab_may_open();
         let link = ctx.link().clone();
         let drawn = Closure::once_into_js(move || link.send_message(Msg::Drawn(batch.seq)));
         // A window always takes a frame callback.
@@ -112,7 +108,10 @@ impl App {
     fn follow(&mut self, ctx: &Context<Self>, effect: Effect) {
         match effect {
             Effect::Nothing => {}
-            Effect::Greeted { protocol } => self.greet(protocol),
+            Effect::Greeted { protocol } => {
+                self.greet(ctx, protocol);
+                self.lab_greeted(ctx);
+            }
             Effect::Fly(flights) => {
                 self.dots.fly(&self.seen.picture, flights);
             }
@@ -141,15 +140,26 @@ impl App {
             Effect::Notice(notice) => self.toast(ctx, notice),
             Effect::PausedChanged(paused) => self.dots.set_paused(paused),
             Effect::PictureReset => self.dots.clear(),
-            Effect::Lab => {}
-            Effect::Saved | Effect::Opened(_) | Effect::Kept(_) | Effect::Executed(_) => {}
+            Effect::Lab => self.lab_got_on(),
+            Effect::Saved => self.saved(ctx),
+            Effect::Opened(opened) => self.opened(ctx, &opened),
+            Effect::Kept(kept) => self.kept_by_worker(ctx, kept),
+            Effect::Executed(executed) if self.addons_executed(&executed) => {}
+            Effect::Executed(executed) => self.host_executed(&executed),
+            Effect::Applied { id, done: true } => self.host_applied(id),
+            Effect::Applied { .. } => {}
         }
     }
 
     pub(super) fn toast(&mut self, ctx: &Context<Self>, notice: Notice) {
+        self.toast_with(ctx, notice, None);
+    }
+
+    /// A toast with something to be done about it stays longer.
+    pub(super) fn toast_with(&mut self, ctx: &Context<Self>, notice: Notice, button: Option<(&'static str, Do)>) {
         let id = self.count();
-        let wait = if notice.level == Level::Error { 3 * TOAST_MS } else { TOAST_MS };
-        self.toasts.push(Toast { id, level: notice.level, text: notice.text, thing: notice.thing });
+        let wait = if notice.level == Level::Error || button.is_some() { 3 * TOAST_MS } else { TOAST_MS };
+        self.toasts.push(Toast { id, level: notice.level, text: notice.text, thing: notice.thing, button });
         if self.toasts.len() > 4 {
             self.toasts.remove(0);
         }
@@ -157,7 +167,7 @@ impl App {
         gloo_timers::callback::Timeout::new(wait, move || link.send_message(Msg::Do(Do::DropToast(id)))).forget();
     }
 
-    fn count(&mut self) -> u32 {
+    pub(super) fn count(&mut self) -> u32 {
         self.counter += 1;
         self.counter
     }
@@ -192,6 +202,7 @@ impl App {
             Do::Lens(lens) => {
                 self.lens = lens;
                 self.show();
+                self.note_view();
             }
             Do::Choose(thing) => {
                 self.options.chosen = Some(thing);
@@ -219,6 +230,7 @@ impl App {
             Do::InspectTab(tab) => {
                 self.tab = tab;
                 self.inspect_again();
+                self.note_view();
             }
             Do::Act(action) => {
                 let id = self.count();
@@ -258,6 +270,7 @@ impl App {
         }
         self.asked = thing;
         self.inspect_again();
+        self.note_view();
     }
 
     /// What concerns only the page itself.
@@ -279,9 +292,8 @@ impl App {
             }
             Do::ToggleAside => self.aside = !self.aside,
             Do::NextTheme => {
-                self.theme = self.theme.next();
-                self.theme.put_on();
-                self.terminals.retheme();
+                self.put_on(self.theme.next());
+                self.theme.remember();
             }
             Do::Palette(open) => self.palette = open,
             Do::InsertExample(name) => {
@@ -309,11 +321,18 @@ impl App {
                 let page = js::window().inner_height().ok().and_then(|h| h.as_f64()).unwrap_or(800.0) as i32;
                 self.set_dock(page - 58 - y);
             }
+            Do::Addons(question) => self.ask_addons(question),
+            Do::Lab(what) => self.act_lab(ctx, what),
             Do::DockBy(px) => self.set_dock(self.dock_px.unwrap_or(240) + px),
             // The rest is done by `act`.
-            _ => {}
+            other => self.act_keeping(ctx, other),
         }
-        let _ = ctx;
+    }
+
+    pub(super) fn put_on(&mut self, theme: super::Theme) {
+        self.theme = theme;
+        self.theme.put_on();
+        self.terminals.retheme();
     }
 
     fn set_dock(&mut self, px: i32) {

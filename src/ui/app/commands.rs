@@ -17,6 +17,7 @@ impl App {
         for example in &EXAMPLES {
             add(format!("Example: {}", example.title), example.name, Do::InsertExample(example.name));
         }
+        add("Labs…".into(), "tasks that check themselves", Do::Lab(crate::labs::LabDo::Catalogue(true)));
         for lens in Lens::ALL.into_iter().filter(|l| *l != self.lens) {
             add(format!("Lens: {}", lens.title()), "", Do::Lens(lens));
         }
@@ -63,12 +64,18 @@ impl App {
             "kube-system",
             Do::Options(ViewOptions { system_pods: !o.system_pods, ..o.clone() }),
         );
+        add("Share…".into(), "a link, a file, YAML, a picture", Do::Share(true));
+        add("Open a file…".into(), "a cluster that was shared as a file", Do::OpenFile);
+        add("Picture as SVG".into(), "", Do::Picture { png: false });
+        add("Picture as PNG".into(), "", Do::Picture { png: true });
+        add("Start a new cluster".into(), "", Do::Fresh);
         add("Theme".into(), self.theme.next().word(), Do::NextTheme);
         add("New terminal".into(), "", Do::NewTerminal);
         add("Terminal".into(), "", Do::Pane(Pane::Terminal));
         add("Manifests".into(), "", Do::Pane(Pane::Manifests));
         add("Objects".into(), "", Do::Pane(Pane::Objects));
         add("Events".into(), "", Do::Pane(Pane::Events));
+        add("Add-ons".into(), "install, PromQL, logs", Do::Pane(Pane::Addons));
         add("Show or hide the inspector".into(), "", Do::ToggleAside);
     }
 

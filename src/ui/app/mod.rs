@@ -1,7 +1,11 @@
 //! The page's one state: what the worker last said, and which panel is open. Everything a panel wants goes through [`Do`].
 
 mod act;
+mod addons;
 mod commands;
+mod host;
+mod keep;
+mod lab;
 mod view;
 mod words;
 
@@ -16,10 +20,12 @@ use crate::js;
 use crate::link::{Link, LinkEvent};
 use crate::palette::Palette;
 use crate::seen::Seen;
+use crate::share::Share;
 use crate::shared::Shared;
 use crate::stage::dots::Dots;
 use crate::toasts::Toast;
 
+pub use addons::{Answers, Question};
 pub use words::{Pane, Sheet, Theme};
 
 /// Everything that can be asked of the page, by a panel, a key or the wire.
@@ -64,6 +70,22 @@ pub enum Do {
     Restart {
         resume: bool,
     },
+    /// The share dialog, and what is in it.
+    Share(bool),
+    CopyLink,
+    Keep(protocol::Keep),
+    Picture {
+        png: bool,
+    },
+    OpenFile,
+    /// A new cluster, whatever was kept.
+    Fresh,
+    /// About add-ons.
+    Addons(Question),
+    /// About labs.
+    Lab(crate::labs::LabDo),
+    /// The release that waits.
+    Update,
 }
 
 pub enum Msg {
@@ -75,6 +97,12 @@ pub enum Msg {
     Visible,
     /// Time to ask for a saved log.
     Save,
+    Kept(keep::Kept),
+    /// A terminal may be open now: type this, or wait so many times more.
+    TypeAgain(String, bool, u32),
+    /// A new release of the site has been fetched.
+    Update,
+    Host(host::FromHost),
     /// A minute and a half after a worker was started.
     StillSilent,
     Resized,
@@ -123,8 +151,10 @@ pub struct App {
     insert: Option<Shared<&'static str>>,
     /// What the objects pane shows.
     query: TableQuery,
-    /// Events handled when a saved log was last asked for.
-    saved_events: u64,
+    keeper: keep::Keeper,
+    hosted: host::Hosted,
+    desk: lab::Desk,
+    addons: addons::AddonsDesk,
     _listeners: Vec<Listener>,
 }
 
@@ -136,7 +166,7 @@ impl Component for App {
     type Properties = ();
 
     fn create(ctx: &Context<Self>) -> Self {
-        let theme = Theme::remembered();
+        let theme = keep::wanted("theme").and_then(|w| Theme::of_word(&w)).unwrap_or_else(Theme::remembered);
         theme.put_on();
         let mut app = App {
             run: ctx.link().callback(Msg::Do),
@@ -172,11 +202,16 @@ impl Component for App {
             edit: None,
             insert: None,
             query: crate::dock::objects::first_query(),
-            saved_events: 0,
+            keeper: keep::Keeper::new(),
+            hosted: host::Hosted::new(),
+            desk: lab::Desk::default(),
+            addons: addons::AddonsDesk::default(),
             _listeners: listeners(ctx),
         };
         app.dots.set_reduced(app.options.reduced_motion);
+        app.view_from_address();
         app.connect(ctx);
+        app.listen_to_host(ctx);
         app.save(ctx);
         app
     }
@@ -200,8 +235,27 @@ impl Component for App {
             Msg::Key(event) => self.key(ctx, &event),
             Msg::Visible => {
                 let visible = js::document().visibility_state() == web_sys::VisibilityState::Visible;
+                if !visible {
+                    self.save_at_once();
+                }
                 self.send(&ToWorker::Visible { visible });
                 false
+            }
+            Msg::Kept(kept) => {
+                self.kept(ctx, kept);
+                true
+            }
+            Msg::Update => {
+                self.update_is_ready(ctx);
+                true
+            }
+            Msg::TypeAgain(text, interrupt, tries) => {
+                self.type_again(ctx, &text, interrupt, tries);
+                true
+            }
+            Msg::Host(what) => {
+                self.from_host(ctx, what);
+                true
             }
             Msg::Save => {
                 self.save(ctx);
@@ -232,6 +286,12 @@ impl Component for App {
                 <crate::toasts::Toasts toasts={self.toasts.clone()} run={self.run.clone()} />
                 if self.palette {
                     <Palette commands={self.commands()} run={self.run.clone()} />
+                }
+                if let Some(link) = &self.keeper.share {
+                    <Share link={link.clone()} at={crate::format::clock_s(self.seen.clock.now_us)} copied={self.keeper.copied} run={self.run.clone()} />
+                }
+                if let Some(entries) = &self.desk.list {
+                    <crate::labs::catalogue::Catalogue entries={entries.clone()} run={self.run.clone()} />
                 }
                 if let Some((tab, command)) = &self.ask_fork {
                     <AskFork tab={*tab} command={command.clone()} run={self.run.clone()} />
@@ -268,6 +328,8 @@ fn listeners(ctx: &Context<App>) -> Vec<Listener> {
             }
         }),
     );
+    let update = link.clone();
+    listen(&js::window(), "kubottle-update", Box::new(move |_| update.send_message(Msg::Update)));
     let visible = link.clone();
     listen(&js::document(), "visibilitychange", Box::new(move |_| visible.send_message(Msg::Visible)));
     let resized = link.clone();

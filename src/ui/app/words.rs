@@ -9,6 +9,7 @@ pub enum Pane {
     Manifests,
     Objects,
     Events,
+    Addons,
 }
 
 impl Pane {
@@ -18,6 +19,7 @@ impl Pane {
             Pane::Manifests => "Manifests",
             Pane::Objects => "Objects",
             Pane::Events => "Events",
+            Pane::Addons => "Add-ons",
         }
     }
 }
@@ -28,6 +30,7 @@ pub enum Sheet {
     None,
     Dock,
     Inspector,
+    Lab,
 }
 
 /// Dark, light, or as the system has it.
@@ -47,6 +50,10 @@ impl Theme {
             Some("light") => Theme::Light,
             _ => Theme::System,
         }
+    }
+
+    pub fn of_word(word: &str) -> Option<Theme> {
+        [Theme::System, Theme::Dark, Theme::Light].into_iter().find(|t| t.word() == word)
     }
 
     pub fn next(self) -> Theme {
@@ -73,13 +80,17 @@ impl Theme {
         }
     }
 
-    /// Puts it on the page and remembers it.
+    /// Remembers it for the next visit.
+    pub fn remember(self) {
+        js::remember(Theme::KEY, self.word());
+    }
+
+    /// Puts it on the page.
     pub fn put_on(self) {
         let light = match self {
             Theme::System => js::media("(prefers-color-scheme: light)"),
             other => other == Theme::Light,
         };
-        js::remember(Theme::KEY, self.word());
         if let Some(root) = js::document().document_element() {
             // Setting a data attribute can't fail.
             let _ = root.set_attribute("data-theme", if light { "light" } else { "dark" });
