@@ -216,7 +216,7 @@ pub fn scale(paths: &ScalePaths, obj: &Object) -> Scale {
     }
 }
 
-/// On create: no status, generation 1 (or none).
+/// On create: no status, generation 1.
 pub fn reset_for_create(kind: &Kind, obj: &mut Object) {
     if kind.has_status && obj.get("status").is_some() {
         obj.value_mut().map_mut().remove("status");
@@ -225,10 +225,9 @@ pub fn reset_for_create(kind: &Kind, obj: &mut Object) {
 }
 
 pub fn set_first_generation(kind: &Kind, obj: &mut Object) {
+    // Of other kinds upstream keeps whatever the client says.
     if kind.has_generation {
         obj.set_at(&["metadata", "generation"], 1);
-    } else {
-        obj.remove_at(&["metadata", "generation"]);
     }
 }
 

@@ -83,11 +83,11 @@ fn core(resource: &str, r: &Row) -> Option<Vec<Value>> {
         "namespaces" => vec![r.name(), r.text(&["status", "phase"], ""), r.age()],
         "configmaps" => {
             let count = |f: &str| r.obj.map_at(&[f]).map_or(0, |m| m.len());
-            vec![r.name(), (count("data") + count("binaryData")).to_string().into(), r.age()]
+            vec![r.name(), ((count("data") + count("binaryData")) as i64).into(), r.age()]
         }
         "secrets" => {
             let count = r.obj.map_at(&["data"]).map_or(0, |m| m.len());
-            vec![r.name(), r.text(&["type"], ""), count.to_string().into(), r.age()]
+            vec![r.name(), r.text(&["type"], ""), (count as i64).into(), r.age()]
         }
         "serviceaccounts" => vec![r.name(), r.age()],
         "resourcequotas" => misc::quota(r),

@@ -11,6 +11,7 @@ use apimachinery::{Body, Gvk, Object, PatchType, Value, Verb};
 
 use crate::call::Call;
 use crate::convert;
+use crate::options;
 use crate::scheme::Resource;
 use crate::server::ApiServer;
 
@@ -35,6 +36,7 @@ pub fn read_body(server: &ApiServer, call: &mut Call) -> Result<(), Status> {
             Ok(())
         }
         Verb::Create | Verb::Update => {
+            options::check(call)?;
             let value = body_value(call)?;
             let resource = body_resource(server, call);
             let object = match resource {
@@ -49,8 +51,11 @@ pub fn read_body(server: &ApiServer, call: &mut Call) -> Result<(), Status> {
         {
             Err(no_strategic_merge())
         }
-        Verb::Patch if matches!(call.request.body, Body::Patch(..)) => Ok(()),
-        Verb::Patch => patch_body(call),
+        Verb::Patch if matches!(call.request.body, Body::Patch(..)) => options::check(call),
+        Verb::Patch => {
+            patch_body(call)?;
+            options::check(call)
+        }
         _ => Ok(()),
     }
 }
@@ -69,14 +74,47 @@ fn body_resource(server: &ApiServer, call: &Call) -> Option<Rc<Resource>> {
 fn body_value(call: &mut Call) -> Result<Value, Status> {
     match &call.request.body {
         Body::Object(object) => Ok(object.value().clone()),
-        Body::Patch(..) | Body::None => Ok(Value::map()),
+        Body::Patch(..) => Ok(Value::map()),
+        Body::None => Err(unrecognized(call, "couldn't get version/kind; json parse error: unexpected end of JSON input", &[])),
         Body::Bytes(kind, bytes) => {
             let (kind, bytes) = (kind.clone(), bytes.clone());
-            let (value, complaints) = parse_bytes(&kind, &bytes)?;
+            let parsed = parse_bytes(&kind, &bytes).map_err(|status| match status.code {
+                400 => unrecognized(call, &status.message, &bytes),
+                _ => status,
+            });
+            let (value, complaints) = parsed?;
+            let value = match value {
+                Value::Null => Value::map(),
+                Value::Map(_) => value,
+                other => {
+                    let why = format!(
+                        "couldn't get version/kind; json parse error: json: cannot unmarshal {} into Go value of type {TYPE_META}",
+                        schema::go_kind(&other)
+                    );
+                    return Err(unrecognized(call, &why, &bytes));
+                }
+            };
             complain(call, complaints)?;
             Ok(value)
         }
     }
+}
+
+/// The struct of Go that finds out what a body is.
+const TYPE_META: &str = r#"struct { APIVersion string "json:\"apiVersion,omitempty\""; Kind string "json:\"kind,omitempty\"" }"#;
+
+/// A body that is no object. Upstream shows its beginning: as text if it looks like JSON.
+fn unrecognized(call: &Call, why: &str, bytes: &[u8]) -> Status {
+    const SHOWN: usize = 30;
+    let start = &bytes[..bytes.len().min(SHOWN)];
+    let shown = match start.first() {
+        None => "<empty>".to_string(),
+        Some(b'{') => String::from_utf8_lossy(start).into_owned(),
+        Some(_) => start.iter().map(|b| format!("{b:02x}")).collect(),
+    };
+    let more = if bytes.len() > SHOWN { " ..." } else { "" };
+    let kind = call.resource.gvk.kind;
+    Status::bad_request(format!("the object provided is unrecognized (must be of type {kind}): {why} ({shown}{more})"))
 }
 
 /// Bytes by their content type; the second part names members that were given twice.
@@ -91,16 +129,13 @@ pub fn parse_bytes(content_type: &str, bytes: &[u8]) -> Result<(Value, Vec<Strin
         "application/yaml" => {
             let text = String::from_utf8_lossy(bytes);
             let document = apimachinery::yaml::parse(&text)
-                .map_err(|e| Status::bad_request(format!("error converting YAML to JSON: {e}")))?;
+                .map_err(|e| Status::bad_request(e.to_string().replacen("yaml: line 1: ", "yaml: ", 1)))?;
             Ok((document.value, document.duplicates.into_iter().map(|d| d.to_string()).collect()))
         }
         other => {
-            let text = format!(
-                "the body of the request was in an unknown format - accepted media types include: application/json, application/yaml (got {other})"
-            );
-            let mut status = Status::new(415, "UnsupportedMediaType", text);
-            status.details = Value::map();
-            Err(status)
+            let _ = other;
+            let text = "the body of the request was in an unknown format - accepted media types include: application/json, application/yaml, application/vnd.kubernetes.protobuf";
+            Err(Status::new(415, "UnsupportedMediaType", text))
         }
     }
 }
@@ -174,6 +209,14 @@ fn check_custom_kind(resource: &Resource, value: &Value, given: Gvk) -> Result<(
     Ok(())
 }
 
+/// The Go package of a group's internal types: `core`, `apps`, `rbac`.
+fn internal_package(gvk: Gvk) -> String {
+    match gvk.group.is_empty() {
+        true => "core".into(),
+        false => gvk.group.with(|g| g.split('.').next().unwrap_or("").to_string()),
+    }
+}
+
 fn check_kind(resource: &Resource, value: &Value, given: Gvk) -> Result<(), Status> {
     let has = |name: &str| value.str_at(&[name]).is_some_and(|v| !v.is_empty());
     if has("kind") && given.kind != resource.gvk.kind
@@ -183,12 +226,8 @@ fn check_kind(resource: &Resource, value: &Value, given: Gvk) -> Result<(), Stat
             kind: if has("kind") { given.kind } else { resource.gvk.kind },
             ..if has("apiVersion") { given } else { resource.gvk }
         };
-        if crate::scheme::scheme().resources.iter().any(|r| r.gvk == full) || !has("kind") {
-            let text = format!(
-                "{} in version \"{}\" cannot be handled as a {}: no kind match",
-                full.kind, full.version, resource.gvk.kind
-            );
-            let _ = text;
+        let is_list = full.kind == "List" && full.group.is_empty();
+        if crate::scheme::scheme().resources.iter().any(|r| r.gvk == full) || is_list || !has("kind") {
             if (given.group, given.version) != (resource.gvk.group, resource.gvk.version) && has("apiVersion") {
                 return Err(Status::bad_request(format!(
                     "the API version in the data ({}) does not match the expected API version ({})",
@@ -197,8 +236,14 @@ fn check_kind(resource: &Resource, value: &Value, given: Gvk) -> Result<(), Stat
                 )));
             }
             return Err(Status::bad_request(format!(
-                "{} in version \"{}\" cannot be handled as a {}: converting ({}) to ({}): unknown conversion",
-                full.kind, full.version, resource.gvk.kind, full, resource.gvk
+                "{} in version \"{}\" cannot be handled as a {}: converting ({}.{}) to ({}.{}): unknown conversion",
+                full.kind,
+                full.version,
+                resource.gvk.kind,
+                full.version,
+                full.kind,
+                internal_package(resource.gvk),
+                resource.gvk.kind
             )));
         }
         let text = format!("no kind \"{}\" is registered for version \"{}\" {SCHEME}", full.kind, full.api_version());
@@ -256,7 +301,11 @@ fn patch_body(call: &mut Call) -> Result<(), Status> {
     let value = if kind == PatchType::Apply {
         parse_bytes("application/yaml", bytes)?.0
     } else {
-        schema::parse_json(bytes).map_err(|e| Status::bad_request(format!("error decoding patch: {e}")))?.value
+        let parsed = schema::parse_json(bytes).map_err(|e| match kind {
+            PatchType::Json => Status::bad_request(format!("error decoding patch: {e}")),
+            _ => Status::bad_request("invalid JSON patch"),
+        });
+        parsed?.value
     };
     let mut request = (*call.request).clone();
     request.body = Body::Patch(kind, value);

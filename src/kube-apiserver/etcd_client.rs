@@ -74,6 +74,8 @@ impl ApiServer {
             Message::WatchEvents { watch_id, after, revision, events } => {
                 self.cache_events(watch_id as usize, after, revision, &events, now, out);
             }
+            // It was asked for: a custom resource's definition has gone.
+            Message::WatchCanceled { watch_id, .. } if self.caches.get(watch_id as usize).is_none() => {}
             Message::WatchCanceled { watch_id, compact_revision } if compact_revision > 0 => {
                 self.load(watch_id as usize, now, out);
             }

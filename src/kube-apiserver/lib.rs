@@ -27,6 +27,7 @@ mod fields;
 mod memo;
 mod observe;
 mod openapi;
+mod options;
 mod paths;
 mod proxy;
 mod registry;

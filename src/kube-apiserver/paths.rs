@@ -17,7 +17,8 @@ const CHECKS: &str = "ping log etcd poststarthook/start-apiserver-admission-init
 poststarthook/generic-apiserver-start-informers poststarthook/priority-and-fairness-config-consumer \
 poststarthook/priority-and-fairness-filter poststarthook/storage-object-count-tracker-hook \
 poststarthook/start-apiextensions-informers poststarthook/start-apiextensions-controllers poststarthook/crd-informer-synced \
-poststarthook/start-system-namespaces-controller poststarthook/start-cluster-authentication-info-controller \
+poststarthook/start-system-namespaces-controller poststarthook/peer-endpoint-reconciler-controller \
+poststarthook/start-cluster-authentication-info-controller \
 poststarthook/start-kube-apiserver-identity-lease-controller poststarthook/start-kube-apiserver-identity-lease-garbage-collector \
 poststarthook/storage-readiness poststarthook/start-legacy-token-tracking-controller \
 poststarthook/start-service-ip-repair-controllers poststarthook/rbac/bootstrap-roles \
@@ -76,6 +77,9 @@ impl ApiServer {
 
     fn health(&self, request: &Request, endpoint: &str, one: Option<&str>) -> Response {
         let mut checks: Vec<&str> = CHECKS.split(' ').collect();
+        if endpoint != "readyz" {
+            checks.insert(2, "loopback-serving-certificate");
+        }
         if endpoint == "readyz" {
             checks.insert(3, "etcd-readiness");
             checks.insert(4, "informer-sync");
@@ -83,7 +87,7 @@ impl ApiServer {
         }
         let excluded: Vec<&str> = request.options.query.iter().filter(|(k, _)| &**k == "exclude").map(|(_, v)| &**v).collect();
         let fails = |check: &str| match check {
-            "ping" | "log" | "shutdown" => false,
+            "ping" | "log" | "loopback-serving-certificate" | "shutdown" => false,
             "etcd" | "etcd-readiness" => self.revision == 0,
             "informer-sync" => self.caches.iter().any(|c| !c.synced),
             _ => endpoint != "livez" && !self.is_ready(),

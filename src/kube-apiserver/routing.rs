@@ -14,6 +14,9 @@ use crate::server::ApiServer;
 /// A header: name in any case, value.
 pub type Header<'a> = (&'a str, &'a str);
 
+/// The most bytes that a body may have.
+const MAX_BODY: usize = 3 * 1024 * 1024;
+
 fn find<'a>(headers: &[Header<'a>], name: &str) -> Option<&'a str> {
     headers.iter().find(|(n, _)| n.eq_ignore_ascii_case(name)).map(|(_, v)| *v)
 }
@@ -30,6 +33,10 @@ pub fn parse(
     let mut request = Request { user_agent: find(headers, "User-Agent").unwrap_or("").into(), ..Request::default() };
     request.accept = find(headers, "Accept").map(Rc::from);
     request.options = parse_query(query)?;
+    if body.len() > MAX_BODY {
+        let text = format!("Request entity too large: limit is {MAX_BODY}");
+        return Err(Status::new(413, "RequestEntityTooLarge", text));
+    }
     if !body.is_empty() {
         let kind = find(headers, "Content-Type").unwrap_or("");
         request.body = Body::Bytes(kind.into(), body);
@@ -115,8 +122,23 @@ fn impersonation(headers: &[Header]) -> Result<Option<Rc<UserInfo>>, Status> {
         (false, _) => Ok(Some(Rc::new(user))),
         (true, false) => Ok(None),
         (true, true) => {
-            let text = format!("requested {:?} without impersonating a user", user.groups);
-            Err(Status::internal(text))
+            let quote = |t: &Rc<str>| apimachinery::field::go_quote(t);
+            let list = |texts: &[Rc<str>]| match texts {
+                [] => "[]string(nil)".to_string(),
+                _ => format!("[]string{{{}}}", texts.iter().map(quote).collect::<Vec<_>>().join(", ")),
+            };
+            let extra = match &*user.extra {
+                [] => "map[string][]string(nil)".to_string(),
+                all => {
+                    let pairs = all.iter().map(|(k, v)| format!("{}:{}", quote(k), list(v))).collect::<Vec<_>>();
+                    format!("map[string][]string{{{}}}", pairs.join(", "))
+                }
+            };
+            Err(Status::bad_request(format!(
+                "requested &user.DefaultInfo{{Name:\"\", UID:{}, Groups:{}, Extra:{extra}}} without impersonating a user name",
+                quote(&user.uid),
+                list(&user.groups)
+            )))
         }
     }
 }
@@ -230,6 +252,9 @@ fn route(known: &dyn Known, method: &str, path: &str, request: &mut Request) -> 
     }
     check_scope(&found, request)?;
     request.verb = verb_of(method, request, watch_path)?;
+    if found.namespaced() && request.namespace.is_empty() && matches!(request.verb, Verb::Create | Verb::DeleteCollection) {
+        return Err(crate::registry::method_not_allowed());
+    }
     if found.gvr.resource == "namespaces" && found.gvr.group.is_empty() {
         request.namespace = key("");
     }

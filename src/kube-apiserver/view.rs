@@ -31,12 +31,14 @@ impl Form {
     /// From the `Accept` header: the first media type that can be served.
     pub fn parse(request: &Request) -> Result<Form, Status> {
         let Some(accept) = request.accept.as_deref() else { return Ok(Form::Object) };
+        let mut known = false;
         for media in accept.split(',') {
             let mut parts = media.split(';').map(str::trim);
             let kind = parts.next().unwrap_or("");
-            if !matches!(kind, "application/json" | "application/yaml" | "*/*" | "application/*" | "") {
+            if !matches!(kind, "application/json" | "application/yaml" | "*/*" | "") {
                 continue;
             }
+            known = true;
             let (mut form, mut group, mut version) = ("", "", "");
             for p in parts {
                 match p.split_once('=') {
@@ -55,11 +57,14 @@ impl Form {
                 _ => {}
             }
         }
-        Err(Status::new(
-            406,
-            "NotAcceptable",
-            "only the following media types are accepted: application/json, application/yaml, application/vnd.kubernetes.protobuf, application/cbor",
-        ))
+        let all = "application/json, application/yaml, application/vnd.kubernetes.protobuf";
+        if known {
+            let text = format!("only the following media types are accepted: {all}");
+            return Err(Status::new(406, "NotAcceptable", text));
+        }
+        let mut status = Status::new(406, "NotAcceptable", format!("406: Not Acceptable\n\nAvailable representations: {all}"));
+        status.details = Value::map();
+        Err(status)
     }
 
     fn table(request: &Request) -> Result<Form, Status> {

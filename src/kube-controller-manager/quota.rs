@@ -205,6 +205,8 @@ impl Controller for ResourceQuotaController {
         // Only what frees something: deletions, pods that end, services that change.
         let frees = match (&delta.old, &delta.new) {
             (Some(_), None) => true,
+            // A custom kind was found by discovery: its objects have been there before.
+            (None, Some(_)) if delta.initial => res >= TABLE.len(),
             (Some(old), Some(new)) if res == PODS => !pods::is_terminal(old) && pods::is_terminal(new),
             (Some(old), Some(new)) if res == SERVICES => old.get("spec") != new.get("spec"),
             _ => false,

@@ -4,10 +4,12 @@
 use std::cell::RefCell;
 use std::collections::HashMap;
 
-use regex_lite::Regex;
+use regex_lite::{Regex, RegexBuilder};
 
 /// Compiled expressions, beyond this many forgotten.
 const KEPT: usize = 500;
+/// Bytes that a compiled expression may take: matching takes time in proportion.
+const LARGEST: usize = 1 << 18;
 
 thread_local! {
     /// A memo beside the state: looked up only.
@@ -20,7 +22,7 @@ fn with<T>(pattern: &str, f: impl FnOnce(Option<&Regex>) -> T) -> T {
             memo.clear();
         }
         if !memo.contains_key(pattern) {
-            memo.insert(pattern.into(), Regex::new(pattern).ok());
+            memo.insert(pattern.into(), RegexBuilder::new(pattern).size_limit(LARGEST).build().ok());
         }
         f(memo.get(pattern).and_then(Option::as_ref))
     })
@@ -72,6 +74,7 @@ mod tests {
         assert_eq!(mistake("(a"), Some("error parsing regexp: missing closing ): `(a`".into()));
         assert_eq!(mistake("*a"), Some("error parsing regexp: missing argument to repetition operator: `*`".into()));
         assert!(mistake(r"\p{Greek}").unwrap().ends_with("is not in this bottle"));
+        assert!(mistake("((a{99}){99}){99}").unwrap().ends_with("is not in this bottle"));
         assert!(matches("^a.c$", "abc") && !matches("^a.c$", "abd"));
     }
 }

@@ -6,6 +6,7 @@
 
 mod decode;
 mod go_json;
+mod go_time;
 mod load;
 mod resources;
 mod structural;
@@ -17,7 +18,7 @@ use std::cell::{Cell, OnceCell};
 use std::fmt;
 use std::rc::Rc;
 
-pub use decode::{Decoded, decode, zero};
+pub use decode::{Decoded, decode, go_kind, zero};
 pub(crate) use go_json::shared_key;
 pub use go_json::{JsonError, Parsed, member_paths, parse as parse_json};
 pub use load::{named, of};

@@ -95,7 +95,11 @@ impl Attributes {
             resource: request.gvr.resource,
             subresource: request.subresource,
             version: request.gvr.version,
-            namespace: request.namespace.clone(),
+            // A namespace is in itself: rights in it extend to it.
+            namespace: match request.gvr == apimachinery::resources::namespaces() {
+                true => request.name.clone(),
+                false => request.namespace.clone(),
+            },
             name: named(request),
             path: request.path.clone(),
             node_selector: node::selected_node(request),

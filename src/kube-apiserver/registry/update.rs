@@ -199,7 +199,7 @@ fn check_base(call: &Call, new: &mut Object, old: &Object) -> Result<(), Status>
         return Err(Status::modified(gvr, &call.name));
     }
     let unconditional = given.is_empty() || given == "0";
-    if unconditional && call.resource.custom.is_some() && !patching {
+    if unconditional && !call.resource.kind().allow_unconditional_update && !patching {
         let mut errors = ErrorList::new();
         let metadata = Path::new("metadata");
         errors.invalid(&metadata.child("resourceVersion"), 0, "must be specified for an update");

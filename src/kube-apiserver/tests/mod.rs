@@ -1,6 +1,7 @@
 //! The server with its etcd, driven by the simulation's queue.
 
 mod bench;
+mod custom;
 mod flows;
 mod pump;
 mod replay;

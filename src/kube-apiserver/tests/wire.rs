@@ -18,7 +18,7 @@ use super::replay::{Bindings, differ};
 use crate::parse;
 
 /// The share of exchanges that must be answered as recorded, in percent.
-const FLOOR: usize = 78;
+const FLOOR: usize = 81;
 
 struct Replay {
     world: World,
