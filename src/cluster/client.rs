@@ -30,7 +30,7 @@ impl Cluster {
 
     /// Sends a request in a client's name. Its answer and what follows are named by `id`.
     pub fn send_as_client(&mut self, client: Addr, id: StreamId, request: Request) -> MsgId {
-        let to = self.apiserver;
+        let to = self.endpoint;
         self.queue.inject(client, to, Payload::ApiRequest { id, request: Rc::new(request) }, |_, _| ())
     }
 

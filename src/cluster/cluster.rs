@@ -308,7 +308,9 @@ impl Cluster {
 
     /// Whether a process answers health checks only by being there (the others have handlers of their own).
     fn answers_health(&self, addr: Addr) -> bool {
-        self.proc(addr).is_some_and(|p| matches!(p.process, Process::ControllerManager(_) | Process::CloudControllerManager(_) | Process::Scheduler(_)))
+        self.proc(addr).is_some_and(|p| {
+            matches!(p.process, Process::ControllerManager(_) | Process::CloudControllerManager(_) | Process::Scheduler(_))
+        })
     }
 
     fn answer_health(&mut self, message: &Message, id: u64, observer: &mut impl Observer) {
@@ -355,7 +357,8 @@ impl Cluster {
         self.procs.iter().find_map(|p| if let Process::Scheduler(s) = &p.process { Some(s) } else { None })
     }
     pub fn controller_manager(&self) -> Option<&kube_controller_manager::KubeControllerManager> {
-        let all = || self.procs.iter().filter_map(|p| if let Process::ControllerManager(c) = &p.process { Some(c) } else { None });
+        let all =
+            || self.procs.iter().filter_map(|p| if let Process::ControllerManager(c) = &p.process { Some(c) } else { None });
         all().find(|c| c.is_running()).or_else(|| all().next())
     }
     /// The machine of a node (or `laptop`).
@@ -407,7 +410,9 @@ impl Cluster {
         };
         let nodes = all(resources::nodes(), "");
         let networked = self.config.cni.is_some();
-        if nodes.len() < self.nodes.values().filter(|n| !n.config.blank).count() || networked && !nodes.iter().all(|n| n.condition_is_true("Ready")) {
+        if nodes.len() < self.nodes.values().filter(|n| !n.config.blank).count()
+            || networked && !nodes.iter().all(|n| n.condition_is_true("Ready"))
+        {
             return false;
         }
         // Without the cloud's controller the cluster's DNS has no node to run on.

@@ -351,9 +351,7 @@ fn find(repository: &str, tag: &str) -> Result<Image, PullError> {
             });
             image(&["fluentd"], &["-c", "/fluentd/etc/fluent.conf"], 60, root)
         }
-        ("ghcr.io", "kubottle/log-store") => {
-            shell_image("log-store", 10, &[("bin/log-store", "log-store")], &["log-store"])
-        }
+        ("ghcr.io", "kubottle/log-store") => shell_image("log-store", 10, &[("bin/log-store", "log-store")], &["log-store"]),
         ("registry.k8s.io", "metrics-server/metrics-server") => {
             let root = cached("metrics-server", || tree(&[("metrics-server", "metrics-server")], false));
             image(&["/metrics-server"], &[], 20, root)
@@ -366,9 +364,10 @@ fn find(repository: &str, tag: &str) -> Result<Image, PullError> {
             let root = cached("etcd", || tree(&[("usr/local/bin/etcdctl", "etcdctl")], false));
             Image { root, ..component("etcd", 60) }
         }
-        ("registry.k8s.io", "kube-apiserver" | "kube-controller-manager" | "kube-scheduler" | "kube-proxy" | "cloud-controller-manager") => {
-            component(name, 30)
-        }
+        (
+            "registry.k8s.io",
+            "kube-apiserver" | "kube-controller-manager" | "kube-scheduler" | "kube-proxy" | "cloud-controller-manager",
+        ) => component(name, 30),
         ("registry.k8s.io", "coredns/coredns") => component("coredns", 22),
         ("ghcr.io", "flannel-io/flannel") => component("flanneld", 30),
         ("docker.io", "kindest/kindnetd") => component("kindnetd", 40),

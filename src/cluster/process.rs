@@ -22,6 +22,11 @@ pub enum Process {
     Cni(cni::Agent),
     CoreDns(coredns::CoreDns),
     Kubeadm(Kubeadm),
+    CloudControllerManager(cloud_controller_manager::CloudControllerManager),
+    /// In front of several kube-apiservers.
+    Balancer(crate::balancer::Balancer),
+    /// Outside of the cluster: machines, load balancers and routes for rent.
+    Cloud(crate::cloud::Cloud),
     /// Somebody outside of the bottle.
     Client(Client),
     /// Not running: messages to it find nobody.
@@ -63,6 +68,9 @@ impl Process {
             Process::Cni(p) => p.handle(now, message, out),
             Process::CoreDns(p) => p.handle(now, message, out),
             Process::Kubeadm(p) => p.handle(now, message, out),
+            Process::CloudControllerManager(p) => p.handle(&message.payload, out),
+            Process::Balancer(p) => p.handle(now, message, out),
+            Process::Cloud(p) => p.handle(now, message, out),
             Process::Client(p) => p.handle(message),
             Process::Stopped => {}
         }
@@ -72,6 +80,7 @@ impl Process {
     pub(crate) fn has_ended(&self) -> bool {
         match self {
             Process::ControllerManager(p) => p.has_ended(),
+            Process::CloudControllerManager(p) => p.has_ended(),
             Process::Etcd(p) => p.fatal().is_some(),
             _ => false,
         }

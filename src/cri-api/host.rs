@@ -6,6 +6,8 @@
 
 use std::rc::Rc;
 
+use apimachinery::Request;
+
 type Text = Rc<str>;
 
 /// What a component is started with.
@@ -108,6 +110,12 @@ pub enum HostMessage {
     JobDone {
         job: u32,
         code: i32,
+    },
+    /// runtime → world: a program on the machine calls a socket that neither kube-apiserver, etcd nor the container runtime
+    /// listens at (systemd's, the journal's, the cloud's). The answer comes back as the response to call `call`.
+    Call {
+        call: u64,
+        request: Rc<Request>,
     },
     /// A file of the laptop or of a node is written by the page.
     WriteFile {

@@ -91,10 +91,17 @@ impl ApiServer {
 
     /// A line with this cluster's own values in the places of the marked ones.
     fn bootstrap_object(&self, line: &str, now: Time) -> Object {
+        let mut line = std::borrow::Cow::Borrowed(line);
+        for form in ["{\"ip\":\"ADVERTISE_ADDRESS\"}", "{\"addresses\":[\"ADVERTISE_ADDRESS\"],\"conditions\":{\"ready\":true}}"] {
+            if !self.config.peers.is_empty() && line.contains(form) {
+                let all: Vec<String> = self.config.peers.iter().map(|ip| form.replace("ADVERTISE_ADDRESS", ip)).collect();
+                line = line.replace(form, &all.join(",")).into();
+            }
+        }
         let text = line
             .replace("ADVERTISE_ADDRESS", &self.config.advertise_address)
             .replace("FIRST_SERVICE_IP", &alloc::first_ip(&self.config.service_cidr))
-            .replace("SERVICE_CIDR", &self.config.service_cidr)
+            .replace("SERVICE_CIDR", &self.config.service_cidr.replace(',', "\",\""))
             .replace("6443", &self.config.secure_port.to_string())
             .replace("\"TIME\"", &format!("\"{}\"", now.rfc3339()))
             .replace("\"DATE\"", &format!("\"{}\"", &now.rfc3339()[..10]));

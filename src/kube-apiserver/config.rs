@@ -19,7 +19,7 @@ pub struct Config {
     pub advertise_address: Rc<str>,
     /// `--secure-port`
     pub secure_port: u16,
-    /// `--service-cluster-ip-range`, IPv4 only.
+    /// `--service-cluster-ip-range`: IPv4, or IPv4 and IPv6 with a comma between.
     pub service_cidr: Rc<str>,
     /// `--service-node-port-range`, both ends inclusive.
     pub node_port_range: (u16, u16),
@@ -38,6 +38,11 @@ pub struct Config {
     /// The host's name, for the identity lease.
     pub hostname: Rc<str>,
     pub epoch: Time,
+    /// Addresses of all servers of the cluster, if there are several: the endpoints of the Service `kubernetes`. Left out: the
+    /// reconciler that takes away those of servers that are gone.
+    pub peers: Vec<Rc<str>>,
+    /// Which of several servers of one cluster this is: names and UIDs that it makes up are its own.
+    pub instance: u8,
 }
 
 impl Config {
@@ -59,6 +64,8 @@ impl Config {
             ca_pem: "-----BEGIN CERTIFICATE-----\n-----END CERTIFICATE-----\n".into(),
             hostname: "control-plane".into(),
             epoch,
+            peers: Vec::new(),
+            instance: 0,
         }
     }
 

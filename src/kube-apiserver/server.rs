@@ -20,7 +20,7 @@ use crate::endpoints::Endpoints;
 use crate::memo::Memo;
 use crate::proxy::Relays;
 use crate::registry::Collection;
-use crate::scheme::{Scheme, scheme};
+use crate::scheme::{Scheme, dual_stack_scheme, scheme};
 use crate::stages::{Ring, Stages};
 use crate::token::Claims;
 use crate::view::Form;
@@ -88,14 +88,21 @@ pub struct ApiServer {
     pub(crate) ring: Ring,
     /// Requests answered by code, for /metrics.
     pub(crate) answered: Map<(Verb, u16), u64>,
+    pub(crate) requests: crate::metrics::Requests,
     flush_armed: bool,
     sweep_armed: bool,
     deadline_armed: Option<Time>,
 }
 
+/// Where the numbers of a server's life begin: beyond those of its earlier lives, and apart from those of other servers.
+fn first_draw(config: &Config, now: Time) -> u64 {
+    let seconds = now.since(config.epoch).as_secs().max(0) as u64;
+    u64::from(config.instance) << 56 | seconds << 24
+}
+
 impl ApiServer {
     pub fn new(config: Config) -> ApiServer {
-        let scheme = scheme();
+        let scheme = if config.service_cidr.contains(',') { dual_stack_scheme() } else { scheme() };
         ApiServer {
             caches: Caches::new(scheme.storages.len()),
             customs: Customs::default(),
@@ -121,6 +128,7 @@ impl ApiServer {
             compact_to: 0,
             ring: Ring::default(),
             answered: Map::default(),
+            requests: Default::default(),
             flush_armed: false,
             sweep_armed: false,
             deadline_armed: None,
@@ -167,7 +175,7 @@ impl ApiServer {
     /// Starts with an empty memory: everything comes from etcd.
     fn start(&mut self, now: Time, out: &mut Outbox) {
         let mut fresh = ApiServer::new((*self.config).clone());
-        fresh.counter = self.counter;
+        fresh.counter = self.counter.max(first_draw(&self.config, now));
         fresh.kubelets = std::mem::take(&mut self.kubelets);
         let early = std::mem::replace(self, fresh).held;
         for message in early {
@@ -320,6 +328,7 @@ impl ApiServer {
             response.warnings = std::mem::take(&mut call.warnings);
         }
         self.count(call.request.verb, response.code);
+        self.requests.note(&call, response.code, now);
         if call.request.verb.is_write() {
             let mut stages = std::mem::take(&mut call.stages);
             (stages.code, stages.answered) = (response.code, now);
@@ -328,7 +337,7 @@ impl ApiServer {
         out.respond(call.client, call.stream, response);
     }
 
-    /// A number never used before.
+    /// A number never used before, by this server or another of the cluster.
     pub(crate) fn draw(&mut self) -> u64 {
         self.counter += 1;
         self.counter

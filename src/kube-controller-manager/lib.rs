@@ -19,6 +19,7 @@ pub mod template_hash;
 
 mod clusterrole_aggregation;
 mod cronjob;
+mod csr_approving;
 mod csr_signing;
 mod custom;
 mod daemonset;

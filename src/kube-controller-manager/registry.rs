@@ -6,7 +6,7 @@ use crate::config::Config;
 use crate::framework::Controller;
 use crate::runner::{AnyRunner, Runner};
 use crate::{
-    clusterrole_aggregation, cronjob, csr_signing, daemonset, deployment, disruption, endpoints, garbage, hpa, job, namespace,
+    clusterrole_aggregation, cronjob, csr_approving, csr_signing, daemonset, deployment, disruption, endpoints, garbage, hpa, job, namespace,
     node_ipam, node_lifecycle, pod_gc, quota, replicaset, root_ca, serviceaccount, statefulset, taint_eviction, token_secrets,
     ttl, ttl_after_finished, volumes,
 };
@@ -14,7 +14,6 @@ use crate::{
 /// Controllers of v1.37 that are not in the bottle.
 pub const NOT_IN_THE_BOTTLE: &[&str] = &[
     "bootstrap-signer-controller",
-    "certificatesigningrequest-approving-controller",
     "certificatesigningrequest-cleaner-controller",
     "device-taint-eviction-controller",
     "endpointslice-mirroring-controller",
@@ -65,6 +64,7 @@ pub fn runners(config: &Config, first_scope: u16, seed: Seed) -> Vec<Box<dyn Any
     list.add(volumes::ExpandController::default());
     list.add(hpa::HorizontalPodAutoscalerController::default());
     list.add(clusterrole_aggregation::ClusterRoleAggregation::default());
+    list.add(csr_approving::ApprovingController);
     list.add(csr_signing::SigningController { key: config.service_account_key });
     list.add(token_secrets::TokenController { key: config.service_account_key, root_ca: config.root_ca.clone() });
     // Every deletion takes two calls: upstream doubles its rate.

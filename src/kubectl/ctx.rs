@@ -421,7 +421,7 @@ impl<'a> Ctx<'a> {
         let mut asked = 0;
         let answer = self.ask(|id| {
             asked = id;
-            Ask::Request { id, request: Box::new(request) }
+            Ask::Request { id, request: Box::new(request), server: config.server.as_str().into() }
         });
         let slot = self.at - 1;
         // The id of a replayed stream is kept in the effect after it.

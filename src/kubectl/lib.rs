@@ -70,6 +70,8 @@ pub enum Ask {
     Request {
         id: AskId,
         request: Box<Request>,
+        /// `https://host:port` of the kubeconfig's cluster.
+        server: Rc<str>,
     },
     /// Closes the watch or byte stream of a request.
     CancelStream(AskId),

@@ -77,6 +77,11 @@ impl Kubelet {
         self.bootstrap.is_some()
     }
 
+    /// The kube-apiserver, or load balancer, that this kubelet speaks to.
+    pub fn apiserver(&self) -> sim::Addr {
+        self.config.client.apiserver
+    }
+
     pub(crate) fn start_bootstrap(&mut self, out: &mut Outbox) {
         self.info("server.go:530", "Kubelet version", vec![("kubeletVersion", "v1.37.2".into())]);
         let message = "Using bootstrap kubeconfig to generate TLS client cert, key and kubeconfig file";

@@ -3,8 +3,8 @@
 use std::net::IpAddr;
 use std::rc::Rc;
 
-use base::{Duration, Seed};
 use apimachinery::Credential;
+use base::{Duration, Seed};
 use client_go::ClientConfig;
 use sim::Addr;
 
@@ -15,6 +15,8 @@ type Text = Rc<str>;
 pub struct Config {
     pub node_name: Text,
     pub node_ip: IpAddr,
+    /// The second address of a dual-stack node.
+    pub node_ip6: Option<IpAddr>,
     /// kube-apiserver, credential (`system:node:<name>` of `system:nodes`) and rate limit (50 a second, 100 at once).
     pub client: ClientConfig,
     pub seed: Seed,
@@ -54,6 +56,7 @@ impl Config {
         Config {
             node_name: node_name.into(),
             node_ip,
+            node_ip6: None,
             client,
             seed,
             runtime: None,

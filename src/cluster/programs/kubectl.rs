@@ -17,6 +17,8 @@ pub struct KubectlProgram {
     command: Option<Kubectl>,
     inputs: Vec<Input>,
     calls: Vec<(AskId, CallId)>,
+    /// Whom the calls under way go to.
+    servers: Vec<(AskId, Rc<str>)>,
     timers: Vec<(AskId, Time)>,
     edits: Vec<(AskId, CallId)>,
     /// An editor that runs as a child (`KUBE_EDITOR`), with the file it edits.
@@ -34,6 +36,7 @@ pub fn start(_name: &str) -> Box<dyn Program> {
         command: None,
         inputs: Vec::new(),
         calls: Vec::new(),
+        servers: Vec::new(),
         timers: Vec::new(),
         edits: Vec::new(),
         editor: None,
@@ -181,7 +184,8 @@ impl KubectlProgram {
                         if event.is_last() {
                             over.push(call);
                         }
-                        self.inputs.extend(input_of(id, event));
+                        let server = self.servers.iter().find(|(i, _)| *i == id).map(|(_, s)| s.to_string());
+                        self.inputs.extend(input_of(id, event, server.unwrap_or_default()));
                     }
                     Err(Errno::EAGAIN) => break,
                     Err(_) => {
@@ -192,6 +196,8 @@ impl KubectlProgram {
             }
         }
         self.calls.retain(|(_, call)| !over.contains(call));
+        let calls = &self.calls;
+        self.servers.retain(|(id, _)| calls.iter().any(|(i, _)| i == id));
     }
 
     fn gather_editor(&mut self, sys: &mut Sys<'_>) {
@@ -217,8 +223,9 @@ impl KubectlProgram {
 
     fn carry_out(&mut self, sys: &mut Sys<'_>, ask: Ask) {
         match ask {
-            Ask::Request { id, request } => {
-                let call = sys.api(ApiCall { server: "https://172.18.0.2:6443".into(), request: Rc::from(request) });
+            Ask::Request { id, request, server } => {
+                let call = sys.api(ApiCall { server: server.clone(), request: Rc::from(request) });
+                self.servers.push((id, server));
                 self.calls.push((id, call));
             }
             Ask::CancelStream(id) => {
@@ -308,12 +315,12 @@ fn file_error(error: Errno) -> FileError {
     }
 }
 
-fn input_of(id: AskId, event: ApiEvent) -> Option<Input> {
+fn input_of(id: AskId, event: ApiEvent, server: String) -> Option<Input> {
     Some(match event {
         ApiEvent::Response(response) => Input::Response { id, response: (*response).clone() },
         ApiEvent::Watch(event) => Input::WatchEvent { id, event },
         ApiEvent::Closed => Input::StreamEnd { id },
-        ApiEvent::Failed(text) => Input::Unreachable { id, server: "https://172.18.0.2:6443".into(), error: text.to_string() },
+        ApiEvent::Failed(text) => Input::Unreachable { id, server, error: text.to_string() },
         ApiEvent::Frame { channel, data } => {
             let frame = match channel {
                 1 => StreamFrame::Stdout(data),
