@@ -129,6 +129,22 @@ impl CronJobController {
         doomed
     }
 
+    /// Says what became of the jobs that were active when it looked last.
+    fn tell_of_ended(&self, cron: &Object, jobs: &[Object], ctx: &mut Ctx) {
+        for reference in cron.list_at(&["status", "active"]) {
+            let name = reference.str_at(&["name"]).unwrap_or("");
+            match jobs.iter().find(|job| Some(job.uid()) == reference.str_at(&["uid"])) {
+                None => ctx.normal(cron, "MissingJob", &format!("Active job went missing: {name}")),
+                Some(job) if is_finished(job) => {
+                    let condition = if job.condition_is_true("Complete") { "Complete" } else { "Failed" };
+                    let message = format!("Saw completed job: {name}, condition: {condition}");
+                    ctx.normal(cron, "SawCompletedJob", &message);
+                }
+                Some(_) => {}
+            }
+        }
+    }
+
     fn write_status(&self, cron: &Object, status: Value) -> Option<Plan<Stage>> {
         let changed = !refs::same_status(&status, &refs::status_of(cron));
         changed.then(|| {
@@ -197,6 +213,7 @@ impl Controller for CronJobController {
             return Plan::calls(format!("{key} keeps fewer jobs"), calls, Stage::Cleaning);
         }
         if let Some(plan) = self.write_status(&cron, self.status(&cron, &jobs)) {
+            self.tell_of_ended(&cron, &jobs, ctx);
             return plan;
         }
         if cron.bool_at(&["spec", "suspend"]) == Some(true) {
@@ -218,6 +235,12 @@ impl Controller for CronJobController {
         match due {
             Some(at) => self.launch(cron, at, &jobs, ctx),
             None => self.next(&cron, ctx.now),
+        }
+    }
+    fn on_outcome(&mut self, key: &ObjectKey, _: &Stage, request: &Request, outcome: &Outcome, ctx: &mut Ctx) {
+        let deletes = request.verb == apimachinery::Verb::Delete && outcome.is_success();
+        if let Some(cron) = ctx.caches.get(CRONJOBS, key).filter(|_| deletes).cloned() {
+            ctx.normal(&cron, "SuccessfulDelete", &format!("Deleted job {}", request.name));
         }
     }
     fn resume(&mut self, _: &ObjectKey, stage: Stage, outcomes: &[Outcome], ctx: &mut Ctx) -> Plan<Stage> {

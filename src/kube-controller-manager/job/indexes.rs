@@ -1,6 +1,6 @@
 //! Completion indexes: `0-2,5`, which are done, which are free. Models `indexed_job_utils.go`.
 
-use base::Set;
+use base::{Set, Sort as _};
 
 use super::{INDEX, View};
 use apimachinery::Object;
@@ -11,13 +11,13 @@ pub fn of(pod: &Object) -> Option<i64> {
     pod.annotation(INDEX)?.parse().ok()
 }
 
-/// From `0-2,5`.
-pub fn parse(text: &str) -> Set<i64> {
+/// From `0-2,5`: those below `below` (an elastic job may have had more).
+pub fn parse(text: &str, below: i64) -> Set<i64> {
     let mut set = Set::default();
     for part in text.split(',').filter(|p| !p.is_empty()) {
         let (first, last) = part.split_once('-').unwrap_or((part, part));
         if let (Ok(first), Ok(last)) = (first.parse::<i64>(), last.parse::<i64>()) {
-            (first..=last).for_each(|index| {
+            (first..=last.min(below - 1)).for_each(|index| {
                 set.insert(index);
             });
         }
@@ -50,10 +50,29 @@ pub fn format(set: &Set<i64>) -> String {
     parts.join(",")
 }
 
+pub fn completions(view: &View) -> i64 {
+    view.spec_int("completions").unwrap_or(0)
+}
+
+/// Active pods whose index the job no longer has, or that another active pod has too. Models
+/// `appendDuplicatedIndexPodsForRemoval`.
+pub fn surplus(view: &View) -> Vec<Object> {
+    let mut active: Vec<&Object> = view.active().collect();
+    active.order_by_key(|pod| (of(pod), pod.creation_timestamp(), pod.name().to_string()));
+    let mut last = None;
+    let is_surplus = |pod: &&&Object| {
+        let index = of(pod).filter(|index| *index < completions(view));
+        let again = index.is_none() || last == index;
+        last = index;
+        again
+    };
+    active.iter().filter(is_surplus).map(|pod| (**pod).clone()).collect()
+}
+
 /// Indexes that have succeeded, also those noted but not yet counted.
 pub fn succeeded(view: &View) -> Set<i64> {
-    let mut set = parse(view.status.str_at(&["completedIndexes"]).unwrap_or(""));
-    let completions = view.spec_int("completions").unwrap_or(0);
+    let completions = completions(view);
+    let mut set = parse(view.status.str_at(&["completedIndexes"]).unwrap_or(""), completions);
     for pod in view.pods.iter().filter(|pod| pods::phase(pod) == "Succeeded" && super::has_finalizer(pod)) {
         if let Some(index) = of(pod).filter(|index| *index < completions) {
             set.insert(index);
@@ -67,7 +86,7 @@ pub fn free(view: &View, n: i64) -> Vec<i64> {
     let mut done = succeeded(view);
     done.extend(super::per_index::failed(view));
     let active: Set<i64> = view.active().filter_map(of).collect();
-    let all = 0..view.spec_int("completions").unwrap_or(0);
+    let all = 0..completions(view);
     all.filter(|index| !done.contains(index) && !active.contains(index)).take(n as usize).collect()
 }
 
@@ -78,7 +97,8 @@ mod tests {
     #[test]
     fn ranges_are_written_as_upstream_does() {
         for text in ["", "0", "0,1", "0-2", "0-2,5", "1,3-7,9,10"] {
-            assert_eq!(format(&parse(text)), text);
+            assert_eq!(format(&parse(text, 100)), text);
         }
+        assert_eq!(format(&parse("0-99999999999", 3)), "0-2");
     }
 }

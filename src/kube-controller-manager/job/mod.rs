@@ -1,13 +1,15 @@
 //! The job controller: runs pods until enough have succeeded.
 //!
 //! Models `pkg/controller/job`. Ended pods are counted exactly once: they are noted in `uncountedTerminatedPods`, lose their finalizer,
-//! and only then move into the counters. Left out: elastic indexed jobs, `managedBy`.
+//! and only then move into the counters. Left out: `managedBy`.
 
 mod failure_policy;
 mod indexes;
 mod per_index;
 mod status;
 mod success_policy;
+#[cfg(test)]
+mod tests;
 
 use std::rc::Rc;
 
@@ -141,8 +143,10 @@ impl JobController {
             () if view.is_suspended() || ending => 0,
             () => status::wanted_active(&view),
         };
-        if active > wanted {
-            return self.delete(key, view, active - wanted, ctx);
+        let surplus = if view.is_indexed() { indexes::surplus(&view) } else { Vec::new() };
+        let too_many = (active - wanted).max(surplus.len() as i64);
+        if too_many > 0 {
+            return self.delete(key, view, surplus, too_many, ctx);
         }
         let terminating =
             if view.replaces_terminating() { 0 } else { view.pods.iter().filter(|p| pods::is_terminating(p)).count() as i64 };
@@ -184,9 +188,12 @@ impl JobController {
         Plan::calls(why, calls, Stage::Creating { view, batch, left: rest })
     }
 
-    fn delete(&mut self, key: &ObjectKey, view: View, n: i64, ctx: &mut Ctx) -> Plan<Stage> {
+    /// Deletes `n` active pods, `first` before all others.
+    fn delete(&mut self, key: &ObjectKey, view: View, first: Vec<Object>, n: i64, ctx: &mut Ctx) -> Plan<Stage> {
+        let is_first = |pod: &Object| first.iter().any(|f| f.uid() == pod.uid());
         let mut doomed: Vec<Object> = view.active().cloned().collect();
-        doomed.order_by_key(|pod| (pods::phase(pod) == "Running", pods::is_ready(pod), pod.name().to_string()));
+        let order = |pod: &Object| (!is_first(pod), pods::phase(pod) == "Running", pods::is_ready(pod), pod.name().to_string());
+        doomed.order_by_key(order);
         doomed.truncate(n.min(BURST) as usize);
         self.expectations.expect_deletions(key, doomed.iter().map(pods::uid), ctx.now);
         let why = format!("{} deletes {}", view.job.name(), doomed.len());

@@ -42,11 +42,11 @@ fn failed_pods(view: &View) -> impl Iterator<Item = &Object> {
 
 /// The indexes that are given up.
 pub fn failed(view: &View) -> Set<i64> {
-    let mut set = indexes::parse(view.status.str_at(&["failedIndexes"]).unwrap_or(""));
+    let mut set = indexes::parse(view.status.str_at(&["failedIndexes"]).unwrap_or(""), indexes::completions(view));
     let Some(limit) = limit(view) else { return set };
     for pod in failed_pods(view) {
         let over = verdict(view, pod) == Verdict::FailIndex || failures(view, pod).0 > limit;
-        if let Some(index) = indexes::of(pod).filter(|_| over) {
+        if let Some(index) = indexes::of(pod).filter(|index| over && *index < indexes::completions(view)) {
             set.insert(index);
         }
     }

@@ -57,8 +57,11 @@ fn totals(view: &View) -> (i64, i64) {
     (succeeded, count(&view.status, "failed") + noted(&view.status, "failed") + fresh(false))
 }
 
-/// Whether an ended pod counts at all (a failure policy may ignore it).
+/// Whether an ended pod counts at all: a failure policy may ignore it, an elastic job may no longer have its index.
 fn counts(view: &View, pod: &Object) -> bool {
+    if view.is_indexed() && indexes::of(pod).is_none_or(|index| index >= indexes::completions(view)) {
+        return false;
+    }
     match view.job.at(&["spec", "podFailurePolicy"]) {
         Some(policy) if pods::phase(pod) == "Failed" => judge_pod(policy, pod) != Verdict::Ignore,
         _ => true,
@@ -189,8 +192,9 @@ pub fn note_uncounted(view: &mut View) {
     if view.is_indexed() {
         let done = indexes::succeeded(view);
         set_int(&mut view.status, "succeeded", done.len() as i64);
-        if !done.is_empty() {
-            view.status.set_at(&["completedIndexes"], indexes::format(&done));
+        match done.is_empty() {
+            false => view.status.set_at(&["completedIndexes"], indexes::format(&done)),
+            true => drop(view.status.map_mut().remove("completedIndexes")),
         }
         if per_index::limit(view).is_some() {
             let failed = indexes::format(&per_index::failed(view));

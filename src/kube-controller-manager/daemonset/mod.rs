@@ -1,4 +1,6 @@
-//! The daemonset controller: one pod on every node that fits. Models `pkg/controller/daemon`.
+//! The daemonset controller: one pod on every node that fits. Models `pkg/controller/daemon`. Read next: [`surge`].
+
+mod surge;
 
 use std::rc::Rc;
 
@@ -163,7 +165,7 @@ impl DaemonSetController {
             }
             alive.retain(|p| !pods::is_terminal(p));
             alive.order_by_key(|p| (p.creation_timestamp(), p.name().to_string()));
-            doomed.extend(excess(&ds, &hash, &alive, ctx.now));
+            doomed.extend(surge::excess(&ds, &hash, &alive, ctx.now));
             if there.is_empty() && run {
                 missing.push(name);
             }
@@ -208,7 +210,7 @@ impl DaemonSetController {
             return self.clean(ds, hash, owned, ctx);
         }
         let desired = ctx.caches.store(NODES).objects().filter(|node| fits(&ds, tolerations, node).0).count() as i64;
-        let surge = max_surge(&ds, desired);
+        let surge = surge::max_surge(&ds, desired);
         if surge > 0 {
             return self.surge(ds, hash, owned, surge, ctx);
         }
@@ -231,25 +233,7 @@ impl DaemonSetController {
     /// A new pod beside the old one of a node, for as many nodes at once as may be; the old one goes when the new one is
     /// available. Models `rollingUpdate` with surge.
     fn surge(&mut self, ds: Object, hash: Rc<str>, owned: Vec<Object>, most: i64, ctx: &mut Ctx) -> Plan<Stage> {
-        let min_ready = refs::spec_int(&ds, "minReadySeconds", 0);
-        let available = |pod: &Object| pods::is_available(pod, min_ready, ctx.now);
-        let mut by_node: Map<Rc<str>, (Option<&Object>, Option<&Object>)> = Map::default();
-        for pod in owned.iter().filter(|pod| !pod.is_being_deleted()) {
-            let (old, new) = by_node.entry(target_node(pod).into()).or_default();
-            *(if is_current(pod, &hash, &ds) { new } else { old }) = Some(pod);
-        }
-        let (mut doomed, mut at_once, mut candidates, mut surging) = (Vec::new(), Vec::new(), Vec::new(), 0);
-        for (node, pair) in &by_node {
-            match *pair {
-                (None, _) => {}
-                (Some(old), None) if !available(old) => at_once.push(node.clone()),
-                (Some(_), None) => candidates.push(node.clone()),
-                (Some(old), Some(new)) if available(new) => doomed.push(old.clone()),
-                (Some(_), Some(_)) => surging += 1,
-            }
-        }
-        at_once.extend(candidates.into_iter().take((most - surging).max(0) as usize));
-        drop(by_node);
+        let (doomed, mut at_once) = surge::decide(&ds, &hash, &owned, most, ctx.now);
         let key = ds.key();
         if !doomed.is_empty() {
             return self.delete(&key, ds, hash, doomed, ctx);
@@ -328,30 +312,6 @@ impl DaemonSetController {
         let why = format!("{} has {ready} of {desired} ready", ds.name());
         Plan::call(why, refs::update_status(DAEMONSETS, &ds, status), Stage::Status(again))
     }
-}
-
-/// How many nodes may have two pods during an update.
-fn max_surge(ds: &Object, desired: i64) -> i64 {
-    let rolling = ds.str_at(&["spec", "updateStrategy", "type"]) == Some("RollingUpdate");
-    let surge = ds.at(&["spec", "updateStrategy", "rollingUpdate", "maxSurge"]).filter(|_| rolling);
-    surge.and_then(|s| scaled_int_or_percent(s, desired, true).ok()).unwrap_or(0)
-}
-
-/// Of the running pods of one node (oldest first), those that are too many: all but the oldest; with surge one of the old and
-/// one of the new revision may be there until the new one is available.
-fn excess(ds: &Object, hash: &str, alive: &[&Object], now: Time) -> Vec<Object> {
-    if alive.len() < 2 || max_surge(ds, 1) == 0 {
-        return alive.iter().skip(1).map(|p| (*p).clone()).collect();
-    }
-    let (new, old): (Vec<&Object>, Vec<&Object>) = alive.iter().copied().partition(|p| is_current(p, hash, ds));
-    let mut doomed: Vec<Object> = new.iter().skip(1).chain(old.iter().skip(1)).map(|p| (*p).clone()).collect();
-    if let (Some(new), Some(old)) = (new.first(), old.first()) {
-        let min_ready = refs::spec_int(ds, "minReadySeconds", 0);
-        if !pods::is_ready(old) || pods::is_available(new, min_ready, now) {
-            doomed.push((*old).clone());
-        }
-    }
-    doomed
 }
 
 /// The node that a daemon pod is meant for, also before it is bound.
