@@ -66,6 +66,12 @@ impl Program for Database {
             if sys.listen(None, port).is_err() {
                 return Poll::Exit(1);
             }
+            // What the real one would hold without data.
+            sys.reserve_memory(match self.kind {
+                "postgres" => 40 << 20,
+                "mysqld" => 350 << 20,
+                _ => 8 << 20,
+            });
             let text = format!(
                 "{} stand-in: listens on port {port} and accepts connections, but speaks no protocol in this bottle\nReady to accept connections\n",
                 self.kind
