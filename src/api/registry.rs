@@ -31,7 +31,7 @@ static STRATEGIES: &[&(dyn Strategy + Sync)] = &[
     &crate::core::quota::RESOURCE_QUOTA,
     &crate::core::config::SECRET,
     &crate::core::config::SERVICE_ACCOUNT,
-    &crate::core::service::ServiceStrategy,
+    &crate::core::service::ServiceStrategy { dual_stack: false },
     &crate::apps::CONTROLLER_REVISION,
     &crate::apps::daemonset::DAEMON_SET,
     &crate::apps::deployment::DEPLOYMENT,

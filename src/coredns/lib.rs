@@ -21,6 +21,9 @@ const ZONE: &str = "cluster.local";
 /// Seconds that answers may be cached.
 const TTL: u32 = 30;
 
+/// Names that lead to names, one after the other, at most.
+const MAX_ALIASES: usize = 7;
+
 const SERVICES: usize = 0;
 const SLICES: usize = 1;
 const NAMESPACES: usize = 2;
@@ -106,7 +109,7 @@ impl CoreDns {
     fn service(&self, question: &Question, namespace: &str, name: &str) -> Option<Vec<Record>> {
         let service = self.informers.find(SERVICES, namespace, name)?;
         if let Some(external) = service.str_at(&["spec", "externalName"]).filter(|n| !n.is_empty()) {
-            return Some(vec![record(question, RecordData::Cname(external.into()))]);
+            return Some(self.alias(question, external));
         }
         if !is_headless(service) {
             let ips = service.list_at(&["spec", "clusterIPs"]);
@@ -117,6 +120,30 @@ impl CoreDns {
         ips.order();
         ips.dedup();
         (!ips.is_empty()).then(|| addresses(question, ips.into_iter()))
+    }
+
+    /// An external name, and what it leads to as far as that is in this zone.
+    fn alias(&self, question: &Question, external: &str) -> Vec<Record> {
+        let mut records = vec![record(question, RecordData::Cname(external.into()))];
+        let mut target: Text = external.trim_end_matches('.').to_ascii_lowercase().into();
+        let wants = matches!(question.record_type, RecordType::A | RecordType::AAAA);
+        // Names may lead in a circle.
+        for _ in 0..MAX_ALIASES {
+            let Some((service, namespace)) = wants.then(|| service_name(&target)).flatten() else { break };
+            let asked = Question { name: target.clone(), record_type: question.record_type };
+            let found = self.informers.find(SERVICES, namespace, service);
+            match found.and_then(|s| s.str_at(&["spec", "externalName"])).filter(|n| !n.is_empty()) {
+                Some(next) => {
+                    records.push(record(&asked, RecordData::Cname(next.into())));
+                    target = next.trim_end_matches('.').to_ascii_lowercase().into();
+                }
+                None => {
+                    records.extend(self.answer(&asked).records);
+                    break;
+                }
+            }
+        }
+        records
     }
 
     /// `host.service.namespace.svc`: one endpoint by its hostname or its address with dashes.
@@ -196,6 +223,13 @@ impl CoreDns {
     }
 }
 
+/// The Service that `name.namespace.svc.cluster.local` names; other names have more labels before it, or none.
+fn service_name(name: &str) -> Option<(&str, &str)> {
+    let rest = name.strip_suffix(ZONE)?.strip_suffix(".svc.")?;
+    let (service, namespace) = rest.split_once('.')?;
+    (!namespace.contains('.')).then_some((service, namespace))
+}
+
 /// Records of the family that is asked for.
 fn addresses(question: &Question, ips: impl Iterator<Item = IpAddr>) -> Vec<Record> {
     let wanted = |ip: &IpAddr| match question.record_type {
@@ -257,4 +291,22 @@ fn by_address(slice: &Object, keys: &mut Vec<Text>) {
 
 fn by_cluster_ip(service: &Object, keys: &mut Vec<Text>) {
     keys.extend(service.list_at(&["spec", "clusterIPs"]).iter().filter_map(|ip| ip.as_rc_str().cloned()));
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_of_addresses_and_of_services() {
+        assert_eq!(reversed("2.1.244.10.in-addr.arpa"), "10.244.1.2".parse().ok());
+        let v6 = "a.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.6.9.0.0.0.1.0.0.0.0.d.f.ip6.arpa";
+        assert_eq!(reversed(v6), "fd00:10:96::a".parse().ok());
+        for broken in ["1.2.in-addr.arpa", "x.0.ip6.arpa", "300.1.1.1.in-addr.arpa"] {
+            assert_eq!(reversed(broken), None, "{broken}");
+        }
+        assert_eq!(service_name("web.default.svc.cluster.local"), Some(("web", "default")));
+        assert_eq!(service_name("a.web.default.svc.cluster.local"), None);
+        assert_eq!(service_name("example.com"), None);
+    }
 }

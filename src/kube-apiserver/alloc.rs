@@ -1,9 +1,10 @@
 //! Cluster IPs and node ports of Services. Models `pkg/registry/core/service/{ipallocator,portallocator,storage}`.
 //!
 //! A cluster IP is an IPAddress object written in the Service's own transaction, so two Services can't get one. Node ports are
-//! counted from the Services in the cache. Draws are a function of the seed. IPv4 only: dual stack is refused by name.
+//! counted from the Services in the cache. Draws are a function of the seed. A dual-stack
+//! cluster has a second range, of IPv6; IPv6 first or alone is not there.
 
-use std::net::Ipv4Addr;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::rc::Rc;
 
 use apimachinery::field::{ErrorList, Path};
@@ -52,17 +53,54 @@ impl Allocations {
     }
 }
 
-/// First address and number of addresses of a CIDR.
-fn network(cidr: &str) -> Option<(u32, u32)> {
-    let (ip, bits) = cidr.split_once('/')?;
-    let (ip, bits) = (ip.parse::<Ipv4Addr>().ok()?, bits.parse::<u32>().ok()?);
-    let size = 1u32.checked_shl(32 - bits)?;
-    Some((u32::from(ip) & !(size - 1), size))
+/// A range that addresses are drawn from: its first address, and how many serve.
+#[derive(Clone, Copy)]
+struct Range {
+    base: IpAddr,
+    size: u32,
+}
+
+impl Range {
+    /// The range of a family among those that the flag names.
+    fn of(cidrs: &str, v6: bool) -> Option<Range> {
+        let cidr = cidrs.split(',').find(|cidr| cidr.contains(':') == v6)?;
+        let (ip, bits) = cidr.split_once('/')?;
+        let (ip, bits) = (ip.parse::<IpAddr>().ok()?, bits.parse::<u32>().ok()?);
+        match ip {
+            IpAddr::V4(ip) => {
+                let size = 1u32.checked_shl(32u32.checked_sub(bits)?)?;
+                Some(Range { base: Ipv4Addr::from(u32::from(ip) & !(size - 1)).into(), size })
+            }
+            // Of a large range the first 2^20 addresses serve.
+            IpAddr::V6(ip) => {
+                let host = 128u32.checked_sub(bits)?;
+                let base = u128::from(ip) & u128::MAX.checked_shl(host).unwrap_or(0);
+                Some(Range { base: Ipv6Addr::from(base).into(), size: 1 << host.min(20) })
+            }
+        }
+    }
+
+    fn nth(&self, n: u32) -> IpAddr {
+        match self.base {
+            IpAddr::V4(base) => Ipv4Addr::from(u32::from(base).wrapping_add(n)).into(),
+            IpAddr::V6(base) => Ipv6Addr::from(u128::from(base).wrapping_add(n.into())).into(),
+        }
+    }
+
+    /// Neither the first address nor (of IPv4) the last.
+    fn holds(&self, ip: IpAddr) -> bool {
+        let number = match (self.base, ip) {
+            (IpAddr::V4(base), IpAddr::V4(ip)) => u128::from(u32::from(ip).wrapping_sub(u32::from(base))),
+            (IpAddr::V6(base), IpAddr::V6(ip)) => u128::from(ip).wrapping_sub(u128::from(base)),
+            _ => return false,
+        };
+        number > 0 && number < u128::from(self.size - 1)
+    }
 }
 
 /// The first address of the service range: that of the `kubernetes` Service.
-pub fn first_ip(cidr: &str) -> Rc<str> {
-    network(cidr).map_or("10.96.0.1".into(), |(base, _)| Ipv4Addr::from(base + 1).to_string().into())
+pub fn first_ip(cidrs: &str) -> Rc<str> {
+    Range::of(cidrs, false).map_or("10.96.0.1".into(), |range| range.nth(1).to_string().into())
 }
 
 /// The object that holds an address for a Service.
@@ -71,7 +109,7 @@ pub fn ip_address(ip: &str, namespace: &str, name: &str, uid: String, now: Strin
         "apiVersion": "networking.k8s.io/v1", "kind": "IPAddress",
         "metadata": {
             "name": ip, "uid": uid, "creationTimestamp": now,
-            "labels": {"ipaddress.kubernetes.io/ip-family": "IPv4", "ipaddress.kubernetes.io/managed-by": "ipallocator.k8s.io"}
+            "labels": {"ipaddress.kubernetes.io/ip-family": (if ip.contains(':') { "IPv6" } else { "IPv4" }), "ipaddress.kubernetes.io/managed-by": "ipallocator.k8s.io"}
         },
         "spec": {"parentRef": {"resource": "services", "name": name, "namespace": namespace}}
     }))
@@ -112,11 +150,18 @@ impl ApiServer {
         old: Option<&Object>,
         extra: &mut Vec<(Compare, Op)>,
     ) -> Result<(), Status> {
-        let ip_of = |o: &Object| o.str_at(&["spec", "clusterIP"]).unwrap_or("").to_string();
-        let before = old.map(ip_of).unwrap_or_default();
-        let mut wanted = ip_of(object);
-        if wanted.is_empty() && !before.is_empty() && before != "None" {
-            wanted = before.clone();
+        let ips_of = |o: &Object| -> Vec<String> {
+            let list: Vec<String> =
+                o.list_at(&["spec", "clusterIPs"]).iter().filter_map(|v| v.as_str().map(Into::into)).collect();
+            match (list.is_empty(), o.str_at(&["spec", "clusterIP"])) {
+                (true, Some(ip)) if !ip.is_empty() => vec![ip.to_string()],
+                _ => list,
+            }
+        };
+        let before = old.map(ips_of).unwrap_or_default();
+        let mut ips = ips_of(object);
+        if ips.is_empty() && before.first().is_some_and(|ip| ip != "None") {
+            ips = before.clone();
         }
         if object.at(&["spec", "ipFamilies"]).is_none() {
             object.set_at(&["spec", "ipFamilies"], vec![Value::sym("IPv4")]);
@@ -124,15 +169,29 @@ impl ApiServer {
         if object.at(&["spec", "ipFamilyPolicy"]).is_none() {
             object.set_at(&["spec", "ipFamilyPolicy"], Value::sym("SingleStack"));
         }
-        let ip = match &*wanted {
-            "" => self.free_ip(call)?,
-            _ => wanted,
-        };
-        if ip != before && ip != "None" {
-            self.hold_ip(call, object, &ip, extra)?;
+        if ips.first().is_none_or(|ip| ip != "None") {
+            let families: Vec<bool> =
+                object.list_at(&["spec", "ipFamilies"]).iter().map(|f| f.as_str() == Some("IPv6")).collect();
+            ips.truncate(families.len());
+            for v6 in families.into_iter().skip(ips.len()) {
+                // A second address of an old version is kept by its family.
+                let kept = before.iter().find(|ip| ip.contains(':') == v6).cloned();
+                ips.push(match kept {
+                    Some(ip) => ip,
+                    None => self.free_ip(call, v6)?,
+                });
+            }
+            for ip in ips.iter().filter(|ip| !before.contains(ip)) {
+                self.hold_ip(call, object, ip, extra)?;
+            }
+            for ip in before.iter().filter(|ip| *ip != "None" && !ips.contains(ip)) {
+                extra.extend(self.release_ip(ip));
+            }
         }
-        object.set_at(&["spec", "clusterIP"], &ip);
-        object.set_at(&["spec", "clusterIPs"], vec![Value::from(&ip)]);
+        if let Some(first) = ips.first() {
+            object.set_at(&["spec", "clusterIP"], first);
+        }
+        object.set_at(&["spec", "clusterIPs"], ips.iter().map(Value::from).collect::<Vec<_>>());
         Ok(())
     }
 
@@ -144,9 +203,9 @@ impl ApiServer {
             errors.invalid(&ips, vec![Value::from(ip)], format!("failed to allocate IP {ip}: {why}"));
             Err(Status::invalid(call.resource.gvk, &call.name, &errors))
         };
-        let Some((base, size)) = network(&self.config.service_cidr) else { return Ok(()) };
-        let Ok(number) = ip.parse::<Ipv4Addr>().map(u32::from) else { return Ok(()) };
-        if number <= base || number - base >= size - 1 {
+        let Ok(address) = ip.parse::<IpAddr>() else { return Ok(()) };
+        let Some(range) = Range::of(&self.config.service_cidr, address.is_ipv6()) else { return Ok(()) };
+        if !range.holds(address) {
             return invalid("the provided network does not match the current range".to_string());
         }
         if self.peek(ip_addresses(), "", ip).is_some() && !call.dry_run() {
@@ -163,9 +222,10 @@ impl ApiServer {
     }
 
     /// An address that nobody has, from the upper part of the range (the lower is for those who choose theirs).
-    fn free_ip(&mut self, call: &Call) -> Result<String, Status> {
+    fn free_ip(&mut self, call: &Call, v6: bool) -> Result<String, Status> {
         let full = || Status::internal("failed to allocate a serviceIP: range is full");
-        let (base, size) = network(&self.config.service_cidr).ok_or_else(full)?;
+        let range = Range::of(&self.config.service_cidr, v6).ok_or_else(full)?;
+        let size = range.size;
         let reserved = (size / 16).clamp(16.min(size / 2), 256);
         let seed = self.config.seed.derive("cluster-ip");
         let room = u64::from(size.saturating_sub(reserved + 2).max(1));
@@ -175,7 +235,7 @@ impl ApiServer {
                 0..32 => seed.below(start.wrapping_add(i), room),
                 i => (seed.below(start, room) + i) % room,
             };
-            let ip = Ipv4Addr::from(base + reserved + offset as u32).to_string();
+            let ip = range.nth(reserved + offset as u32).to_string();
             if self.peek(ip_addresses(), "", &ip).is_none() {
                 return Ok(ip);
             }
@@ -282,11 +342,18 @@ impl ApiServer {
         if call.resource.gvr != resources::services() {
             return Vec::new();
         }
-        let ip = old.str_at(&["spec", "clusterIP"]).unwrap_or("");
-        let Some(holder) = self.peek(ip_addresses(), "", ip) else { return Vec::new() };
+        let mut ips: Vec<&str> = old.list_at(&["spec", "clusterIPs"]).iter().filter_map(Value::as_str).collect();
+        if ips.is_empty() {
+            ips.extend(old.str_at(&["spec", "clusterIP"]));
+        }
+        ips.into_iter().filter_map(|ip| self.release_ip(ip)).collect()
+    }
+
+    fn release_ip(&self, ip: &str) -> Option<(Compare, Op)> {
+        let holder = self.peek(ip_addresses(), "", ip)?;
         let storage = self.scheme.storage(ip_addresses()).expect("IP addresses are stored");
         let key = self.scheme.storages[storage].key("", ip);
-        vec![(unchanged(&key, holder.revision()), Op::DeleteRange(KeyRange::one(key)))]
+        Some((unchanged(&key, holder.revision()), Op::DeleteRange(KeyRange::one(key))))
     }
 }
 
@@ -294,4 +361,30 @@ impl ApiServer {
 fn same_port(old: &Object, port: &Value) -> Option<i64> {
     let same = |p: &&Value| p.get("port") == port.get("port") && p.get("protocol") == port.get("protocol");
     old.list_at(&["spec", "ports"]).iter().find(same)?.int_at(&["nodePort"]).filter(|n| *n > 0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_range_of_each_family() {
+        let cidrs = "10.96.0.0/16,fd00:10:96::/112";
+        let [v4, v6] = [false, true].map(|v6| Range::of(cidrs, v6).unwrap());
+        assert_eq!((v4.nth(1).to_string(), v4.size), ("10.96.0.1".into(), 65_536));
+        assert_eq!((v6.nth(10).to_string(), v6.size), ("fd00:10:96::a".into(), 65_536));
+        for (range, ip, held) in [
+            (v4, "10.96.0.0", false),
+            (v4, "10.96.255.254", true),
+            (v4, "10.96.255.255", false),
+            (v4, "10.97.0.1", false),
+            (v6, "fd00:10:96::1", true),
+            (v6, "fd00:10:97::1", false),
+            (v6, "10.96.0.1", false),
+        ] {
+            assert_eq!(range.holds(ip.parse().unwrap()), held, "{ip}");
+        }
+        assert!(Range::of("10.96.0.0/12", true).is_none());
+        assert_eq!(&*first_ip(cidrs), "10.96.0.1");
+    }
 }

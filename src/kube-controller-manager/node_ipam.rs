@@ -1,11 +1,12 @@
 //! The node-ipam controller: gives every node a piece of the pod network. Models `pkg/controller/nodeipam/ipam` (range allocator).
 //!
-//! Left out: dual stack, cloud allocators.
+//! In a dual-stack cluster a node's pieces of both ranges have the same number. Left out: IPv6 first or alone, cloud allocators,
+//! `--node-cidr-mask-size-ipv6` (64).
 
-use std::net::Ipv4Addr;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use apimachinery::validation::parse_cidr;
-use apimachinery::{Object, ObjectKey, PatchType, Request, value};
+use apimachinery::{Object, ObjectKey, PatchType, Request, Value, value};
 use base::{Map, Set};
 use client_go::Delta;
 
@@ -13,11 +14,16 @@ use crate::config::Config;
 use crate::framework::{Controller, Ctx, Enqueue, Info, Outcome, Plan, failure};
 use crate::resources::{NODES, Res, gvr};
 
+/// `--node-cidr-mask-size-ipv6`
+const SECOND_MASK: u8 = 64;
+
 #[derive(Clone)]
 pub struct NodeIpamController {
     network: u32,
     prefix: u8,
     mask: u8,
+    /// The IPv6 range of a dual-stack cluster: network and prefix length.
+    second: Option<(u128, u8)>,
     used: Set<u32>,
     /// Where the next search begins.
     next: u32,
@@ -27,12 +33,21 @@ pub struct NodeIpamController {
 impl NodeIpamController {
     /// `None` if the cluster's range is not IPv4: then nothing is allocated.
     pub fn new(config: &Config) -> Option<NodeIpamController> {
-        let (std::net::IpAddr::V4(network), prefix) = parse_cidr(&config.cluster_cidr)? else { return None };
+        let (first, second) = match config.cluster_cidr.split_once(',') {
+            Some((first, second)) => (first, Some(second)),
+            None => (&*config.cluster_cidr, None),
+        };
+        let (IpAddr::V4(network), prefix) = parse_cidr(first)? else { return None };
+        let second = second.and_then(parse_cidr).and_then(|(ip, prefix)| match ip {
+            IpAddr::V6(ip) if prefix <= SECOND_MASK => Some((u128::from(ip), prefix)),
+            _ => None,
+        });
         let mask = config.node_cidr_mask_size;
         (config.allocate_node_cidrs && mask >= prefix && mask <= 32).then(|| NodeIpamController {
             network: network.into(),
             prefix,
             mask,
+            second,
             used: Set::default(),
             next: 0,
             by_node: Map::default(),
@@ -42,12 +57,19 @@ impl NodeIpamController {
     fn size(&self) -> u32 {
         1u32.checked_shl((self.mask - self.prefix) as u32).unwrap_or(u32::MAX)
     }
+    /// The piece of the same number of the IPv6 range, as far as that goes.
+    fn second_cidr(&self, piece: u32) -> Option<String> {
+        let (network, prefix) = self.second?;
+        let fits = u128::from(piece) < 1u128.checked_shl(u32::from(SECOND_MASK - prefix)).unwrap_or(u128::MAX);
+        let address = network.wrapping_add(u128::from(piece) << (128 - SECOND_MASK));
+        fits.then(|| format!("{}/{SECOND_MASK}", Ipv6Addr::from(address)))
+    }
     fn cidr(&self, piece: u32) -> String {
         let address = self.network.wrapping_add(piece.checked_shl(32 - self.mask as u32).unwrap_or(0));
         format!("{}/{}", Ipv4Addr::from(address), self.mask)
     }
     fn piece_of(&self, cidr: &str) -> Option<u32> {
-        let (std::net::IpAddr::V4(address), _) = parse_cidr(cidr)? else { return None };
+        let (IpAddr::V4(address), _) = parse_cidr(cidr)? else { return None };
         Some(u32::from(address).wrapping_sub(self.network).checked_shr(32 - self.mask as u32).unwrap_or(0))
     }
     fn allocate(&mut self) -> Option<u32> {
@@ -105,7 +127,8 @@ impl Controller for NodeIpamController {
             }
         };
         let cidr = self.cidr(piece);
-        let patch = value!({"spec": {"podCIDR": (&cidr), "podCIDRs": [(&cidr)]}});
+        let cidrs: Vec<Value> = std::iter::once(cidr.clone()).chain(self.second_cidr(piece)).map(Value::from).collect();
+        let patch = value!({"spec": {"podCIDR": (&cidr), "podCIDRs": cidrs}});
         Plan::call(format!("{key} gets {cidr}"), Request::patch(gvr(NODES), key, PatchType::StrategicMerge, patch), ())
     }
     fn resume(&mut self, key: &ObjectKey, (): (), outcomes: &[Outcome], ctx: &mut Ctx) -> Plan<()> {

@@ -88,6 +88,7 @@ fn environment(cx: &Cx, worker: &PodWorker, spec: &Spec) -> Result<BTreeMap<Text
     let addresses = Addresses {
         pod_ips: worker.sandbox.as_ref().map(|s| s.ips.clone()).unwrap_or_default(),
         host_ip: cx.config.node_ip.to_string().into(),
+        host_ip6: cx.config.node_ip6.map(|ip| ip.to_string().into()),
     };
     for variable in spec.value.list_at(&["env"]) {
         let name: Text = variable.get("name").and_then(Value::as_rc_str).cloned().unwrap_or_default();

@@ -10,6 +10,7 @@ use crate::pod::all_specs;
 pub struct Addresses {
     pub pod_ips: Vec<std::rc::Rc<str>>,
     pub host_ip: std::rc::Rc<str>,
+    pub host_ip6: Option<std::rc::Rc<str>>,
 }
 
 /// The text of a field. The error is upstream's.
@@ -31,7 +32,11 @@ pub fn field(pod: &Object, path: &str, addresses: Option<&Addresses>) -> Result<
         "metadata.annotations" => format_map(pod.annotations()),
         "spec.nodeName" => text(&["spec", "nodeName"]),
         "spec.serviceAccountName" => text(&["spec", "serviceAccountName"]),
-        "status.hostIP" | "status.hostIPs" => addresses.map(|a| a.host_ip.to_string()).unwrap_or_default(),
+        "status.hostIP" => addresses.map(|a| a.host_ip.to_string()).unwrap_or_default(),
+        "status.hostIPs" => {
+            let all = addresses.map(|a| std::iter::once(&*a.host_ip).chain(a.host_ip6.as_deref()).collect::<Vec<_>>());
+            all.unwrap_or_default().join(",")
+        }
         "status.podIP" => addresses.and_then(|a| a.pod_ips.first()).map(|ip| ip.to_string()).unwrap_or_default(),
         "status.podIPs" => addresses.map(|a| a.pod_ips.join(",")).unwrap_or_default(),
         _ => return Err(format!("unsupported fieldPath: {path}")),

@@ -63,10 +63,12 @@ fn taints(config: &Config) -> Vec<Value> {
 
 /// The status as of now. Transition times are taken over from `old` where nothing changed.
 pub fn status(config: &Config, not_ready: NotReady, pressure: bool, images: &Value, old: Option<&Object>, now: Time) -> Value {
-    let ip = config.node_ip.to_string();
+    let ips = std::iter::once(config.node_ip).chain(config.node_ip6);
+    let mut addresses: Vec<Value> = ips.map(|ip| value!({"type": "InternalIP", "address": (ip.to_string())})).collect();
+    addresses.push(value!({"type": "Hostname", "address": (&config.node_name)}));
     let resources = resources(config);
     let mut status = value!({
-        "addresses": [{"type": "InternalIP", "address": ip}, {"type": "Hostname", "address": (&config.node_name)}],
+        "addresses": addresses,
         "capacity": (&resources), "allocatable": resources,
         "conditions": (conditions(not_ready, pressure, old, now)),
         "daemonEndpoints": {"kubeletEndpoint": {"Port": 10250}},

@@ -280,6 +280,7 @@ impl PodWorker {
             reasons: &self.reasons,
             probes: &probes,
             host_ip: cx.config.node_ip.to_string().into(),
+            host_ip6: cx.config.node_ip6.map(|ip| ip.to_string().into()),
             start_time: self.start_time,
             ended: self.ended,
             verdict: self.verdict.clone(),

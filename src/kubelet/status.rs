@@ -24,6 +24,7 @@ pub struct View<'a> {
     /// Results of probes by container: ready, started.
     pub probes: &'a dyn Fn(&Spec, &ContainerStatus) -> (bool, bool),
     pub host_ip: Text,
+    pub host_ip6: Option<Text>,
     pub start_time: Time,
     /// The pod is at its end, whatever its restart policy says.
     pub ended: bool,
@@ -92,7 +93,8 @@ pub fn generate(view: &View) -> Value {
 
 fn set_addresses(view: &View, status: &mut Value) {
     status.set_at(&["hostIP"], &view.host_ip);
-    status.set_at(&["hostIPs"], vec![value!({"ip": (&view.host_ip)})]);
+    let host_ips = std::iter::once(&view.host_ip).chain(&view.host_ip6).map(|ip| value!({"ip": ip}));
+    status.set_at(&["hostIPs"], host_ips.collect::<Vec<_>>());
     // Addresses stay after the sandbox has gone, and appear with the first container that was tried.
     let shown = view.containers.iter().any(|c| c.state != ContainerState::Created) || !view.reasons.is_empty();
     let ips: Vec<Value> = match &view.sandbox {

@@ -1,7 +1,7 @@
 //! Services. Models `pkg/registry/core/service` and `ValidateService`.
 //!
 //! The allocators (cluster IPs, node ports) are kube-apiserver's; the choice of IP families, which needs only the cluster's
-//! primary family (IPv4 here, single stack), is made when a valid service is put into its stored form.
+//! families (IPv4, or IPv4 and IPv6), is made when a valid service is put into its stored form.
 
 mod ips;
 mod ports;
@@ -15,7 +15,13 @@ use crate::edit::{Edit, edit};
 use crate::meta;
 use crate::strategy::{Kind, NameRule, Strategy};
 
-pub struct ServiceStrategy;
+/// The strategy of Services; a dual-stack cluster has another one than a cluster of IPv4 alone.
+pub struct ServiceStrategy {
+    pub dual_stack: bool,
+}
+
+/// That of a cluster whose service range has both families.
+pub static DUAL_STACK: ServiceStrategy = ServiceStrategy { dual_stack: true };
 
 static KIND: Kind = Kind::namespaced("", "services", "Service")
     .status()
@@ -42,7 +48,7 @@ impl Strategy for ServiceStrategy {
     fn validate(&self, obj: &Object, errors: &mut ErrorList) {
         meta::validate(&KIND, obj, errors);
         validate(obj, errors);
-        if errors.is_empty() {
+        if errors.is_empty() && !self.dual_stack {
             ips::check_families(obj, errors);
         }
     }
@@ -50,7 +56,7 @@ impl Strategy for ServiceStrategy {
         meta::validate_update(&KIND, new, old, errors);
         update::validate(new, old, errors);
         validate(new, errors);
-        if errors.is_empty() {
+        if errors.is_empty() && !self.dual_stack {
             ips::check_families(new, errors);
         }
     }
@@ -58,7 +64,7 @@ impl Strategy for ServiceStrategy {
         warnings(new)
     }
     fn canonicalize(&self, obj: &mut Object) {
-        edit(obj, |e| e.sub("spec", ips::set_families));
+        edit(obj, |e| e.sub("spec", |spec| ips::set_families(spec, self.dual_stack)));
     }
 }
 

@@ -254,12 +254,12 @@ impl Network {
                     _ => continue,
                 };
                 let chain = if rule.kind.is_external() { "KUBE-EXTERNAL-SERVICES" } else { "KUBE-SERVICES" };
-                let to = match rule.kind {
-                    AddressKind::NodePort => "-m addrtype --dst-type LOCAL".to_string(),
-                    _ => format!("-d {}/32", rule.ip),
+                let comment = format!("-p {protocol} -m comment --comment \"{service} {what}\"");
+                let matched = match rule.kind {
+                    AddressKind::NodePort => format!("{comment} -m addrtype --dst-type LOCAL"),
+                    _ => format!("-d {}/32 {comment}", rule.ip),
                 };
-                let tail = format!("-m {protocol} --dport {} -j {verdict}", rule.port);
-                table.add(chain, format!("{to} -p {protocol} -m comment --comment \"{service} {what}\" {tail}"));
+                table.add(chain, format!("{matched} -m {protocol} --dport {} -j {verdict}", rule.port));
             }
         }
         table.ordered()
@@ -341,8 +341,9 @@ mod tests {
         add("default/nobody:", 80, &[("10.96.10.15", 0, Cluster)], false, None);
         add("default/web-external:", 80, &[("10.96.10.16", 0, Cluster), ("198.51.100.7", 0, External)], false, None);
         // Left out: a load balancer's source ranges, nfacct, the chains of the kubelet and of host ports.
-        let left_out =
-            |line: &str| ["web-lb", "nfacct", "CNI-", "4IMNOQDYJPWQZHPS", "FIREWALL", "health check"].iter().any(|word| line.contains(word));
+        let left_out = |line: &str| {
+            ["web-lb", "nfacct", "CNI-", "4IMNOQDYJPWQZHPS", "FIREWALL", "health check"].iter().any(|word| line.contains(word))
+        };
         let about = |text: &str| {
             let mut lines: Vec<String> =
                 text.lines().filter(|l| l.starts_with("-A") && !left_out(l)).map(str::to_string).collect();

@@ -26,8 +26,13 @@ struct Subset {
     not_ready: Vec<Value>,
 }
 
+/// Of the service's first family: Endpoints know no other.
+fn primary_ip<'a>(pod: &'a Object, service: &Object) -> &'a str {
+    pods::ip_of(pod, super::slices::families(service).first() == Some(&"IPv6"))
+}
+
 fn address(pod: &Object, service: &Object) -> Value {
-    let mut v = value!({"ip": (pods::ip(pod)), "nodeName": (node_name(pod)), "targetRef": (pods::target_ref(pod))});
+    let mut v = value!({"ip": (primary_ip(pod, service)), "nodeName": (node_name(pod)), "targetRef": (pods::target_ref(pod))});
     if let Some(hostname) = pods::hostname(pod, service) {
         v.set_at(&["hostname"], hostname);
     }
@@ -42,8 +47,9 @@ fn subsets(service: &Object, caches: Caches) -> (Value, bool) {
     let mut count = 0;
     let mut by_ip: Map<&str, &Object> = Map::default();
     for pod in selected_pods(caches, service.namespace(), selector) {
-        if pods::is_included(pod, publish) {
-            by_ip.insert(pods::ip(pod), pod);
+        let ip = primary_ip(pod, service);
+        if pods::is_included(pod, publish) && !ip.is_empty() {
+            by_ip.insert(ip, pod);
         }
     }
     for pod in by_ip.values() {

@@ -1,7 +1,7 @@
 //! From Services to endpoints: the endpointslice controller and the older endpoints controller.
 //!
 //! Models `pkg/controller/endpointslice` (with `staging/endpointslice`) and `pkg/controller/endpoint`. `pods.rs` says what a pod is to a
-//! service, `slices.rs` fits endpoints into slices. Left out: topology hints, dual stack, Services whose ports resolve to different
+//! service, `slices.rs` fits endpoints into slices. Left out: topology hints, Services whose ports resolve to different
 //! numbers in different pods beyond one group of slices per set of ports.
 
 mod legacy;
@@ -113,8 +113,20 @@ impl Controller for EndpointSliceController {
         if self.is_stale(key, &existing) {
             return Plan::retry("EndpointSlice informer cache is out of date");
         }
-        let groups = slices::desired(service, ctx.caches);
-        let changes = slices::reconcile(service, groups, existing, self.max_per_slice);
+        let families = slices::families(service);
+        let mut changes = slices::Changes::default();
+        let (mine, others): (Vec<Object>, Vec<Object>) =
+            existing.into_iter().partition(|s| families.contains(&s.str_at(&["addressType"]).unwrap_or("IPv4")));
+        for family in families {
+            let groups = slices::desired(service, family, ctx.caches);
+            let existing = mine.iter().filter(|s| s.str_at(&["addressType"]).unwrap_or("IPv4") == family).cloned().collect();
+            let of_family = slices::reconcile(service, family, groups, existing, self.max_per_slice);
+            changes.create.extend(of_family.create);
+            changes.update.extend(of_family.update);
+            changes.delete.extend(of_family.delete);
+        }
+        // A family that the service has no more.
+        changes.delete.extend(others);
         let mut calls = Vec::new();
         let why = format!(
             "{key}: creates {}, updates {}, deletes {} slices",

@@ -29,6 +29,12 @@ pub fn ip(pod: &Object) -> &str {
     pod.str_at(&["status", "podIP"]).unwrap_or("")
 }
 
+/// The pod's address of a family.
+pub fn ip_of(pod: &Object, v6: bool) -> &str {
+    let all = pod.list_at(&["status", "podIPs"]).iter().filter_map(|i| i.str_at(&["ip"]));
+    std::iter::once(ip(pod)).chain(all).find(|ip| !ip.is_empty() && ip.contains(':') == v6).unwrap_or("")
+}
+
 /// The host name of a pod if it belongs to the headless service that its subdomain names.
 pub fn hostname<'a>(pod: &'a Object, service: &Object) -> Option<&'a str> {
     let hostname = pod.str_at(&["spec", "hostname"]).filter(|h| !h.is_empty())?;
@@ -40,12 +46,12 @@ pub fn target_ref(pod: &Object) -> Value {
 }
 
 /// An endpoint of discovery.k8s.io/v1. Models `podToEndpoint`.
-pub fn endpoint(pod: &Object, service: &Object, caches: Caches) -> Value {
+pub fn endpoint(pod: &Object, address: &str, service: &Object, caches: Caches) -> Value {
     let publish = service.bool_at(&["spec", "publishNotReadyAddresses"]).unwrap_or(false);
     let (serving, terminating) = (is_ready(pod), pod.is_being_deleted());
     let ready = publish || (serving && !terminating);
     let mut endpoint = value!({
-        "addresses": [(ip(pod))],
+        "addresses": [address],
         "conditions": {"ready": ready, "serving": serving, "terminating": terminating},
         "targetRef": (target_ref(pod))
     });

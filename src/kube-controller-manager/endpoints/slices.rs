@@ -36,11 +36,22 @@ fn selected<'a>(service: &'a Object, caches: Caches<'a>) -> impl Iterator<Item =
     selected_pods(caches, service.namespace(), selector)
 }
 
-/// What the service's endpoints should be.
-pub fn desired(service: &Object, caches: Caches) -> Groups {
+/// The families of addresses that a service has slices of.
+pub fn families(service: &Object) -> Vec<&'static str> {
+    let family = |f: &Value| if f.as_str() == Some("IPv6") { "IPv6" } else { "IPv4" };
+    let list: Vec<&'static str> = service.list_at(&["spec", "ipFamilies"]).iter().map(family).collect();
+    if list.is_empty() { vec!["IPv4"] } else { list }
+}
+
+/// What the service's endpoints of a family should be.
+pub fn desired(service: &Object, family: &str, caches: Caches) -> Groups {
     let mut groups = Groups::default();
     let mut texts: Vec<(Vec<Value>, Rc<str>)> = Vec::new();
     for pod in selected(service, caches).filter(|pod| pods::is_included(pod, true)) {
+        let address = pods::ip_of(pod, family == "IPv6");
+        if address.is_empty() {
+            continue;
+        }
         let ports = pods::ports(service, pod);
         let text = match texts.iter().find(|(known, _)| *known == ports) {
             Some((_, text)) => text.clone(),
@@ -51,7 +62,7 @@ pub fn desired(service: &Object, caches: Caches) -> Groups {
             }
         };
         let group = groups.entry(text).or_insert_with(|| Group { ports: ports.into(), endpoints: Map::default() });
-        group.endpoints.insert(pods::ip(pod).into(), pods::endpoint(pod, service, caches));
+        group.endpoints.insert(address.into(), pods::endpoint(pod, address, service, caches));
     }
     groups
 }
@@ -62,7 +73,7 @@ fn address(endpoint: &Value) -> &str {
 }
 
 /// Compares what is with what should be.
-pub fn reconcile(service: &Object, mut groups: Groups, existing: Vec<Object>, max: usize) -> Changes {
+pub fn reconcile(service: &Object, family: &str, mut groups: Groups, existing: Vec<Object>, max: usize) -> Changes {
     let mut changes = Changes::default();
     if groups.is_empty() {
         // A service without endpoints keeps one slice, so that it can be told from one that nobody has looked at yet.
@@ -83,7 +94,7 @@ pub fn reconcile(service: &Object, mut groups: Groups, existing: Vec<Object>, ma
     }
     for (text, group) in groups {
         let slices = by_ports.remove(&text).unwrap_or_default();
-        reconcile_group(service, &labels, group, slices, max, &mut changes);
+        reconcile_group(service, family, &labels, group, slices, max, &mut changes);
     }
     // A slice that would be deleted is better used for another set of ports.
     while !changes.create.is_empty() && !changes.delete.is_empty() {
@@ -109,7 +120,15 @@ fn normalized(ports: &Value) -> Value {
     Value::from(ports.items().iter().map(with_name).collect::<Vec<_>>())
 }
 
-fn reconcile_group(service: &Object, labels: &Fields, group: Group, slices: Vec<Object>, max: usize, changes: &mut Changes) {
+fn reconcile_group(
+    service: &Object,
+    family: &str,
+    labels: &Fields,
+    group: Group,
+    slices: Vec<Object>,
+    max: usize,
+    changes: &mut Changes,
+) {
     let mut missing = group.endpoints;
     let mut kept: Vec<(Object, Vec<Value>, bool)> = Vec::new();
     for slice in slices {
@@ -142,9 +161,9 @@ fn reconcile_group(service: &Object, labels: &Fields, group: Group, slices: Vec<
     }
     while !left.is_empty() {
         let chunk: Vec<Value> = left.split_off(left.len().saturating_sub(max)).into_iter().rev().collect();
-        changes.create.push(new_slice(service, labels, &group.ports, chunk));
+        changes.create.push(new_slice(service, family, labels, &group.ports, chunk));
     }
-    finish_group(service, labels, &group.ports, kept, changes);
+    finish_group(service, family, labels, &group.ports, kept, changes);
 }
 
 fn fill(slice: &mut (Object, Vec<Value>, bool), left: &mut Vec<Value>, max: usize) {
@@ -157,7 +176,14 @@ fn fill(slice: &mut (Object, Vec<Value>, bool), left: &mut Vec<Value>, max: usiz
 }
 
 /// Files what became of the slices of a group: an empty one goes, unless it is the last of the service.
-fn finish_group(service: &Object, labels: &Fields, ports: &Value, kept: Vec<(Object, Vec<Value>, bool)>, changes: &mut Changes) {
+fn finish_group(
+    service: &Object,
+    family: &str,
+    labels: &Fields,
+    ports: &Value,
+    kept: Vec<(Object, Vec<Value>, bool)>,
+    changes: &mut Changes,
+) {
     let mut any = !changes.create.is_empty() || kept.iter().any(|(_, endpoints, _)| !endpoints.is_empty());
     let none_at_all = kept.is_empty() && changes.create.is_empty();
     for (mut slice, endpoints, changed) in kept {
@@ -173,7 +199,7 @@ fn finish_group(service: &Object, labels: &Fields, ports: &Value, kept: Vec<(Obj
         }
     }
     if none_at_all {
-        changes.create.push(new_slice(service, labels, ports, Vec::new()));
+        changes.create.push(new_slice(service, family, labels, ports, Vec::new()));
     }
 }
 
@@ -189,11 +215,7 @@ fn labels(service: &Object) -> Fields {
     labels
 }
 
-fn new_slice(service: &Object, labels: &Fields, ports: &Value, endpoints: Vec<Value>) -> Object {
-    let address_type = match service.list_at(&["spec", "ipFamilies"]).first().and_then(Value::as_str) {
-        Some("IPv6") => "IPv6",
-        _ => "IPv4",
-    };
+fn new_slice(service: &Object, family: &str, labels: &Fields, ports: &Value, endpoints: Vec<Value>) -> Object {
     let mut annotations = Value::Null;
     if let Some(time) = service.annotation("endpoints.kubernetes.io/last-change-trigger-time") {
         annotations = value!({"endpoints.kubernetes.io/last-change-trigger-time": time});
@@ -204,7 +226,7 @@ fn new_slice(service: &Object, labels: &Fields, ports: &Value, endpoints: Vec<Va
             "generateName": (format!("{}-", service.name())), "namespace": (service.namespace()),
             "labels": (Value::from(labels.clone())), "ownerReferences": [(service.new_controller_ref())]
         },
-        "addressType": address_type,
+        "addressType": family,
         "endpoints": (if endpoints.is_empty() { Value::Null } else { endpoints.into() }),
         "ports": (ports.clone())
     });
@@ -235,7 +257,7 @@ mod tests {
     }
     fn check(groups: Groups, existing: &[Object], creates: &[usize], updates: &[usize], deletes: usize) -> Vec<Object> {
         let mut n = existing.len();
-        let mut changes = reconcile(&service(), groups, existing.to_vec(), 10);
+        let mut changes = reconcile(&service(), "IPv4", groups, existing.to_vec(), 10);
         assert_eq!((&*sizes(&changes.create), &*sizes(&changes.update), changes.delete.len()), (creates, updates, deletes));
         for slice in &mut changes.create {
             n += 1;

@@ -1,4 +1,4 @@
-//! Cluster IPs and their families, in a single-stack IPv4 cluster.
+//! Cluster IPs and their families, in a cluster of IPv4 alone or of both (with IPv4 first).
 
 use apimachinery::field::{ErrorList, Path};
 use apimachinery::{Object, Value};
@@ -114,12 +114,39 @@ pub fn check_families(obj: &Object, errors: &mut ErrorList) {
     }
 }
 
+/// In a dual-stack cluster addresses say which families they are of, and a policy may want the second one.
+fn set_both(spec: &mut Edit, open: bool) {
+    let text = |v: &Value| v.as_str().unwrap_or("").to_string();
+    let ips: Vec<String> = spec.get("clusterIPs").map(|l| l.items().iter().map(text).collect()).unwrap_or_default();
+    let mut families: Vec<String> = spec.get("ipFamilies").map(|l| l.items().iter().map(text).collect()).unwrap_or_default();
+    for ip in ips.iter().filter(|ip| *ip != "None").skip(families.len()) {
+        families.push(if is_v6(ip) { "IPv6" } else { "IPv4" }.into());
+    }
+    if !spec.has("ipFamilyPolicy") {
+        let both = families.len() > 1 || open && families.is_empty();
+        spec.set("ipFamilyPolicy", Value::sym(if both { "RequireDualStack" } else { "SingleStack" }));
+    }
+    if families.is_empty() {
+        families.push("IPv4".into());
+    }
+    if spec.str("ipFamilyPolicy") != "SingleStack" && families.len() == 1 {
+        families.push(if families[0] == "IPv6" { "IPv4" } else { "IPv6" }.into());
+    }
+    if spec.str("ipFamilyPolicy") == "SingleStack" {
+        families.truncate(1);
+    }
+    spec.set("ipFamilies", families.iter().map(|f| Value::sym(f)).collect::<Vec<_>>());
+}
+
 /// Families and policy that were left open.
-pub fn set_families(spec: &mut Edit) {
+pub fn set_families(spec: &mut Edit, dual_stack: bool) {
     if !needs_cluster_ip(spec.value()) {
         return;
     }
     let open = without_selector(spec.value());
+    if dual_stack {
+        set_both(spec, open);
+    }
     let list = spec.get("ipFamilies").map_or(0, |l| l.items().len());
     if !spec.has("ipFamilyPolicy") {
         let policy = if open && list != 1 || list > 1 { "RequireDualStack" } else { "SingleStack" };
