@@ -3,7 +3,7 @@
 //!
 //! Of the configuration `clusterDNS`, `clusterDomain`, `maxPods`, `staticPodPath` and what concerns eviction by `memory.available`
 //! (`evictionHard`, `evictionSoft` with its grace periods, `evictionPressureTransitionPeriod`) have an effect; of the flags
-//! `--cloud-provider=external`, `--node-labels` and `--register-with-taints`. Left out by name: all others.
+//! `--cloud-provider=external`, `--hostname-override`, `--node-labels` and `--register-with-taints`. Left out by name: all others.
 
 use apimachinery::{Credential, Quantity, Value, yaml};
 use base::Duration;
@@ -56,6 +56,8 @@ impl Cluster {
                     let pairs = value.split(',').filter_map(|p| p.split_once('='));
                     config.labels.extend(pairs.map(|(k, v)| (k.into(), v.into())));
                 }
+                // The machine's certificate still has the machine's own name.
+                "--hostname-override" => config.node_name = value.into(),
                 "--register-with-taints" => {
                     let taints = value.split(',').filter_map(|t| t.rsplit_once(':'));
                     config.taints = taints
@@ -72,6 +74,9 @@ impl Cluster {
 
     /// The machine that a kubelet's kubeconfig leads to may become a control plane later: its kube-apiserver has an address.
     pub(crate) fn place_apiserver_of(&mut self, machine: &str) {
+        if !self.config.static_pods {
+            return;
+        }
         let text = [KUBELET_CONF, BOOTSTRAP_CONF].iter().find_map(|path| self.disk_text(machine, path));
         let Some(url) = text.and_then(|t| server_of(&t)).filter(|url| self.apiserver_at(url).is_none()) else { return };
         let ip = url.strip_prefix("https://").and_then(|h| h.rsplit_once(':')?.0.parse().ok());
@@ -99,6 +104,10 @@ impl Cluster {
 
     /// The process that listens at `https://ADDRESS:6443`. `None`: nobody ever did.
     pub(crate) fn apiserver_at(&self, url: &str) -> Option<Addr> {
+        if !self.config.static_pods {
+            // A control plane that simply runs is on no node's machine, whatever its address.
+            return Some(self.apiserver);
+        }
         let (host, _) = url.strip_prefix("https://")?.rsplit_once(':')?;
         let listener = *self.ips.get(&host.parse().ok()?)?;
         let proc = self.proc(listener)?;
