@@ -3,6 +3,7 @@
 use protocol::{Layer, Point, Rect, Scene, SceneBox, SceneHead, Shape, Span, State, Thing, View};
 
 use crate::grammar::{component, connection, horizontal, part, pill, pod, vertical};
+use crate::heat::heat_map;
 use crate::observed::{NodeSeen, Observed};
 
 const MARGIN: f32 = 22.0;
@@ -13,9 +14,6 @@ const CONTROL_PLANE_HEIGHT: f32 = 236.0;
 const POD_HEIGHT: f32 = 34.0;
 const POD_GAP: f32 = 10.0;
 const NODE_HEAD: f32 = 74.0;
-/// Above that many nodes each one is a cell of a heat map.
-const MAX_NODE_BOXES: usize = 24;
-const CELL: f32 = 22.0;
 
 /// Draws the cluster for a wide viewport.
 pub fn architecture(seen: &Observed, view: &View) -> Scene {
@@ -27,10 +25,9 @@ pub fn architecture(seen: &Observed, view: &View) -> Scene {
     let top = MARGIN + CONTROL_PLANE_HEIGHT + 64.0;
     let pending_bottom = pending(&mut scene, seen, top);
     let room = view.height - top - MARGIN;
-    let bottom = if seen.nodes.len() > MAX_NODE_BOXES {
-        heat_map(&mut scene, seen, top, right)
-    } else {
-        nodes(&mut scene, seen, top, right, room)
+    let bottom = match seen.cells.is_empty() {
+        true => nodes(&mut scene, seen, top, right, room),
+        false => heat_map(&mut scene, &seen.cells, Rect::new(LEFT, top, right - LEFT, 0.0)),
     };
     scene.head = SceneHead {
         lens: protocol::Lens::Architecture,
@@ -200,12 +197,13 @@ fn pending(scene: &mut Scene, seen: &Observed, top: f32) -> f32 {
         scene.add_box(pod(p, None, Rect::new(4.0, y, LEFT - 14.0, POD_HEIGHT)));
         y += POD_HEIGHT + POD_GAP;
     }
-    if seen.pending.len() > 6 {
+    let more = seen.pending.len().saturating_sub(6) + seen.more_pending as usize;
+    if more > 0 {
         scene.add_text(protocol::SceneText {
             id: "pending/more".into(),
             at: Point::new(8.0, y + 12.0),
             size: 11.0,
-            spans: vec![Span::dim(format!("+{} pending", seen.pending.len() - 6))],
+            spans: vec![Span::dim(format!("+{more} pending"))],
             ..protocol::SceneText::default()
         });
         y += 20.0;
@@ -272,9 +270,12 @@ fn node_box(scene: &mut Scene, node: &NodeSeen, rect: Rect) {
     let pod_w = (inner - (columns as f32 - 1.0) * POD_GAP) / columns as f32;
     let rows = ((rect.h - NODE_HEAD) / (POD_HEIGHT + POD_GAP)).floor().max(1.0) as usize;
     let places = rows * columns;
-    let total = node.pods.len() + node.hidden_pods as usize;
-    let shown =
-        if total > places || node.hidden_pods > 0 { places.saturating_sub(1).min(node.pods.len()) } else { node.pods.len() };
+    let total = node.pods.len() + (node.hidden_pods + node.more_pods) as usize;
+    let shown = if total > places || node.hidden_pods + node.more_pods > 0 {
+        places.saturating_sub(1).min(node.pods.len())
+    } else {
+        node.pods.len()
+    };
     let place = |i: usize| {
         let (r, c) = ((i / columns) as f32, (i % columns) as f32);
         Rect::new(rect.x + 14.0 + c * (pod_w + POD_GAP), rect.y + NODE_HEAD + r * (POD_HEIGHT + POD_GAP), pod_w, POD_HEIGHT)
@@ -306,23 +307,4 @@ fn node_box(scene: &mut Scene, node: &NodeSeen, rect: Rect) {
             ..SceneBox::default()
         });
     }
-}
-
-/// Many nodes: one cell each, in rows; state by colour and, in the list form, by word.
-fn heat_map(scene: &mut Scene, seen: &Observed, top: f32, right: f32) -> f32 {
-    let cell = if seen.nodes.len() > 600 { 11.0 } else { CELL };
-    let per_row = (((right - LEFT) / (cell + 2.0)).floor() as usize).max(1);
-    for (i, node) in seen.nodes.iter().enumerate() {
-        let (r, c) = ((i / per_row) as f32, (i % per_row) as f32);
-        scene.add_box(SceneBox {
-            id: format!("node/{}", node.name),
-            shape: Shape::Cell,
-            rect: Rect::new(LEFT + c * (cell + 2.0), top + r * (cell + 2.0), cell, cell),
-            state: node.state,
-            opens: Some(Thing::core("nodes", "", &node.name)),
-            aria: format!("Node {}: {}; {} pods", node.name, node.note, node.total_pods),
-            ..SceneBox::default()
-        });
-    }
-    top + (seen.nodes.len().div_ceil(per_row)) as f32 * (cell + 2.0)
 }

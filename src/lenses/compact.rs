@@ -41,6 +41,9 @@ pub(crate) fn architecture(seen: &Observed, view: &View) -> Scene {
     }
     let rows = (order.len() as f32 / columns).ceil();
     let mut y = MARGIN + rows * (h + 26.0) - 4.0;
+    if !seen.cells.is_empty() {
+        y = crate::heat::heat_map(&mut scene, &seen.cells, Rect::new(MARGIN, y, inner, 0.0));
+    }
     for node in &seen.nodes {
         let id = format!("node/{}", node.name);
         let pod_w = if inner >= 420.0 { (inner - 28.0 - 2.0 * GAP) / 3.0 } else { (inner - 24.0 - GAP) / 2.0 };
@@ -48,7 +51,7 @@ pub(crate) fn architecture(seen: &Observed, view: &View) -> Scene {
         let shown = node.pods.len().min(if four { 6 } else { 8 });
         let pod_rows = shown.div_ceil(per_row) as f32;
         let rect = Rect::new(MARGIN, y, inner, 38.0 + pod_rows * 34.0 + if shown > 0 { 4.0 } else { 0.0 });
-        let hidden = node.pods.len() - shown + node.hidden_pods as usize;
+        let hidden = node.pods.len() - shown + (node.hidden_pods + node.more_pods) as usize;
         let note = if hidden > 0 { format!("{} · +{hidden}", node.note) } else { node.note.clone() };
         scene.add_box(SceneBox {
             id: id.clone(),

@@ -10,6 +10,7 @@ const MARGIN: f32 = 22.0;
 const TOP: f32 = 40.0;
 /// A row of a node: its pill and, on the line beside it, two texts.
 const ROW: f32 = 40.0;
+const LEAST_ROW: f32 = 32.0;
 const PILL: f32 = 26.0;
 const NODE_HEAD: f32 = 32.0;
 const NODE_GAP: f32 = 12.0;
@@ -46,9 +47,17 @@ fn columns(width: f32) -> Columns {
     Columns { node: (MARGIN, node_w), hub: (hub_x, hub_w), client: (hub_x + hub_w + gap, client_w) }
 }
 
+/// Rows are lower where the nodes would not fit otherwise.
+fn row_height(seen: &Connections, view: &View) -> f32 {
+    let rows: usize = seen.nodes.iter().map(|n| n.clients.len()).sum();
+    let frames = seen.nodes.len() as f32 * (NODE_HEAD + 4.0 + NODE_GAP) - NODE_GAP;
+    ((view.height - TOP - 16.0 - frames) / rows.max(1) as f32).clamp(LEAST_ROW, ROW)
+}
+
 fn hub(scene: &mut Scene, seen: &Connections, view: &View) -> f32 {
     let at = columns(view.width);
-    let node_height = |n: &NodeClients| NODE_HEAD + n.clients.len() as f32 * ROW + 4.0;
+    let row_h = row_height(seen, view);
+    let node_height = |n: &NodeClients| NODE_HEAD + n.clients.len() as f32 * row_h + 4.0;
     let left: f32 = seen.nodes.iter().map(|n| node_height(n) + NODE_GAP).sum::<f32>() - NODE_GAP;
     let pitch = CARD + 18.0;
     let right = seen.clients.len() as f32 * pitch + seen.stores.len().max(1) as f32 * 96.0;
@@ -63,7 +72,7 @@ fn hub(scene: &mut Scene, seen: &Connections, view: &View) -> f32 {
     let spread = if seen.nodes.len() > 1 { ((room - left) / (seen.nodes.len() - 1) as f32).min(26.0) } else { 0.0 };
     for node in &seen.nodes {
         let frame = Rect::new(at.node.0, y, at.node.1, node_height(node));
-        node_rows(scene, seen, node, frame, hub);
+        node_rows(scene, seen, node, frame, hub, row_h);
         y += frame.h + NODE_GAP + spread;
     }
     let loose = ((room - right) / (seen.clients.len() + seen.stores.len()).max(1) as f32).clamp(0.0, 14.0);
@@ -109,7 +118,7 @@ fn rect_of_store(column: f32) -> f32 {
 }
 
 /// The machine left, the node's clients right of it, a line from each to the hub.
-fn node_rows(scene: &mut Scene, seen: &Connections, node: &NodeClients, frame: Rect, hub: Rect) {
+fn node_rows(scene: &mut Scene, seen: &Connections, node: &NodeClients, frame: Rect, hub: Rect, row_h: f32) {
     scene.add_box(SceneBox {
         id: node.id.clone(),
         layer: Layer::Ground,
@@ -126,7 +135,7 @@ fn node_rows(scene: &mut Scene, seen: &Connections, node: &NodeClients, frame: R
     let pill_w = (frame.w * 0.38).clamp(96.0, 122.0);
     let x = frame.x + frame.w - 12.0 - pill_w;
     let rows = node.clients.len() as f32;
-    let machine = Rect::new(frame.x + 12.0, frame.y + NODE_HEAD + 7.0, pill_w - 14.0, rows * ROW - 14.0);
+    let machine = Rect::new(frame.x + 12.0, frame.y + NODE_HEAD + 7.0, pill_w - 14.0, rows * row_h - 14.0);
     if let Some(m) = &node.machine {
         let lines = vec![vec![Span::dim(m.note.clone())]];
         scene.add_box(SceneBox { layer: Layer::Detail, parent: Some(node.id.clone()), ..card(m, machine, lines) });
@@ -139,7 +148,7 @@ fn node_rows(scene: &mut Scene, seen: &Connections, node: &NodeClients, frame: R
         }
     }
     for (i, client) in node.clients.iter().enumerate() {
-        let rect = Rect::new(x, frame.y + NODE_HEAD + i as f32 * ROW + (ROW - PILL) / 2.0, pill_w, PILL);
+        let rect = Rect::new(x, frame.y + NODE_HEAD + i as f32 * row_h + (row_h - PILL) / 2.0, pill_w, PILL);
         scene.add_box(SceneBox {
             shape: Shape::Pill,
             layer: Layer::Detail,

@@ -1,9 +1,10 @@
 //! The Control plane lens: health and leadership. etcd's members with their logs, who holds which lease, how the nodes are; and what
 //! works now, as it was tried in throwaway copies of the cluster.
 
-use protocol::{Anchor, Glyph, Layer, Point, Rect, Scene, SceneBox, SceneHead, SceneText, Shape, Span, State, Thing, View};
+use protocol::{Anchor, Layer, Point, Rect, Scene, SceneBox, SceneHead, SceneText, Shape, Span, State, Thing, View};
 
 use crate::grammar::{horizontal, part, vertical};
+use crate::heat::heat_map;
 use crate::observed::{CheckSeen, ComponentHealth, Fault, Health, LeaseSeen, MemberSeen, NodeHealth};
 use crate::words::link_edge;
 
@@ -14,9 +15,8 @@ const SMALL_NODE: f32 = 66.0;
 const GAP: f32 = 10.0;
 /// Log entries drawn of each member.
 const ENTRIES: u64 = 12;
-/// Above these numbers nodes are drawn smaller, and then as cells.
+/// Above that many nodes they are drawn smaller.
 const LARGE_NODES: usize = 4;
-const SMALL_NODES: usize = 24;
 const MIN_WIDTH: f32 = 820.0;
 
 /// Draws health and leadership.
@@ -236,11 +236,11 @@ fn bar_of(lease: &LeaseSeen, id: &str, parent: &str, rect: Rect, opens: Thing) -
 /// Where the nodes end.
 fn nodes(scene: &mut Scene, seen: &Health, area: Rect) -> f32 {
     let n = seen.nodes.len();
+    if !seen.cells.is_empty() {
+        return heat_map(scene, &seen.cells, area);
+    }
     if n == 0 {
         return area.y;
-    }
-    if n > SMALL_NODES {
-        return cells(scene, seen, area);
     }
     let large = n <= LARGE_NODES;
     let (least, h) = if large { (236.0, NODE) } else { (216.0, SMALL_NODE) };
@@ -328,18 +328,6 @@ fn fit(text: &str, room: f32) -> String {
         true => text.chars().take(most.saturating_sub(1)).chain(['…']).collect(),
         false => text.to_string(),
     }
-}
-
-fn cells(scene: &mut Scene, seen: &Health, area: Rect) -> f32 {
-    let cell = if seen.nodes.len() > 600 { 11.0 } else { 20.0 };
-    let per_row = (area.w / (cell + 2.0)).floor().max(1.0);
-    for (i, node) in seen.nodes.iter().enumerate() {
-        let (r, c) = ((i as f32 / per_row).floor(), i as f32 % per_row);
-        let rect = Rect::new(area.x + c * (cell + 2.0), area.y + r * (cell + 2.0), cell, cell);
-        let frame = node_frame(node, rect, Shape::Cell);
-        scene.add_box(SceneBox { title: String::new(), layer: Layer::Thing, glyph: Glyph::None, lines: Vec::new(), ..frame });
-    }
-    area.y + (seen.nodes.len() as f32 / per_row).ceil() * (cell + 2.0)
 }
 
 /// The connections; where they would run behind other things, only those that somebody has done something to.

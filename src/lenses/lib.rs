@@ -9,6 +9,7 @@ mod components;
 mod control_plane;
 mod flow;
 mod grammar;
+mod heat;
 mod observed;
 mod service;
 #[cfg(test)]
@@ -19,6 +20,7 @@ pub use architecture::architecture;
 pub use components::components;
 pub use control_plane::control_plane;
 pub use flow::pod_creation;
+pub use heat::row_id;
 pub use observed::*;
 pub use service::service_network;
 

@@ -26,8 +26,11 @@ pub struct Observed {
     pub scheduler: Option<Component>,
     pub controllers: Option<Component>,
     pub nodes: Vec<NodeSeen>,
-    /// Pods that no node has yet.
+    /// Instead of `nodes`, where there are too many for a box each.
+    pub cells: Vec<NodeCell>,
+    /// Pods that no node has yet: the first of them, and how many more there are.
     pub pending: Vec<PodSeen>,
+    pub more_pending: u32,
     /// Who talked lately, by box ids.
     pub traffic: Vec<Traffic>,
 }
@@ -69,10 +72,20 @@ pub struct NodeSeen {
     pub note: String,
     pub parts: Vec<Part>,
     pub pods: Vec<PodSeen>,
-    /// Pods on it that aren't drawn (of kube-system, or too many).
+    /// Pods on it that aren't drawn because nobody asked for them (of kube-system, of other namespaces), and those that would be
+    /// too many.
     pub hidden_pods: u32,
+    pub more_pods: u32,
     pub total_pods: u32,
     pub control_plane: bool,
+}
+
+/// A node of many.
+#[derive(Clone, Debug, PartialEq)]
+pub struct NodeCell {
+    pub name: std::rc::Rc<str>,
+    pub state: State,
+    pub pods: u32,
 }
 
 /// A component of a node: kubelet, kube-proxy, container runtime.

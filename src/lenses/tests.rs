@@ -243,7 +243,11 @@ fn health(members: usize, nodes: usize) -> Health {
         quorum: "3 of 3 members up: quorum 2, 1 may fail".into(),
         apiserver: candidate("kube-apiserver", 99),
         candidates: vec![candidate("kube-scheduler", 1), candidate("kube-controller-manager", 16)],
-        nodes: (1..=nodes).map(node).collect(),
+        nodes: (1..=nodes).filter(|_| nodes <= 24).map(node).collect(),
+        cells: (1..=nodes)
+            .filter(|_| nodes > 24)
+            .map(|i| NodeCell { name: format!("node-{i}").into(), state: State::Ok, pods: 9 })
+            .collect(),
         links: vec![
             control_plane::between("kubelet/node-1", "kube-apiserver"),
             control_plane::between("kube-scheduler", "kube-apiserver"),

@@ -1,13 +1,14 @@
 //! The scene as a list: boxes inside boxes, with their state in words. The first thing on a phone, and the picture for who
 //! doesn't see pictures. It is the same scene, read another way.
 
-use protocol::{SceneBox, Shape, Thing};
+use protocol::{Cells, SceneBox, Shape, State, Thing};
 use yew::prelude::*;
 
 use crate::app::Do;
 use crate::icons;
 use crate::seen::Picture;
 use crate::shared::Shared;
+use crate::stage::cells;
 
 #[derive(Properties, PartialEq)]
 pub struct ListProps {
@@ -32,6 +33,9 @@ pub fn List(props: &ListProps) -> Html {
 
 /// Things without a click and without anything inside say nothing in a list.
 fn item(props: &ListProps, b: &SceneBox, depth: u32) -> Html {
+    if let Some(cells) = &b.cells {
+        return row_of_cells(props, b, cells);
+    }
     let inside = if depth < 4 { props.picture.inside(Some(&b.id)) } else { Vec::new() };
     let told = b.opens.is_some() && !matches!(b.shape, Shape::Stage | Shape::Slot | Shape::Fold | Shape::Entry);
     if !told && inside.is_empty() {
@@ -43,6 +47,21 @@ fn item(props: &ListProps, b: &SceneBox, depth: u32) -> Html {
             if !inside.is_empty() {
                 <ul>{ for inside.iter().map(|b| item(props, b, depth + 1)) }</ul>
             }
+        </li>
+    }
+}
+
+/// A row of a heat map: in short, with those of its nodes that are not Ready; and all of them, where they have names in the picture.
+fn row_of_cells(props: &ListProps, b: &SceneBox, row: &Cells) -> Html {
+    let told = |i: &usize| row.labelled || !matches!(row.cell(*i).0, State::Ok | State::Active | State::Idle);
+    let nodes = (0..row.len()).filter(told).filter_map(|i| {
+        let (thing, text) = (cells::opens(row, i)?, cells::told(row, i)?);
+        Some(html! { <li key={i}><button class="row" onclick={open(&props.run, thing)}><span class="name">{ text }</span></button></li> })
+    });
+    html! {
+        <li key={b.id.clone()}>
+            <div class="row"><span class="name">{ &b.title }</span><span class="more">{ &b.aria }</span></div>
+            <ul>{ for nodes }</ul>
         </li>
     }
 }

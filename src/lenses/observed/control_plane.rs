@@ -19,6 +19,8 @@ pub struct Health {
     /// Those that elect a leader.
     pub candidates: Vec<ComponentHealth>,
     pub nodes: Vec<NodeHealth>,
+    /// Instead of `nodes`, where there are too many for a box each.
+    pub cells: Vec<super::NodeCell>,
     /// Connections between the boxes, with their faults.
     pub links: Vec<Link>,
     pub checks: Vec<CheckSeen>,

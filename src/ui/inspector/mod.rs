@@ -2,6 +2,7 @@
 
 mod message;
 mod parts;
+mod sections;
 mod start;
 mod yaml;
 
@@ -103,6 +104,7 @@ fn body(props: &InspectorProps, seen: &Seen) -> Html {
             (message, rows) => Some(html! {
                 <div class="blocks">
                     { message.as_ref().map(|m| message::message(m, &props.run)).unwrap_or_default() }
+                    { sections::sections(&seen.sections, &props.run) }
                     { rows.as_ref().map(|rows| parts::facts(rows, &props.run)).unwrap_or_default() }
                 </div>
             }),

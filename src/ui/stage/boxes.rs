@@ -65,10 +65,12 @@ fn shape_class(b: &SceneBox) -> &'static str {
         Shape::Bar => "bar",
         Shape::Entry => "entry",
         Shape::Tag => "tag-box",
+        Shape::Cells => "cells-row",
     }
 }
 
-fn state_class(state: State) -> &'static str {
+/// The class of a state: border colour and dash.
+pub fn state_class(state: State) -> &'static str {
     match state {
         State::Idle => "st-idle",
         State::Active => "st-active",
@@ -166,7 +168,7 @@ fn words(b: &SceneBox) -> Html {
     let (w, h) = (b.rect.w, b.rect.h);
     let middle = w / 2.0;
     match b.shape {
-        Shape::Slot | Shape::Entry => html! {},
+        Shape::Slot | Shape::Entry | Shape::Cells => html! {},
         Shape::Bar => title(&b.title, middle, h / 2.0 + 4.0, 11.0, w - 12.0, "middle", ""),
         Shape::Tag => title(&b.title, middle, h / 2.0 + 4.0, 11.0, w - 6.0, "middle", "mono"),
         Shape::Group => group_words(b),

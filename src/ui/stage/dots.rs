@@ -20,7 +20,7 @@ use crate::js;
 use crate::seen::Picture;
 
 /// More dots than this at once are not drawn (the edge still lights).
-const MOST: usize = 40;
+const MOST: usize = 90;
 /// How many steps the list of reduced motion shows.
 const STEPS: usize = 8;
 
@@ -249,7 +249,7 @@ fn way(picture: &Picture, flight: &Flight) -> Option<Vec<Point>> {
         }
         return (points.len() > 1).then(|| evenly(&points));
     }
-    let centre = |id: &str| picture.boxes.get(id).map(|b| b.rect.centre());
+    let centre = |id: &str| picture.place(id).map(protocol::Rect::centre);
     let (from, to) = (centre(&flight.from)?, centre(&flight.to)?);
     Some(evenly(&[from, to]))
 }

@@ -2,6 +2,7 @@
 
 mod boxes;
 mod camera;
+pub mod cells;
 pub mod dots;
 mod edges;
 mod keys;
@@ -20,6 +21,7 @@ use crate::icons;
 use crate::seen::Picture;
 use crate::shared::Shared;
 use boxes::dom_id;
+pub use boxes::state_class;
 use camera::Camera;
 use dots::{Dots, Step};
 use pointer::Drag;
@@ -285,7 +287,7 @@ impl Stage {
         let picture = &ctx.props().picture;
         match event.key().as_str() {
             "Enter" => {
-                let thing = self.cursor.as_deref().and_then(|id| picture.boxes.get(id)).and_then(|b| b.opens.clone());
+                let thing = self.cursor.as_deref().and_then(|id| picture.opens(id));
                 ctx.props().run.emit(Do::Inspect(thing));
             }
             "+" | "=" => self.zoom(ctx, 1.25),

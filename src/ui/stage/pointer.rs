@@ -1,11 +1,11 @@
 //! The pointer on the stage: pan, zoom, pinch, hover, click.
 
-use protocol::Thing;
+use protocol::{Cells, Thing};
 use web_sys::Element;
 use yew::prelude::*;
 
 use super::camera::Camera;
-use super::{Stage, attribute_at, dots, target, tip};
+use super::{Stage, attribute_at, cells, dots, target, tip};
 use crate::app::Do;
 use crate::seen::Picture;
 
@@ -125,6 +125,12 @@ impl Stage {
             return;
         }
         let picture = &ctx.props().picture;
+        if let Some((cells, i)) = self.cell_at(picture, &at, event) {
+            let opens = cells::opens(cells, i);
+            self.cursor = opens.as_ref().map(Thing::title);
+            ctx.props().run.emit(Do::Inspect(opens));
+            return;
+        }
         if let Some(opens) = opens_at(picture, &at) {
             self.cursor = attribute_at(&at, "data-box");
             ctx.props().run.emit(Do::Inspect(Some(opens)));
@@ -135,8 +141,22 @@ impl Stage {
         let Some(at) = target(event) else { return };
         ctx.props().dots.hold(at.closest(".dot").ok().flatten().as_ref());
         let (x, y) = self.local(event.client_x(), event.client_y());
-        let text = tip::text_at(&at, &ctx.props().picture, &ctx.props().dots);
+        let picture = &ctx.props().picture;
+        let text = match self.cell_at(picture, &at, event) {
+            Some((cells, i)) => cells::told(cells, i).map(|text| (text, String::new())),
+            None => tip::text_at(&at, picture, &ctx.props().dots),
+        };
         self.tip.show(text, x, y, self.size());
+    }
+}
+
+impl Stage {
+    /// The cell of a heat map under the pointer.
+    fn cell_at<'a>(&self, picture: &'a Picture, at: &Element, event: &MouseEvent) -> Option<(&'a Cells, usize)> {
+        let row = picture.boxes.get(attribute_at(at, "data-box")?.as_str())?;
+        let (x, _) = self.local(event.client_x(), event.client_y());
+        let cells = row.cells.as_deref()?;
+        Some((cells, cells.at((x - self.camera.x) / self.camera.zoom - row.rect.x)?))
     }
 }
 

@@ -4,6 +4,7 @@ use protocol::{Layer, SceneBox, Shape, Thing};
 use yew::prelude::*;
 
 use super::boxes::BoxView;
+use super::cells::CellsView;
 use super::edges::{EdgeView, TextView};
 use crate::seen::Picture;
 use crate::shared::Shared;
@@ -39,12 +40,26 @@ pub fn SceneSvg(props: &SceneProps) -> Html {
     }
 }
 
+fn node_of(thing: Option<&Thing>) -> Option<&str> {
+    match thing? {
+        Thing::Object { group, resource, name, .. } if group.is_empty() && resource == "nodes" => Some(name),
+        Thing::Machine { name } => Some(name),
+        _ => None,
+    }
+}
+
 fn layer(props: &SceneProps, layer: Layer) -> Html {
     boxes(props, |b| b.layer == layer && b.shape != Shape::Lifeline)
 }
 
 fn boxes(props: &SceneProps, drawn: impl Fn(&SceneBox) -> bool) -> Html {
     let shown = props.picture.boxes.iter().filter(|(_, b)| drawn(b)).map(|(id, b)| {
+        if b.shape == Shape::Cells {
+            let at =
+                |node: Option<&str>| node.and_then(|n| props.picture.cell(n)).filter(|(row, _)| **row == **id).map(|(_, i)| i);
+            let cursor = at(props.cursor.as_deref().and_then(|c| c.strip_prefix("node/")));
+            return html! { <CellsView key={&**id} item={b.clone()} selected={at(node_of(props.selected.as_ref()))} {cursor} /> };
+        }
         let selected = b.opens.is_some() && b.opens == props.selected;
         let cursor = props.cursor.as_deref() == Some(&**id);
         html! { <BoxView key={&**id} item={b.clone()} {selected} {cursor} /> }
