@@ -144,6 +144,7 @@ pub(crate) fn import(name: &str, files: &Files) -> Result<Lab, Mistakes> {
         name: name.into(),
         title,
         minutes: 10,
+        tour: false,
         config,
         recipe,
         speed: None,

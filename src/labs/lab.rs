@@ -15,6 +15,8 @@ pub struct Lab {
     pub name: String,
     pub title: String,
     pub minutes: u32,
+    /// Steps without checks are captions: whoever has read one goes on.
+    pub tour: bool,
     pub config: Config,
     /// Where that comes from: what a save of the lab's cluster names.
     pub recipe: Recipe,
@@ -35,6 +37,8 @@ pub struct Step {
     pub title: String,
     pub blocks: Vec<Block>,
     pub lens: Option<Lens>,
+    /// The box that is opened when the step begins.
+    pub show: Option<String>,
     /// What is done before it begins: a fault, something that somebody else applies.
     pub before: Vec<Deed>,
     pub checks: Vec<Check>,

@@ -1,6 +1,7 @@
 //! Markdown to blocks. What it can't say is text: there is no HTML, no image, no script, and a link leads to http or https only.
 //!
-//! Understood: headings, paragraphs, lists (nested), quotes, fenced code, tables, rules; `code`, **strong**, *emphasis*, [links](…).
+//! Understood: headings, paragraphs, lists (nested), quotes, fenced code, tables, rules; `code`, **strong**, *emphasis*, [links](…), and
+//! links into the picture: `[the scheduler](show:kube-scheduler)`, `[that lens](lens:components)`.
 //! Behind code, inline or fenced, `{{exec}}`, `{{exec interrupt}}`, `{{copy}}` and `{{apply}}` say what a click does, as on Killercoda
 //! (`{{execute}}` is the older word). Known HTML tags are dropped, an image leaves its description.
 
@@ -70,7 +71,7 @@ pub(crate) fn plain(inlines: &[Inline]) -> String {
         .map(|i| match i {
             Inline::Text(t) | Inline::Code(t, _) => t.clone(),
             Inline::Strong(inner) | Inline::Emphasis(inner) => plain(inner),
-            Inline::Link(text, _) => text.clone(),
+            Inline::Link(text, _) | Inline::Show(text, _) => text.clone(),
         })
         .collect()
 }
@@ -337,7 +338,9 @@ fn link(text: &str) -> Found {
     let target = address[..end].split_whitespace().next().unwrap_or("");
     let words = plain(&spans(&open[..close], DEPTH));
     let safe = target.starts_with("https://") || target.starts_with("http://");
+    let shows = (target.starts_with("lens:") || target.starts_with("show:")) && target.len() < 120;
     let inline = match (image, safe) {
+        (false, _) if shows => Some(Inline::Show(words, target.into())),
         (true, _) if words.is_empty() => None,
         (true, _) => Some(Inline::Emphasis(vec![Inline::Text(format!("(picture: {words})"))])),
         (false, true) => Some(Inline::Link(words, target.into())),
@@ -406,6 +409,7 @@ mod tests {
         assert_eq!(inlines("[x](javascript:alert(1))"), [text("x"), text(")")]);
         assert_eq!(inlines("![pic](https://evil/x.png)"), [Inline::Emphasis(vec![text("(picture: pic)")])]);
         assert_eq!(inlines("[k](https://kubernetes.io)"), [Inline::Link("k".into(), "https://kubernetes.io".into())]);
+        assert_eq!(inlines("[s](show:kube-scheduler)"), [Inline::Show("s".into(), "show:kube-scheduler".into())]);
         assert_eq!(inlines("the node is <none>"), [text("the node is <none>")]);
     }
 

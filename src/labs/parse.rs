@@ -10,8 +10,8 @@ use crate::markdown;
 use crate::mistakes::{Mistakes, Node, Reader};
 use crate::{Files, limits};
 
-const FIELDS: [&str; 9] = ["title", "minutes", "cluster", "speed", "setup", "steps", "row", "lens", "summary"];
-const STEP: [&str; 7] = ["lens", "before", "checks", "wrong", "hints", "goal", "solution"];
+const FIELDS: [&str; 10] = ["title", "minutes", "cluster", "speed", "setup", "steps", "row", "lens", "summary", "tour"];
+const STEP: [&str; 8] = ["lens", "show", "before", "checks", "wrong", "hints", "goal", "solution"];
 
 /// Reads a lab of our own form.
 pub(crate) fn lab(name: &str, files: &Files, language: &str) -> Result<Lab, Mistakes> {
@@ -59,7 +59,8 @@ fn of_root(reader: &mut Reader<'_>, root: &Node<'_>) -> Lab {
         reader.wrong("title", "is missing");
     }
     let lens = root.get("lens").and_then(|n| lens(reader, &n));
-    let steps: Vec<Step> = reader.items(root.get("steps"), limits::STEPS).iter().map(|n| step(reader, n)).collect();
+    let tour = reader.flag(root.get("tour"));
+    let steps: Vec<Step> = reader.items(root.get("steps"), limits::STEPS).iter().map(|n| step(reader, n, tour)).collect();
     if steps.is_empty() {
         reader.wrong("steps", "a lab has at least one step");
     }
@@ -70,6 +71,7 @@ fn of_root(reader: &mut Reader<'_>, root: &Node<'_>) -> Lab {
         name: String::new(),
         title,
         minutes: root.get("minutes").map_or(5, |n| reader.number(&n, 600) as u32),
+        tour,
         config,
         recipe,
         speed: root.get("speed").and_then(|n| speed(reader, &n)),
@@ -155,7 +157,7 @@ fn lens(reader: &mut Reader<'_>, node: &Node<'_>) -> Option<Lens> {
     })
 }
 
-fn step(reader: &mut Reader<'_>, node: &Node<'_>) -> Step {
+fn step(reader: &mut Reader<'_>, node: &Node<'_>, tour: bool) -> Step {
     reader.map(node, &STEP);
     let goal = node.get("goal").map(|n| goal(reader, &n)).unwrap_or_default();
     let hints = reader.items(node.get("hints"), limits::CHECKS);
@@ -165,7 +167,7 @@ fn step(reader: &mut Reader<'_>, node: &Node<'_>) -> Step {
     if checks.is_empty() && !goal.is_empty() {
         checks.push(crate::parse_checks::goal_check());
     }
-    if checks.is_empty() {
+    if checks.is_empty() && !tour {
         reader.wrong(&node.path, "a step has checks, or a goal");
     }
     let wrong = reader.items(node.get("wrong"), limits::CHECKS);
@@ -173,6 +175,7 @@ fn step(reader: &mut Reader<'_>, node: &Node<'_>) -> Step {
         title: String::new(),
         blocks: Vec::new(),
         lens: node.get("lens").and_then(|n| lens(reader, &n)),
+        show: node.get("show").map(|n| reader.line(&n)),
         before: deeds(reader, node.get("before")),
         wrong: wrong.iter().filter_map(|n| crate::parse_checks::wrong_turn(reader, n)).collect(),
         solution: deeds(reader, node.get("solution")),

@@ -113,6 +113,15 @@ impl Player {
         }
     }
 
+    /// A lab whose cluster was restored: the step after the `passed` ones goes on as it is.
+    pub fn resumed(lab: Rc<Lab>, passed: usize, bottle: &Bottle) -> Player {
+        let mut player = Player::new(lab, passed);
+        player.step = player.skip;
+        (0..player.step).for_each(|i| player.states[i] = LabStepState::Passed);
+        player.play(bottle);
+        player
+    }
+
     pub(crate) fn current(&self) -> Option<&Step> {
         self.lab.steps.get(self.step)
     }
@@ -213,6 +222,10 @@ impl Player {
         self.ghosts.clear();
         self.ear = Ear::begin(bottle);
         self.began = bottle.head().now();
+        if checks == 0 {
+            // A caption: who has read it goes on.
+            self.pass();
+        }
     }
 
     fn drive_solution(&mut self, bottle: &mut Bottle) {

@@ -34,7 +34,12 @@ pub fn prove(lab: &Rc<Lab>, booted: &Bottle) -> Vec<String> {
     let (mut bottle, mut player) = (booted.clone(), Player::new(lab.clone(), 0));
     for (i, step) in lab.steps.iter().enumerate() {
         let name = format!("step {} ({})", i + 1, step.title);
-        if !until(&mut bottle, &mut player, PREPARE, |p| !p.hurries()) || player.phase != Phase::Playing {
+        let prepared = until(&mut bottle, &mut player, PREPARE, |p| !p.hurries());
+        if step.checks.is_empty() && matches!(player.phase, Phase::Passed | Phase::Finished) {
+            player.next();
+            continue;
+        }
+        if !prepared || player.phase != Phase::Playing {
             problems.push(format!("{name}: could not be prepared: {}", player.note));
             return problems;
         }

@@ -13,12 +13,14 @@ impl Lab {
             blocks: s.blocks.clone(),
             hints: s.hints.len() as u32,
             lens: s.lens,
+            show: s.show.clone(),
             solvable: !s.solution.is_empty(),
         };
         LabText {
             name: self.name.clone(),
             title: self.title.clone(),
             minutes: self.minutes,
+            tour: self.tour,
             intro: self.intro.clone(),
             steps: self.steps.iter().map(step).collect(),
             outro: self.outro.clone(),

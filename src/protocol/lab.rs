@@ -35,7 +35,7 @@ pub struct LabFiles {
     pub language: String,
     /// Steps that were passed in an earlier visit: they are solved first.
     pub passed: u32,
-    /// The cluster was restored and is the lab's already: no boot, no setup.
+    /// The cluster was restored, and is the lab's in the midst of the step after those: no boot, no setup.
     pub resumed: bool,
 }
 
@@ -46,6 +46,8 @@ pub struct LabText {
     pub title: String,
     /// About how long it takes.
     pub minutes: u32,
+    /// Nothing is to be done: the steps are captions of what is shown, in large type.
+    pub tour: bool,
     pub intro: Vec<Block>,
     pub steps: Vec<LabStepText>,
     pub outro: Vec<Block>,
@@ -62,6 +64,8 @@ pub struct LabStepText {
     pub hints: u32,
     /// The lens that shows best what happens.
     pub lens: Option<Lens>,
+    /// The box that is opened when the step begins.
+    pub show: Option<String>,
     pub solvable: bool,
 }
 
@@ -160,6 +164,8 @@ pub enum Inline {
     Emphasis(Vec<Inline>),
     /// An address of http or https, opened in another tab.
     Link(String, String),
+    /// Points at the picture: `lens:components`, or `show:` and a box's id (`show:kube-scheduler`, `show:node/node-1`).
+    Show(String, String),
 }
 
 /// What a click on code does.

@@ -140,7 +140,7 @@ impl App {
             Effect::Notice(notice) => self.toast(ctx, notice),
             Effect::PausedChanged(paused) => self.dots.set_paused(paused),
             Effect::PictureReset => self.dots.clear(),
-            Effect::Lab => self.lab_got_on(),
+            Effect::Lab => self.lab_got_on(ctx),
             Effect::Saved => self.saved(ctx),
             Effect::Opened(opened) => self.opened(ctx, &opened),
             Effect::Kept(kept) => self.kept_by_worker(ctx, kept),

@@ -26,6 +26,7 @@ pub fn start(props: &InspectorProps) -> Html {
             { steps(props) }
             <h3>{ "Try" }</h3>
             <div class="try">
+                <button onclick={emit(&props.run, Do::Lab(crate::labs::LabDo::Catalogue(true)))}><b>{ "Labs" }</b><small>{ "Tasks that check themselves, from the first pod to a lost quorum" }</small></button>
                 { for EXAMPLES.iter().map(|e| html! {
                     <button onclick={emit(&props.run, Do::InsertExample(e.name))}><b>{ e.title }</b><small>{ e.hint }</small></button>
                 }) }

@@ -1,0 +1,113 @@
+//! Gets a lab's files. A name leads to `labs/` beside the page, an address of http or https to a folder anywhere: its files are data,
+//! read by the worker, and nothing in them is ever run by the page.
+
+use protocol::LabFiles;
+use wasm_bindgen::prelude::*;
+use wasm_bindgen_futures::JsFuture;
+
+use super::catalogue::{self, Entry};
+use crate::js;
+
+/// Files of a lab, and bytes of one, at most; the worker has limits of its own.
+const MAX_FILES: usize = 200;
+const MAX_BYTES: usize = 256 << 10;
+
+/// A text beside the page or elsewhere. `None`: it is not there.
+async fn text(url: &str) -> Result<Option<String>, String> {
+    let went = |e: JsValue| format!("{url}: {}", js::text_of(&e));
+    let promise: js_sys::Promise = js::call(&js::window(), "fetch", &[&url.into()]).map_err(went)?.unchecked_into();
+    let response = JsFuture::from(promise).await.map_err(went)?;
+    let ok = js_sys::Reflect::get(&response, &"ok".into()).ok().and_then(|v| v.as_bool()).unwrap_or(false);
+    if !ok {
+        return Ok(None);
+    }
+    let promise: js_sys::Promise = js::call(&response, "text", &[]).map_err(went)?.unchecked_into();
+    let text = JsFuture::from(promise).await.map_err(went)?.as_string().unwrap_or_default();
+    if text.len() > MAX_BYTES { Err(format!("{url}: larger than {} KiB", MAX_BYTES >> 10)) } else { Ok(Some(text)) }
+}
+
+/// The labs that come with the page.
+///
+/// # Errors
+/// A sentence.
+pub async fn list() -> Result<Vec<Entry>, String> {
+    let index = text(&js::beside_page("labs/index.json")).await?.ok_or("this site has no labs")?;
+    catalogue::read(&index)
+}
+
+/// All files of a lab.
+///
+/// # Errors
+/// A sentence.
+pub async fn files(name: String) -> Result<LabFiles, String> {
+    let language = js::window().navigator().language().unwrap_or_default();
+    let language: String = language.chars().take_while(char::is_ascii_alphabetic).collect();
+    let (base, wanted) = match name.starts_with("https://") || name.starts_with("http://") {
+        true => (format!("{}/", name.trim_end_matches('/')), vec!["lab.yaml".to_string(), "lab.md".to_string()]),
+        false => {
+            let entries = list().await?;
+            let entry = entries.into_iter().find(|e| e.name == name || e.folder == name);
+            let entry = entry.ok_or_else(|| format!("there is no lab {name:?}"))?;
+            let mut wanted = vec!["lab.yaml".to_string(), "lab.md".to_string()];
+            wanted.extend(entry.languages.iter().filter(|l| **l == language).map(|l| format!("lab.{l}.md")));
+            (js::beside_page(&format!("labs/{}/", entry.folder)), wanted)
+        }
+    };
+    let mut files = Vec::new();
+    for path in wanted {
+        if let Some(text) = text(&format!("{base}{path}")).await? {
+            files.push((path, text));
+        }
+    }
+    if !files.iter().any(|(path, _)| path == "lab.yaml") {
+        files = scenario(&base).await?;
+    }
+    let passed = js::remembered(&super::key(&name)).and_then(|n| n.parse().ok()).unwrap_or(0);
+    Ok(LabFiles { name, files, language, passed, resumed: false })
+}
+
+/// A scenario of Killercoda's form: what its index names.
+async fn scenario(base: &str) -> Result<Vec<(String, String)>, String> {
+    let index = text(&format!("{base}index.json")).await?;
+    let index = index.ok_or_else(|| format!("{base} has no lab.yaml, and no index.json of Killercoda"))?;
+    let mut wanted = Vec::new();
+    if let Ok(value) = js_sys::JSON::parse(&index) {
+        named(&value, 0, &mut wanted);
+    }
+    wanted.sort();
+    wanted.dedup();
+    let mut files = vec![("index.json".to_string(), index)];
+    for path in wanted.into_iter().take(MAX_FILES - 1) {
+        if let Some(text) = text(&format!("{base}{path}")).await? {
+            files.push((path, text));
+        }
+    }
+    Ok(files)
+}
+
+/// Gathers the paths of texts, scripts and assets.
+fn named(value: &JsValue, depth: usize, found: &mut Vec<String>) {
+    if !value.is_object() || depth > 8 || found.len() > MAX_FILES {
+        return;
+    }
+    let object: &js_sys::Object = value.unchecked_ref();
+    for pair in js_sys::Object::entries(object).iter() {
+        let pair: js_sys::Array = pair.unchecked_into();
+        let (name, inner) = (pair.get(0).as_string().unwrap_or_default(), pair.get(1));
+        let path = inner.as_string().filter(|p| inside(p));
+        match (name.as_str(), path) {
+            ("text" | "verify" | "background" | "foreground", Some(path)) => found.push(path),
+            ("file", Some(path)) => found.push(format!("assets/{path}")),
+            _ => named(&inner, depth + 1, found),
+        }
+    }
+}
+
+/// Whether a path stays in the folder.
+fn inside(path: &str) -> bool {
+    !path.is_empty()
+        && !path.starts_with('/')
+        && !path.contains("..")
+        && !path.contains(':')
+        && !path.contains(['\\', '*', '?', '#'])
+}

@@ -1,0 +1,170 @@
+// Labs in headless Chromium: three are done by hand, one is broken, one comes from somebody else; sizes, themes, keyboard.
+// usage: node labs.mjs DIST [--shots DIR] [--only PART]
+import { createServer } from "node:http";
+import { begin, check, sleep } from "./harness.mjs";
+
+const { site, wants, test, open, shot, end } = await begin();
+
+const phase = (page, text) => page.locator(".lab > footer", { hasText: text }).waitFor({ timeout: 120_000 });
+const held = (page, n) => page.waitForFunction((n) => document.querySelectorAll(".checks li.holds").length >= n, n, { timeout: 60_000 });
+async function lab(page) {
+  await page.locator(".lab .checks li").first().waitFor({ timeout: 120_000 });
+}
+async function type(page, line) {
+  await page.locator(".term").first().click();
+  await page.keyboard.type(`${line}\n`);
+}
+
+if (wants("cluster")) {
+  const page = await open(1440, 900, "dark", "?lab=cluster");
+  await test("a lab boots a cluster of its own and shows what it wants", async () => {
+    await lab(page);
+    check((await page.locator(".lab h2").innerText()).startsWith("1. "), "no first step");
+    await shot(page, "lab-dark");
+  });
+  await test("a command of the text is typed by a click, and the check holds", async () => {
+    await page.locator(".run-block .btn").first().click();
+    await held(page, 1);
+  });
+  await test("a wrong answer is answered, a right one passes the step", async () => {
+    const answer = async (text) => {
+      await page.locator(".typed input").first().fill(text);
+      await page.locator(".typed button").first().click();
+    };
+    await answer("node-1");
+    await page.locator(".checks small", { hasText: "worker" }).waitFor({ timeout: 10_000 });
+    await answer("cp-1");
+    await phase(page, "Next step");
+    await shot(page, "lab-passed-dark");
+  });
+  await test("a step is solved by a click, and its progress outlives a reload", async () => {
+    await page.getByRole("button", { name: "Next step" }).click();
+    await page.getByRole("button", { name: "Solve this step" }).click();
+    await phase(page, "Next step");
+    await page.reload();
+    await lab(page);
+    await page.waitForFunction(() => document.querySelector(".lab h2")?.textContent.startsWith("3. "), null, { timeout: 120_000 });
+  });
+  await test("another way gets its message, and a reset begins the step again", async () => {
+    await type(page, "kubectl run hello --image=nginx:1.27");
+    await page.locator(".lab-wrong").waitFor({ timeout: 60_000 });
+    await shot(page, "lab-wrong-dark");
+    await page.getByRole("button", { name: "Reset this step" }).click();
+    await page.waitForFunction(() => !document.querySelector(".lab-wrong"), null, { timeout: 30_000 });
+    await type(page, "kubectl create deployment hello --image=nginx:1.27; kubectl expose deployment hello --port=80");
+    await phase(page, "Next lab");
+    check(page.errors.length === 0, page.errors.join("\n"));
+  });
+  await page.context().close();
+}
+
+if (wants("service")) {
+  const page = await open(1440, 900, "light", "?lab=service");
+  await test("what the goal lacks is listed, a manifest of the text is applied by a click", async () => {
+    await lab(page);
+    await page.locator(".ghosts li", { hasText: "my-service" }).waitFor({ timeout: 30_000 });
+    await shot(page, "lab-light");
+    await page.locator(".run-block .btn", { hasText: "Apply" }).first().click();
+    await phase(page, "Next step");
+    check(page.errors.length === 0, page.errors.join("\n"));
+  });
+  await page.context().close();
+}
+
+if (wants("keyboard")) {
+  const page = await open(1280, 800, "dark", "?lab=kube-scheduler");
+  await test("a step is done by keyboard alone", async () => {
+    await lab(page);
+    await page.locator(".lab .run-block .btn").first().focus();
+    await page.keyboard.press("Enter");
+    await phase(page, "Next step");
+    await page.getByRole("button", { name: "Next step" }).focus();
+    await page.keyboard.press("Enter");
+    await page.waitForFunction(() => document.querySelector(".lab h2")?.textContent.startsWith("2. "), null, { timeout: 60_000 });
+  });
+  await test("the palette lists the labs", async () => {
+    await page.locator(".lab h2").click();
+    await page.keyboard.press("Control+k");
+    await page.keyboard.type("labs");
+    await page.keyboard.press("Enter");
+    await page.locator(".dialog.labs li").first().waitFor({ timeout: 20_000 });
+    check((await page.locator(".dialog.labs li").count()) >= 30, "fewer than thirty");
+    await shot(page, "labs-dark");
+    await page.keyboard.press("Escape");
+    check((await page.locator(".dialog.labs").count()) === 0, "Escape does not close it");
+  });
+  await page.context().close();
+}
+
+for (const [name, width, height, theme] of [["lab-embed-dark", 600, 400, "dark"], ["lab-phone-light", 360, 800, "light"]]) {
+  if (!wants("sizes")) continue;
+  await test(`a lab fits ${width}×${height}`, async () => {
+    const page = await open(width, height, theme, "?lab=cluster");
+    await lab(page);
+    await shot(page, name);
+    const overflow = await page.evaluate(() => document.documentElement.scrollWidth - innerWidth);
+    check(overflow <= 0, `the page is ${overflow} px too wide`);
+    const footer = await page.locator(".lab > footer").boundingBox();
+    check(footer && footer.y + footer.height <= height, "the way on is below the page");
+    await page.locator(".nav .lab").click();
+    check(!(await page.locator(".lab").first().isVisible()), "the sheet does not close");
+    check(page.errors.length === 0, page.errors.join("\n"));
+    await page.context().close();
+  });
+}
+
+if (wants("hostile")) {
+  // Another origin, with a lab that would like to be a script.
+  const files = {
+    "/evil/lab.yaml": "title: <img src=x onerror=alert(1)>\nsteps:\n- checks: [{want: '<b>x</b>', get: pods, fail: '<script>alert(1)</script>'}]\n",
+    "/evil/lab.md": "# x\n<script>window.evil = 1</script>\n\n[click](javascript:alert(1)) ![i](https://example.com/x.png)\n\n## <iframe src=https://example.com>One</iframe>\n\n```\nkubectl get pods\n```{{exec}}\n",
+    "/broken/lab.yaml": "title: A\nsteps: 3\nfoo: bar\n",
+    "/broken/lab.md": "x",
+    "/scenario/index.json": JSON.stringify({ title: "From elsewhere", details: { steps: [{ title: "One", text: "s1.md", verify: "v1.sh" }] }, backend: { imageid: "ubuntu" } }),
+    "/scenario/s1.md": "Run `kubectl create namespace made`{{exec}}",
+    "/scenario/v1.sh": "#!/bin/bash\nkubectl get namespace made",
+  };
+  const other = createServer((request, response) => {
+    const text = files[request.url];
+    response.writeHead(text === undefined ? 404 : 200, { "Access-Control-Allow-Origin": "*", "Content-Type": "text/plain" });
+    response.end(text ?? "");
+  });
+  await new Promise((done) => other.listen(0, "127.0.0.1", done));
+  const base = `http://127.0.0.1:${other.address().port}`;
+  const at = (folder) => open(1280, 800, "dark", `?lab=${encodeURIComponent(`${base}/${folder}`)}`, { bypassCSP: true });
+  await test("a hostile lab is text and nothing else", async () => {
+    const page = await at("evil");
+    await lab(page);
+    const found = await page.evaluate(() => ({
+      evil: window.evil,
+      tags: document.querySelectorAll(".lab script, .lab img, .lab iframe, .lab b b").length,
+      links: [...document.querySelectorAll(".lab a")].map((a) => a.href),
+    }));
+    check(found.evil === undefined && found.tags === 0 && found.links.length === 0, JSON.stringify(found));
+    await page.context().close();
+  });
+  await test("a broken lab says where", async () => {
+    const page = await at("broken");
+    await page.locator(".lab pre", { hasText: "lab.yaml:2" }).waitFor({ timeout: 60_000 });
+    await shot(page, "lab-broken-dark");
+    await page.context().close();
+  });
+  await test("a lab that is not there says so, and the page lives", async () => {
+    const page = await open(1280, 800, "dark", "?lab=nosuch");
+    await page.locator(".lab pre", { hasText: "nosuch" }).waitFor({ timeout: 60_000 });
+    await page.getByRole("button", { name: "Leave the lab" }).click();
+    check((await page.locator(".lab").count()) === 0, "it does not go");
+    await page.context().close();
+  });
+  await test("a scenario of Killercoda's form opens and checks itself", async () => {
+    const page = await at("scenario");
+    await lab(page);
+    await page.locator(".lab-warning", { hasText: "ubuntu" }).waitFor({ timeout: 10_000 });
+    await sleep(500);
+    await page.locator(".run-code").first().click();
+    await phase(page, "Next lab");
+    await page.context().close();
+  });
+  other.close();
+}
+await end();
