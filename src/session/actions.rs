@@ -8,11 +8,13 @@ use cri_api::host::HostMessage;
 use protocol::{Action, Level, Notice, Thing};
 
 use crate::session::Session;
+use crate::store::Maintenance;
 use crate::{message, offers};
 
 /// The jobs of the laptop and of machines that the page starts: buttons, requests to a Service, manifests.
 pub(crate) const BUTTON: u32 = 7;
 pub(crate) const REQUEST: u32 = 8;
+pub(crate) const ETCD: u32 = 9;
 const MANIFEST: u32 = 6;
 
 /// Carries out an action.
@@ -48,6 +50,16 @@ pub(crate) fn act(session: &mut Session, action: Action) -> Result<(), String> {
             kubectl(session, words.map(String::from).to_vec());
         }
         Action::Recheck => session.checks.forget(),
+        Action::HoldLoop { name } => session.input(Input::HoldLoop(name.into())),
+        Action::ReleaseLoop { name } => session.input(Input::ReleaseLoop(name.into())),
+        Action::StepLoop { name } => step(session, &name),
+        action @ (Action::Compact | Action::Defrag) => {
+            let cluster = session.bottle().ok_or("there is no cluster yet")?.head();
+            let (maintenance, words) = Maintenance::begin(cluster, action)?;
+            session.maintenance = Some(maintenance);
+            let argv = words.into_iter().map(Into::into).collect();
+            session.to_laptop(HostMessage::RunJob { job: ETCD, argv, stdin: (*b"").into() });
+        }
         Action::AddNode => session.input(Input::AddNode),
         Action::Delete { thing, grace_s } => {
             let mut words = vec!["delete".to_string()];
@@ -75,6 +87,15 @@ pub(crate) fn act(session: &mut Session, action: Action) -> Result<(), String> {
         }
     }
     Ok(())
+}
+
+/// Lets one item of a held loop through. What it does belongs to whatever queued the item: that chain is slow to be seen.
+fn step(session: &mut Session, name: &str) {
+    let next = session.bottle().and_then(|b| b.head().next_item(name));
+    session.input(Input::StepLoop(name.into()));
+    if let Some(cause) = next {
+        session.follow(cause);
+    }
 }
 
 /// The process of a box id: `kube-apiserver` is `kube-apiserver/cp-1`.

@@ -32,11 +32,13 @@ pub(crate) fn get(cluster: &Cluster, gvr: Gvr, namespace: &str, name: &str) -> O
 /// The events about an object, newest last.
 pub(crate) fn events_about(cluster: &Cluster, object: &Object) -> Vec<Object> {
     let namespace = if object.namespace().is_empty() { "default" } else { object.namespace() };
-    let mut events = list(cluster, resources::events(), namespace);
-    events.retain(|e| {
+    let about = |e: &&Object| {
         e.str_at(&["involvedObject", "name"]) == Some(object.name())
             && e.str_at(&["involvedObject", "kind"]) == Some(object.kind())
-    });
+    };
+    // All events are looked at, but only those that are told are taken.
+    let all = cluster.api().into_iter().flat_map(|a| a.objects(resources::events(), namespace));
+    let mut events: Vec<Object> = all.filter(about).cloned().collect();
     events.order_by_key(event_time);
     events
 }

@@ -10,11 +10,9 @@ use sim::Addr;
 use crate::checks::Checks;
 use crate::components::{fault, process_health};
 use crate::inspect::as_it_is;
-use crate::{api, flights, message, observe};
+use crate::{api, flights, message, nodes, observe};
 
 const GLOW: Duration = Duration::from_millis(40);
-/// Of more nodes than this conditions and pods are not told.
-const MAX_TOLD: usize = 24;
 
 /// Observes everything that the Control plane lens shows.
 pub(crate) fn observe(bottle: &Bottle, checks: &Checks) -> Health {
@@ -25,6 +23,7 @@ pub(crate) fn observe(bottle: &Bottle, checks: &Checks) -> Health {
     let (machine, place) = observe::control_plane(cluster);
     let members = members(cluster);
     let (checks, checks_note) = checks.seen(cluster.now());
+    let many = cluster.nodes.len() > nodes::MAX_BOXES;
     let mut seen = Health {
         now: cluster.now(),
         place,
@@ -33,7 +32,8 @@ pub(crate) fn observe(bottle: &Bottle, checks: &Checks) -> Health {
         members,
         apiserver: apiserver(cluster),
         candidates: ["kube-scheduler", "kube-controller-manager"].iter().filter_map(|name| candidate(cluster, name)).collect(),
-        nodes: nodes(cluster),
+        nodes: if many { Vec::new() } else { told_nodes(cluster) },
+        cells: if many { nodes::cells(cluster) } else { Vec::new() },
         links: links(cluster),
         checks,
         checks_note,
@@ -154,8 +154,8 @@ fn candidate(cluster: &Cluster, name: &str) -> Option<ComponentHealth> {
             format!(" · {} controllers, {busy} items queued", views.len())
         }
         Process::Scheduler(s) => {
-            let q = s.queue_view();
-            format!(" · {} pods active, {} waiting", q.active.len(), q.backoff.len() + q.unschedulable.len() + q.gated.len())
+            let q = s.queue_counts();
+            format!(" · {} pods active, {} waiting", q.active, q.waiting())
         }
         _ => String::new(),
     };
@@ -181,23 +181,23 @@ fn lease(lease: &Object, now: Time) -> Option<LeaseSeen> {
     Some(LeaseSeen { holder: lease.str_at(&["spec", "holderIdentity"]).unwrap_or("").into(), age: now.since(renewed), duration })
 }
 
-fn nodes(cluster: &Cluster) -> Vec<NodeHealth> {
-    let objects = api::list(cluster, resources::nodes(), "");
-    let leases = api::list(cluster, resources::leases(), "kube-node-lease");
-    let told = cluster.nodes.len() <= MAX_TOLD;
-    let pods = if told { api::list(cluster, resources::pods(), "") } else { Vec::new() };
+/// The nodes with their conditions and leases, where there are few; of many see [`nodes::cells`].
+fn told_nodes(cluster: &Cluster) -> Vec<NodeHealth> {
+    let api = cluster.api();
     let each = cluster.nodes.iter().map(|(name, node)| {
-        let object = objects.iter().find(|o| o.name() == &**name);
-        let (state, glyph, word) = observe::node_state(node, object);
-        let lease = leases.iter().find(|l| l.name() == &**name).and_then(|l| lease(l, cluster.now()));
-        let mut seen = NodeHealth { name: name.to_string(), state, glyph, note: word.into(), lease, ..NodeHealth::default() };
-        if told {
-            seen.conditions = object.map(conditions).unwrap_or_default();
-            let here = pods.iter().filter(|p| p.str_at(&["spec", "nodeName"]) == Some(name)).count();
-            seen.facts = facts(cluster, object, here);
-            seen.parts = parts(cluster, name, node);
+        let object = api.and_then(|a| a.object(resources::nodes(), "", name));
+        let (state, glyph, word) = nodes::node_state(node, object);
+        let lease = api.and_then(|a| a.object(resources::leases(), "kube-node-lease", name));
+        NodeHealth {
+            name: name.to_string(),
+            state,
+            glyph,
+            note: word.into(),
+            lease: lease.and_then(|l| self::lease(l, cluster.now())),
+            conditions: object.map(conditions).unwrap_or_default(),
+            facts: facts(cluster, object, api.map_or(0, |a| a.count_on_node(name, ""))),
+            parts: parts(cluster, name, node),
         }
-        seen
     });
     each.collect()
 }
@@ -255,7 +255,7 @@ fn links(cluster: &Cluster) -> Vec<Link> {
         match proc.component() {
             "etcd" if message::serves(cluster, addr) => link(api, addr, ("kube-apiserver", &message::etcd_box(cluster, proc))),
             name @ ("kube-scheduler" | "kube-controller-manager") => link(addr, api, (name, "kube-apiserver")),
-            "kubelet" if cluster.nodes.len() <= MAX_TOLD => link(addr, api, (&proc.name, "kube-apiserver")),
+            "kubelet" if cluster.nodes.len() <= nodes::MAX_BOXES => link(addr, api, (&proc.name, "kube-apiserver")),
             _ => {}
         }
     }

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use base::Time;
 use cluster::{Bottle, Cluster, Record, Trace, is_heartbeat};
-use protocol::{Flight, Lens, MessageKind, Scene};
+use protocol::{Flight, Lens, MessageKind, Scene, Speed};
 use sim::{MsgId, Payload};
 
 use crate::message::{box_of, caption, drawn, kind_of};
@@ -21,6 +21,11 @@ const SPREAD_MS: u32 = 160;
 /// Collects the flights of the records from `next` on, and moves `next` past them. Chains are noticed on the way.
 pub(crate) fn collect(bottle: &Bottle, scene: &Scene, next: &mut MsgId, pacer: &mut Pacer, heartbeats: bool) -> Vec<Flight> {
     let (cluster, trace) = (bottle.head(), bottle.trace());
+    if pacer.speed == Speed::Max {
+        // Nothing is drawn moving, and chains mean nothing.
+        *next = cluster.queue.next_id();
+        return Vec::new();
+    }
     let packets = (scene.head.lens == Lens::ServiceNetwork).then(|| service::Ways::of(scene));
     let mut flights: BTreeMap<(String, String, u8), Flight> = BTreeMap::new();
     let mut order: Vec<(String, String, u8)> = Vec::new();

@@ -6,7 +6,7 @@ use protocol::{Action, Glyph, Inspector, Log, MessageDetail, MessageRef, Offer, 
 use sim::{MsgId, Payload};
 
 use crate::offers::{self, offer};
-use crate::{api, connection, control_plane, lists, message, observe, why};
+use crate::{api, component, connection, lists, loops, message, observe, store, why};
 
 const MAX_LOG_LINES: usize = 400;
 const MAX_YAML: usize = 200_000;
@@ -18,12 +18,13 @@ pub(crate) fn inspect(bottle: &Bottle, thing: &Thing, tab: Tab, service: Option<
     let mut inspector = match thing {
         Thing::Object { group, resource, namespace, name } => object(bottle, group, resource, namespace, name, tab),
         Thing::Container { namespace, pod, .. } => object(bottle, "", "pods", namespace, pod, tab),
-        Thing::Message { id } => message_detail(bottle, MsgId(*id)),
-        Thing::Component { name } => component(bottle, name),
+        Thing::Message { id } => message_detail(bottle, MsgId(*id), tab),
+        Thing::Component { name } => component::component(bottle, name),
         Thing::Machine { name } => machine(bottle, name, tab),
         Thing::Connection { from, to } => connection::connection(bottle, from, to),
         Thing::Check { name } => gone(name.clone()),
         Thing::Revision { revision: number } => revision(bottle, *number as i64),
+        Thing::Key { key } => store::key(bottle.shown(), key),
     };
     if let Some(service) = service {
         inspector.offers.splice(0..0, offers::of_service_lens(bottle.shown(), service, thing));
@@ -40,7 +41,7 @@ pub(crate) fn as_it_is(label: &str, value: impl Into<String>) -> Row {
     Row { source: Source::AsItIs, ..row(label, value) }
 }
 
-fn gone(title: String) -> Inspector {
+pub(crate) fn gone(title: String) -> Inspector {
     Inspector { title, subtitle: "is not there at this moment".into(), gone: true, state: State::Idle, ..Inspector::default() }
 }
 
@@ -210,127 +211,6 @@ fn object_offers(cluster: &Cluster, group: &str, resource: &str, object: &Object
     offers
 }
 
-fn component(bottle: &Bottle, name: &str) -> Inspector {
-    let cluster = bottle.shown();
-    let (base, part) = name.split_once('/').unwrap_or((name, ""));
-    let found = cluster.addr(name).or_else(|| cluster.procs().find(|(_, p)| p.component() == base).map(|(a, _)| a));
-    let Some(addr) = found else { return gone(name.to_string()) };
-    let Some(proc) = cluster.proc(addr) else { return gone(name.to_string()) };
-    let frozen = cluster.queue.faults.frozen.contains(&addr);
-    let word = match (proc.is_running(), frozen) {
-        (false, _) => "stopped",
-        (_, true) => "frozen",
-        _ if cluster.is_silent(addr) => "without power",
-        _ => "running",
-    };
-    let mut rows = vec![as_it_is("State", word), as_it_is("Machine", proc.machine.to_string())];
-    if let Some(container) = &proc.container {
-        rows.push(as_it_is("Container", container.chars().take(12).collect::<String>()));
-    }
-    rows.extend(control_plane::member_rows(cluster, addr));
-    rows.extend(component_rows(cluster, base, part));
-    let mut offers = Vec::new();
-    if proc.is_running() && base != "laptop" && (frozen || !cluster.is_silent(addr)) {
-        let component = proc.name.to_string();
-        if frozen {
-            offers.push(offer(
-                Action::Unfreeze { component: component.clone() },
-                "Thaw",
-                "SIGCONT: what waited for it arrives",
-                false,
-            ));
-        } else {
-            offers.push(offer(
-                Action::Freeze { component: component.clone() },
-                "Freeze",
-                "SIGSTOP: it handles nothing, what comes for it waits",
-                true,
-            ));
-        }
-        if base != "containerd" {
-            offers.push(offer(
-                Action::Kill { component },
-                "Restart",
-                "SIGKILL: whoever started it starts it again, with an empty memory",
-                true,
-            ));
-        }
-    }
-    offers.extend(offers::of_static_pod(cluster, proc));
-    let (state, glyph) = if word == "running" { (State::Ok, Glyph::Running) } else { (State::Off, Glyph::Off) };
-    Inspector {
-        title: name.to_string(),
-        subtitle: format!("component on {}", proc.machine),
-        state,
-        glyph,
-        tabs: vec![(Tab::Overview, None)],
-        overview: Some(rows),
-        offers,
-        ..Inspector::default()
-    }
-}
-
-/// What only the component itself knows.
-fn component_rows(cluster: &Cluster, base: &str, part: &str) -> Vec<Row> {
-    let mut rows = Vec::new();
-    match base {
-        "etcd" => {
-            if let Some(m) = cluster.etcd_member() {
-                for change in m.recent(12) {
-                    let what = if change.deleted {
-                        "deleted"
-                    } else if change.version == 1 {
-                        "created"
-                    } else {
-                        "changed"
-                    };
-                    rows.push(Row {
-                        thing: Some(Thing::Message { id: change.cause }),
-                        ..as_it_is(&change.revision.to_string(), format!("{what} {}", change.key))
-                    });
-                }
-            }
-        }
-        "kube-apiserver" => {
-            if let Some(a) = cluster.api() {
-                rows.push(as_it_is("Ready", a.is_ready().to_string()));
-                rows.push(as_it_is("Watches", a.watch_count().to_string()));
-            }
-        }
-        "kube-scheduler" => {
-            if let Some(s) = cluster.scheduler() {
-                let q = s.queue_view();
-                rows.push(as_it_is("Active", q.active.len().to_string()));
-                rows.push(as_it_is("Backing off", q.backoff.len().to_string()));
-                rows.push(as_it_is("Unschedulable", q.unschedulable.len().to_string()));
-                rows.push(as_it_is("Gated", q.gated.len().to_string()));
-                for key in q.unschedulable.iter().take(10) {
-                    rows.push(Row {
-                        thing: Some(Thing::core("pods", &key.namespace, &key.name)),
-                        ..as_it_is("waits", key.to_string())
-                    });
-                }
-            }
-        }
-        "kube-controller-manager" => {
-            let views = cluster.controller_manager().map(|m| m.view()).unwrap_or_default();
-            for view in views.iter().filter(|v| part.is_empty() || observe::controller_title(v.name) == part) {
-                let busy = view.waiting + view.in_process;
-                if part.is_empty() {
-                    rows.push(as_it_is(observe::controller_title(view.name), format!("{busy} in its queue")));
-                    continue;
-                }
-                rows.push(as_it_is("Queue", format!("{} waiting, {} in process", view.waiting, view.in_process)));
-                for plan in view.plans.iter().rev() {
-                    rows.push(as_it_is(&plan.key, plan.why.to_string()));
-                }
-            }
-        }
-        _ => {}
-    }
-    rows
-}
-
 fn machine(bottle: &Bottle, name: &str, tab: Tab) -> Inspector {
     let cluster = bottle.shown();
     let Some(node) = cluster.nodes.get(name) else { return gone(name.to_string()) };
@@ -361,7 +241,7 @@ fn revision(bottle: &Bottle, revision: i64) -> Inspector {
         subtitle: "etcd".into(),
         tabs: vec![(Tab::Overview, None)],
         overview: Some(vec![
-            as_it_is("Key", change.key.to_string()),
+            Row { thing: Some(Thing::Key { key: change.key.to_string() }), ..as_it_is("Key", change.key.to_string()) },
             as_it_is("What", what),
             as_it_is("Version of the key", change.version.to_string()),
             as_it_is("At", change.at.rfc3339_micro()),
@@ -374,7 +254,8 @@ fn revision(bottle: &Bottle, revision: i64) -> Inspector {
     }
 }
 
-fn reference(record: &Record) -> MessageRef {
+/// A link to a message.
+pub(crate) fn reference(record: &Record) -> MessageRef {
     MessageRef {
         id: record.message.id.0,
         kind: message::kind_of(record).unwrap_or_default(),
@@ -383,7 +264,7 @@ fn reference(record: &Record) -> MessageRef {
     }
 }
 
-fn message_detail(bottle: &Bottle, id: MsgId) -> Inspector {
+fn message_detail(bottle: &Bottle, id: MsgId, tab: Tab) -> Inspector {
     let (cluster, trace) = (bottle.head(), bottle.trace());
     let Some(record) = trace.get(id) else {
         return gone(format!("message {}", id.0));
@@ -416,6 +297,7 @@ fn message_detail(bottle: &Bottle, id: MsgId) -> Inspector {
             detail.verb = request.verb.as_str().into();
             detail.path = request.url_path();
             detail.request = body_yaml(&request.body);
+            detail.plan = loops::plan_behind(cluster, m);
             stages(cluster, id, &mut detail);
             if let Some(Payload::ApiResponse { response, .. }) = answer.map(|r| &r.message.payload) {
                 (detail.code, detail.response) = (Some(response.code), response_yaml(&response.body));
@@ -442,10 +324,12 @@ fn message_detail(bottle: &Bottle, id: MsgId) -> Inspector {
         }
         _ => {}
     }
+    let why = why::of_message(bottle, id);
     Inspector {
         title: message::caption(record),
         subtitle: format!("message {} · {} → {}", id.0, detail.from, detail.to),
-        tabs: vec![(Tab::Overview, None)],
+        tabs: if why.is_empty() { vec![(Tab::Overview, None)] } else { vec![(Tab::Why, None), (Tab::Overview, None)] },
+        why: (tab == Tab::Why && !why.is_empty()).then_some(why),
         overview: Some(Vec::new()),
         message: Some(detail),
         ..Inspector::default()

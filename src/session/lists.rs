@@ -60,13 +60,16 @@ pub(crate) fn table(cluster: &Cluster, query: &TableQuery) -> Table {
     let gvr = apimachinery::Gvr::new(&query.group, &version, &query.resource);
     let mut request = Request::list(gvr, query.namespace.as_deref().unwrap_or(""));
     request.accept = Some("application/json;as=Table;v=v1;g=meta.k8s.io".into());
+    // What is not shown is not printed.
+    request.options.limit = i64::from(query.limit.max(1));
     let Some(response) = api::read(cluster, request) else { return empty };
     let Some(object) = response.ok() else { return empty };
     let definitions = object.list_at(&["columnDefinitions"]);
     let shown: Vec<usize> = (0..definitions.len()).filter(|i| definitions[*i].int_at(&["priority"]).unwrap_or(0) == 0).collect();
     let columns = shown.iter().map(|i| definitions[*i].str_at(&["name"]).unwrap_or("").to_string()).collect();
     let rows = object.list_at(&["rows"]);
-    let total = rows.len() as u32;
+    let more = object.int_at(&["metadata", "remainingItemCount"]).unwrap_or(0).max(0);
+    let total = rows.len() as u32 + more as u32;
     let now = cluster.now();
     let rows = rows.iter().take(query.limit.max(1) as usize).map(|r| table_row(cluster, query, r, &shown, now)).collect();
     Table { query: query.clone(), columns, rows, total }

@@ -4,17 +4,17 @@ use apimachinery::{Object, Value, resources};
 use base::Sort as _;
 use base::{Duration, Time};
 use cluster::{Bottle, Cluster};
-use lenses::{Chip, Component, NodeSeen, Observed, Part, PodSeen, RevisionSeen, Traffic};
+use lenses::{Chip, Component, Observed, PodSeen, RevisionSeen, Traffic};
 use protocol::{Glyph, Span, State, Thing, Tone, ViewOptions};
 use sim::MsgId;
 
-use crate::{api, flights, message};
+use crate::{flights, message, nodes};
 
 /// Box ids light up for that much virtual time after a message.
 const GLOW: Duration = Duration::from_millis(40);
 
 /// Observes everything that the Architecture lens shows.
-pub(crate) fn observe(bottle: &Bottle, options: &ViewOptions) -> Observed {
+pub(crate) fn observe(bottle: &Bottle, options: &ViewOptions, memo: &mut nodes::Memo) -> Observed {
     let cluster = bottle.shown();
     let now = cluster.now();
     let recent = if bottle.is_past() { Vec::new() } else { flights::recent(cluster, bottle.trace(), now - GLOW, 400) };
@@ -35,7 +35,7 @@ pub(crate) fn observe(bottle: &Bottle, options: &ViewOptions) -> Observed {
         ..Observed::default()
     };
     light_stages(cluster, &recent, &mut seen);
-    pods_and_nodes(cluster, options, &glows, &mut seen);
+    nodes::observe(cluster, options, &glows, memo, &mut seen);
     seen
 }
 
@@ -131,8 +131,7 @@ fn apiserver(cluster: &Cluster, bottle: &Bottle, glows: &dyn Fn(&str) -> bool, l
 
 fn scheduler(cluster: &Cluster, glows: &dyn Fn(&str) -> bool) -> Option<Component> {
     cluster.procs().find(|(_, p)| p.component() == "kube-scheduler")?;
-    let queue = cluster.scheduler().map(|s| s.queue_view());
-    let (active, waiting) = queue.map_or((0, 0), |q| (q.active.len(), q.backoff.len() + q.unschedulable.len() + q.gated.len()));
+    let (active, waiting) = cluster.scheduler().map(|s| s.queue_counts()).map_or((0, 0), |q| (q.active, q.waiting()));
     Some(Component {
         id: "kube-scheduler".into(),
         state: process_state(cluster, "kube-scheduler", glows("kube-scheduler")),
@@ -181,104 +180,6 @@ fn controllers(cluster: &Cluster, glows: &dyn Fn(&str) -> bool) -> Option<Compon
 /// `deployment-controller` → `deployment`
 pub(crate) fn controller_title(name: &str) -> &str {
     name.strip_suffix("-controller").unwrap_or(name)
-}
-
-fn pods_and_nodes(cluster: &Cluster, options: &ViewOptions, glows: &dyn Fn(&str) -> bool, seen: &mut Observed) {
-    let now = cluster.now();
-    let pods = api::list(cluster, resources::pods(), "");
-    let objects = api::list(cluster, resources::nodes(), "");
-    let leases = api::list(cluster, resources::leases(), "kube-node-lease");
-    let heat = cluster.nodes.len() > 24;
-    for (name, node) in &cluster.nodes {
-        let object = objects.iter().find(|o| o.name() == &**name);
-        let lease = leases.iter().find(|l| l.name() == &**name);
-        seen.nodes.push(node_seen(cluster, name, node, object, lease, heat, glows));
-    }
-    for pod in &pods {
-        let hidden = hides(pod, options);
-        match pod.str_at(&["spec", "nodeName"]) {
-            Some(node) => {
-                let Some(n) = seen.nodes.iter_mut().find(|n| n.name == node) else { continue };
-                n.total_pods += 1;
-                if hidden || heat {
-                    n.hidden_pods += 1;
-                } else {
-                    n.pods.push(pod_seen(pod, now));
-                }
-            }
-            None if !hidden => seen.pending.push(pod_seen(pod, now)),
-            None => {}
-        }
-    }
-}
-
-/// Pods of the add-ons and the control plane are drawn only if asked for (CoreDNS always: it is what names depend on).
-fn hides(pod: &Object, options: &ViewOptions) -> bool {
-    if options.namespace.as_deref().is_some_and(|n| n != pod.namespace()) {
-        return true;
-    }
-    let system = matches!(pod.namespace(), "kube-system" | "kube-flannel");
-    system && !options.system_pods && pod.label("k8s-app") != Some("kube-dns")
-}
-
-fn node_seen(
-    cluster: &Cluster,
-    name: &str,
-    node: &cluster::Node,
-    object: Option<&Object>,
-    lease: Option<&Object>,
-    heat: bool,
-    glows: &dyn Fn(&str) -> bool,
-) -> NodeSeen {
-    let ready = ready_status(object);
-    let (state, glyph, word) = node_state(node, object);
-    let renewed = lease.and_then(|l| l.str_at(&["spec", "renewTime"])).and_then(Time::parse);
-    let note = match renewed {
-        Some(at) if node.powered || ready != Some("True") => format!("{word} · lease {} ago", age(cluster.now().since(at))),
-        _ => word.to_string(),
-    };
-    let part = |component: &str, title: &str| {
-        let id = format!("{component}/{name}");
-        let addr = cluster.addr(&id);
-        let running = addr.is_some_and(|a| cluster.proc(a).is_some_and(|p| p.is_running()) && !cluster.is_silent(a));
-        let state = match (running, glows(&id)) {
-            (false, _) => State::Off,
-            (true, true) => State::Active,
-            _ => State::Idle,
-        };
-        Part { id, title: title.into(), state }
-    };
-    let mut parts = Vec::new();
-    if !heat {
-        parts.push(part("kubelet", "kubelet"));
-        if cluster.config.addons {
-            parts.push(part("kube-proxy", "kube-proxy"));
-        }
-        if node.runtime.is_some() {
-            parts.push(part("containerd", "containerd"));
-        }
-    }
-    NodeSeen { name: name.into(), state, glyph, note, parts, control_plane: node.config.control_plane, ..NodeSeen::default() }
-}
-
-fn ready_status(node: Option<&Object>) -> Option<&str> {
-    node.and_then(|o| o.condition("Ready")).and_then(|c| c.str_at(&["status"]))
-}
-
-/// A node as its object and its power say.
-pub(crate) fn node_state(node: &cluster::Node, object: Option<&Object>) -> (State, Glyph, &'static str) {
-    let ready = ready_status(object);
-    let cordoned = object.is_some_and(|o| o.bool_at(&["spec", "unschedulable"]) == Some(true));
-    match (node.powered, ready) {
-        (false, _) => {
-            (State::Off, Glyph::Off, if ready == Some("True") { "switched off · still Ready in the API" } else { "switched off" })
-        }
-        (_, None) => (State::Starting, Glyph::Starting, "not registered yet"),
-        (_, Some("True")) if cordoned => (State::Idle, Glyph::Cordoned, "Ready, SchedulingDisabled"),
-        (_, Some("True")) => (State::Idle, Glyph::Running, "Ready"),
-        (_, Some("Unknown")) => (State::Failing, Glyph::Failing, "NotReady (Unknown)"),
-        _ => (State::Starting, Glyph::Starting, "NotReady"),
-    }
 }
 
 /// A pod in one box: the STATUS column of `kubectl get pods` and what it means.
