@@ -139,6 +139,16 @@ impl PodIndex {
     pub fn counts(&self) -> impl Iterator<Item = (&Rc<str>, usize)> {
         self.by_node.iter().map(|(node, pods)| (node, pods.len()))
     }
+    /// How many pods a node has.
+    pub fn len_on(&self, node: &str) -> usize {
+        self.by_node.get(node).map_or(0, Set::len)
+    }
+    /// How many pods a node has whose keys begin with `prefix`.
+    pub fn count_on(&self, node: &str, prefix: &str) -> usize {
+        let end = KeyRange::prefix_end(prefix);
+        let within = |pods: &Set<Key>| pods.range::<_, str>((Bound::Included(prefix), Bound::Excluded(&*end))).count();
+        self.by_node.get(node).map_or(0, within)
+    }
     /// The pods without a node.
     pub fn unbound(&self) -> &Set<Key> {
         &self.unbound

@@ -45,6 +45,15 @@ impl ApiServer {
         self.pods_on(node)
     }
 
+    /// How many pods of a namespace (empty: of all) are bound to a node.
+    pub fn count_on_node(&self, node: &str, namespace: &str) -> usize {
+        match self.cache_of(resources::pods()) {
+            Some(_) if namespace.is_empty() => self.pods.len_on(node),
+            Some((_, s)) => self.pods.count_on(node, &self.scheme.storages[s].scope(namespace)),
+            None => 0,
+        }
+    }
+
     /// How many pods each node has, in order of names; nodes without a pod may be missing.
     pub fn pods_by_node(&self) -> impl Iterator<Item = (&Rc<str>, usize)> {
         self.pods.counts()

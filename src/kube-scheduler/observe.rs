@@ -13,6 +13,7 @@ use crate::events::informer;
 use crate::framework::Reject;
 use crate::pod_info::{PodId, PodInfo};
 use crate::queue::{Place, Queued};
+use crate::resource::Resource;
 use crate::scheduler::Scheduler;
 
 /// How many cycles are remembered.
@@ -107,6 +108,22 @@ impl Scheduler {
         verdicts.extend(diagnosis.pre_filter.iter().map(|r| (r.plugin, r.reasons.clone(), Vec::new())));
         let attempts = self.queue.get(id).map_or(0, |q| q.attempts);
         Some(Why { message: diagnosis.message(), verdicts, attempts })
+    }
+
+    /// What a pod asks of a resource, and the node that has most of it left: its name and the rest. In millicores, bytes or
+    /// whole units. None: the pod does not wait, or there is no node.
+    pub fn most_left(&self, pod: &ObjectKey, resource: &str) -> Option<(i64, Rc<str>, i64)> {
+        let id = PodId::of(self.informers().store(informer::PODS).get(pod)?.uid());
+        let amount = |r: &Resource| match resource {
+            "cpu" => r.milli_cpu,
+            "memory" => r.memory,
+            "ephemeral-storage" => r.ephemeral_storage,
+            name => r.scalar(name),
+        };
+        let asked = amount(&self.queue.get(id)?.pod.requests);
+        let nodes = self.cache.current_order().iter().map(|i| self.cache.node(*i));
+        let most = nodes.max_by_key(|n| amount(&n.allocatable) - amount(&n.requested))?;
+        Some((asked, most.name.clone(), amount(&most.allocatable) - amount(&most.requested)))
     }
 
     /// How many wait where.
