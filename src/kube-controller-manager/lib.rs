@@ -9,6 +9,7 @@ mod affinity;
 mod config;
 pub mod framework;
 mod manager;
+mod mirroring;
 mod observe;
 mod quota;
 mod refs;

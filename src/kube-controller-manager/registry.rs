@@ -6,9 +6,9 @@ use crate::config::Config;
 use crate::framework::Controller;
 use crate::runner::{AnyRunner, Runner};
 use crate::{
-    clusterrole_aggregation, cronjob, csr_approving, csr_signing, daemonset, deployment, disruption, endpoints, garbage, hpa, job, namespace,
-    node_ipam, node_lifecycle, pod_gc, quota, replicaset, root_ca, serviceaccount, statefulset, taint_eviction, token_secrets,
-    ttl, ttl_after_finished, volumes,
+    clusterrole_aggregation, cronjob, csr_approving, csr_signing, daemonset, deployment, disruption, endpoints, garbage, hpa,
+    job, mirroring, namespace, node_ipam, node_lifecycle, pod_gc, quota, replicaset, root_ca, serviceaccount, statefulset,
+    taint_eviction, token_secrets, ttl, ttl_after_finished, volumes,
 };
 
 /// Controllers of v1.37 that are not in the bottle.
@@ -16,7 +16,6 @@ pub const NOT_IN_THE_BOTTLE: &[&str] = &[
     "bootstrap-signer-controller",
     "certificatesigningrequest-cleaner-controller",
     "device-taint-eviction-controller",
-    "endpointslice-mirroring-controller",
     "kube-apiserver-serving-clustertrustbundle-publisher-controller",
     "legacy-serviceaccount-token-cleaner-controller",
     "persistentvolume-attach-detach-controller",
@@ -41,6 +40,7 @@ pub fn runners(config: &Config, first_scope: u16, seed: Seed) -> Vec<Box<dyn Any
     list.add(replicaset::ReplicaSetController::replication_controllers());
     list.add(endpoints::EndpointSliceController::new(config.max_endpoints_per_slice));
     list.add(endpoints::EndpointsController::default());
+    list.add(mirroring::EndpointSliceMirroringController::default());
     list.add(root_ca::RootCaPublisher { root_ca: config.root_ca.clone() });
     list.add(serviceaccount::ServiceAccountController::default());
     if let Some(ipam) = node_ipam::NodeIpamController::new(config) {
