@@ -96,6 +96,8 @@ pub struct Runtime {
     volume_ids: Map<Text, VolumeId>,
     /// Where on the node's disk volumes of pods lie that are directories of it.
     host_paths: Map<Text, Text>,
+    /// emptyDirs on the disk with a size limit.
+    limits: Map<Text, volume::SizeLimit>,
     host: Rc<Machine>,
     network: Network,
     execs: Map<u64, exec::Exec>,
@@ -142,6 +144,7 @@ impl Runtime {
             volumes: Volumes::default(),
             volume_ids: Map::new(),
             host_paths: Map::new(),
+            limits: Map::new(),
             host: Rc::new(host),
             execs: Map::new(),
             followers: Map::new(),
@@ -345,6 +348,9 @@ impl Runtime {
             }
         }
         self.weigh(now, id, out);
+        if !self.limits.is_empty() {
+            self.notice_limits(out);
+        }
         self.notice_directories(now, out);
     }
 

@@ -15,7 +15,31 @@ use sim::Outbox;
 
 use crate::{Runtime, Text, error};
 
+/// An emptyDir that may hold only so much.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct SizeLimit {
+    id: VolumeId,
+    bytes: u64,
+    /// Whether the kubelet was told that it holds more.
+    exceeded: bool,
+}
+
 impl Runtime {
+    /// After a step of a container: tells the kubelet of volumes that have grown beyond their limits. (They are few.)
+    pub(crate) fn notice_limits(&mut self, out: &mut Outbox) {
+        let changed = |(name, limit): (&Text, &SizeLimit)| {
+            let exceeded = self.volumes.get(limit.id)?.tree.used() > limit.bytes;
+            (exceeded != limit.exceeded).then(|| (name.clone(), exceeded))
+        };
+        let changes: Vec<(Text, bool)> = self.limits.iter().filter_map(changed).collect();
+        for (volume, exceeded) in changes {
+            if let Some(limit) = self.limits.get_mut(&volume) {
+                limit.exceeded = exceeded;
+            }
+            self.event(cri::Event::VolumeLimit { volume, exceeded }, out);
+        }
+    }
+
     pub(crate) fn setup_volume(
         &mut self,
         now: Time,
@@ -29,11 +53,15 @@ impl Runtime {
                     return cri::Response::Done;
                 }
                 let mut tree = Tree::new(if *memory { FsKind::Tmpfs } else { FsKind::Ext4 });
-                if *size_limit > 0 {
+                if *size_limit > 0 && *memory {
                     tree.limit = *size_limit as u64;
                 }
                 open_root(&mut tree, 0o777, fs_group);
-                self.add_volume(name, tree, if *memory { "tmpfs" } else { "/dev/vda" });
+                let id = self.add_volume(name, tree, if *memory { "tmpfs" } else { "/dev/vda" });
+                if *size_limit > 0 && !*memory {
+                    // Nothing stops who writes: the kubelet ends the pod when it finds out.
+                    self.limits.insert(name.clone(), SizeLimit { id, bytes: *size_limit as u64, exceeded: false });
+                }
             }
             VolumeContent::Files { files, memory } => self.write_files(now, name, files, *memory, fs_group),
             VolumeContent::HostPath { path, kind } => return self.host_path(now, name, path, kind),
@@ -64,7 +92,8 @@ impl Runtime {
         };
         let Some(volume) = self.volumes.get_mut(id) else { return };
         let (y, mo, d, h, mi, s) = now.civil();
-        let dir = format!("..{y:04}_{mo:02}_{d:02}_{h:02}_{mi:02}_{s:02}.{:09}", now.0.rem_euclid(1_000_000) * 1000);
+        let salt = base::mix64(base::hash64(name.as_bytes()) ^ now.0 as u64) % 3_000_000_000 + 1_000_000_000;
+        let dir = format!("..{y:04}_{mo:02}_{d:02}_{h:02}_{mi:02}_{s:02}.{salt}");
         let tree = &mut volume.tree;
         let old: Vec<Text> = tree.entries(Tree::ROOT).map(|e| e.keys().cloned().collect()).unwrap_or_default();
         for entry in old {
@@ -189,6 +218,7 @@ impl Runtime {
         if !self.volume_ids.values().any(|other| *other == id) {
             self.volumes.remove(id);
         }
+        self.limits.remove(name);
         cri::Response::Done
     }
 

@@ -397,6 +397,11 @@ pub enum Event {
         process: Text,
         pid: u32,
     },
+    /// What is in an emptyDir on the disk has grown beyond its `sizeLimit`, or is below it again.
+    VolumeLimit {
+        volume: Text,
+        exceeded: bool,
+    },
     /// The machine's available memory has fallen below what the kernel was to watch for (memcg's threshold notifier).
     MemoryLow,
     NetworkReady(bool),

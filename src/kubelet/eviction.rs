@@ -4,7 +4,8 @@
 //!
 //! A real kubelet asks for statistics every ten seconds for ever. This one asks at the same moments, but only from when the
 //! kernel says that memory is low (`cri::Event::MemoryLow`) until all is well again: what it finds and when is the same.
-//! Left out by name: disk and PID pressure, minimum reclaim, `allocatableMemory.available`, evictions of local storage.
+//! An emptyDir that holds more than its `sizeLimit` ends its pod at the same looks.
+//! Left out by name: disk and PID pressure, minimum reclaim, `allocatableMemory.available`, limits of `ephemeral-storage`.
 
 use std::cmp::Reverse;
 use std::rc::Rc;
@@ -46,6 +47,8 @@ pub struct Eviction {
     soft_since: Option<Time>,
     /// The node's condition MemoryPressure.
     pub(crate) pressure: bool,
+    /// emptyDirs that hold too much: pod and volume.
+    full: base::Set<(Text, Text)>,
     /// A pod that was evicted, and until when its end is waited for.
     leaving: Option<(Text, Time)>,
 }
@@ -63,6 +66,35 @@ impl Kubelet {
             let past = out.now.since(self.started).as_micros() % MONITORING.as_micros();
             self.wheel.after(Duration(MONITORING.as_micros() - past), Wake::Eviction, out.now);
         }
+    }
+
+    /// An emptyDir has grown beyond its limit, or not any more.
+    pub(crate) fn on_volume_limit(&mut self, volume: &str, exceeded: bool, out: &mut Outbox) {
+        let Some((uid, name)) = volume.split_once('/') else { return };
+        let entry = (Text::from(uid), Text::from(name));
+        if exceeded {
+            self.eviction.full.insert(entry);
+            self.on_memory_low(out);
+        } else {
+            self.eviction.full.remove(&entry);
+        }
+    }
+
+    /// Models `localStorageEviction` for emptyDirs.
+    fn evict_full(&mut self, out: &mut Outbox) -> bool {
+        let mut evicted = false;
+        for (uid, volume) in std::mem::take(&mut self.eviction.full) {
+            let Some(worker) = self.workers.get(&uid).filter(|w| w.stage == Stage::Syncing && !is_critical(w)) else { continue };
+            let volumes = worker.pod.list_at(&["spec", "volumes"]);
+            let limit =
+                volumes.iter().find(|v| v.str_at(&["name"]) == Some(&volume)).and_then(|v| v.at(&["emptyDir", "sizeLimit"]));
+            let limit = limit.and_then(|q| Quantity::from_value(q).ok()).map(|q| q.canonical()).unwrap_or_default();
+            let message = format!("Usage of EmptyDir volume \"{volume}\" exceeds the limit \"{limit}\". ");
+            self.eviction.leaving = Some((uid.clone(), out.now + CLEANUP_TIMEOUT));
+            self.with_worker(&uid, out, |w, cx, fx| w.evict(message.into(), HARD_GRACE_S, cx, fx));
+            evicted = true;
+        }
+        evicted
     }
 
     pub(crate) fn on_system_oom(&mut self, process: &str, pid: u32, out: &mut Outbox) {
@@ -94,6 +126,9 @@ impl Kubelet {
         self.eviction.soft_since = self.eviction.soft_since.or(Some(out.now)).filter(|_| soft_met);
         let transition = self.config.eviction_pressure_transition;
         self.eviction.pressure = self.eviction.met_at.is_some_and(|at| out.now.since(at) < transition);
+        if self.evict_full(out) {
+            return self.wheel.after(CLEANUP_POLL, Wake::Eviction, out.now);
+        }
         let overdue = |since: Time| soft.is_some_and(|(_, grace)| out.now.since(since) >= grace);
         let soft_due = self.eviction.soft_since.is_some_and(overdue);
         let (threshold, grace) = match (hard_met, soft) {

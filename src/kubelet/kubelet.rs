@@ -571,6 +571,7 @@ impl Kubelet {
                 self.cri(CriCall::ListPods, cri::Request::ListPodSandbox, out);
             }
             cri::Event::MemoryLow => self.on_memory_low(out),
+            cri::Event::VolumeLimit { volume, exceeded } => self.on_volume_limit(volume, *exceeded, out),
             cri::Event::SystemOom { process, pid } => self.on_system_oom(process, *pid, out),
             cri::Event::NetworkReady(ready) => {
                 if std::mem::replace(&mut self.node.network, *ready) != *ready && self.node.registered {
