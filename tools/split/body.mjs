@@ -6,7 +6,7 @@ import { pass } from "./opcodes.mjs";
 
 export const I32 = 0x7f;
 const [I64, F32, F64, FUNCREF] = [0x7e, 0x7d, 0x7c, 0x70];
-export const OP = { unreachable: 0x00, block: 0x02, loop: 0x03, if: 0x04, else: 0x05, end: 0x0b, br: 0x0c, brIf: 0x0d, brTable: 0x0e, return: 0x0f, call: 0x10, callIndirect: 0x11, localGet: 0x20, localSet: 0x21, localTee: 0x22 };
+export const OP = { unreachable: 0x00, block: 0x02, loop: 0x03, if: 0x04, else: 0x05, end: 0x0b, br: 0x0c, brIf: 0x0d, brTable: 0x0e, return: 0x0f, call: 0x10, callIndirect: 0x11, localGet: 0x20, localSet: 0x21, localTee: 0x22, globalGet: 0x23, globalSet: 0x24 };
 const NONE = [];
 
 /** What instructions without an immediate that matters take and leave, by opcode. */
@@ -102,13 +102,32 @@ function sequence(module, reader) {
       return [seq, item.op];
     }
     seq.items.push(item);
-    if (item.op < OP.block || item.op > OP.if) continue;
+    if (!isConstruct(item)) continue;
     item.type = blockType(module, item.code);
     const [body, last] = sequence(module, reader);
     item.body = body;
     item.other = last === OP.else ? sequence(module, reader)[0] : null;
     item.to = reader.at;
   }
+}
+
+/**
+ * The places of a body from which something may be taken out, and that are noted when they are reached, in the order of their bytes: `{ at, seq, index }`, where `index` is
+ * the item of the sequence that comes next. The first is the function's beginning.
+ */
+export function places(whole) {
+  const found = [];
+  const enter = (seq) => {
+    found.push({ at: seq.from, seq, index: 0 });
+    for (const [i, item] of seq.items.entries()) {
+      if (item.body) enter(item.body);
+      if (item.other) enter(item.other);
+      if (leaves(item.op)) return;
+      if (item.op === OP.brIf || isConstruct(item)) found.push({ at: item.to, seq, index: i + 1 });
+    }
+  };
+  enter(whole);
+  return found;
 }
 
 /** After these nothing follows. */
@@ -205,3 +224,6 @@ function more(sub, stack, takes) {
   else return false;
   return true;
 }
+
+/** Does it have instructions in it? */
+export const isConstruct = (item) => item.op >= OP.block && item.op <= OP.if;

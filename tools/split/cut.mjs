@@ -3,26 +3,27 @@
 //
 //   primary   the original, with `$cold` (a table of the functions that have trampolines to the rest), `$hot` (the same the other
 //             way), `$arms` (see outline.mjs) and `$loaded` (0 until the rest has filled `$cold` and `$arms`), all exported; and with
-//             one function more, `ensure`, which calls the imported function `loadRest` if `$loaded` is 0. A trampoline calls it,
-//             and then through `$cold`.
+//             two functions more: `ensure` calls the imported function `loadRest` if `$loaded` is 0 (a trampoline calls it, and then
+//             through `$cold`); `$warmUp`, exported, calls every longer function, which then does nothing (see warm.mjs).
 //   rest      the same types and function imports, then tables, memory and globals imported from `split` (the primary's exports),
 //             the same functions, and the arms. Its element segments fill `$cold` and `$arms`, and take the trampolines' places in
 //             the original's tables.
 
 import { createHash } from "node:crypto";
 import { join, name, s32, section, u32, vector } from "./bytes.mjs";
-import { KIND, SECTION, all, bodiesSection, functionTable, functionTypes, imported, limitsBytes, parse, rebuild, typesSection } from "./module.mjs";
+import { KIND, SECTION, all, bodiesSection, carrier, functionTable, functionTypes, imported, limitsBytes, parse, rebuild, typesSection } from "./module.mjs";
+import { I32 } from "./body.mjs";
 import { outline } from "./outline.mjs";
 import { plan } from "./plan.mjs";
+import { warm } from "./warm.mjs";
 
-const I32_MUTABLE = [0x7f, 1];
 const NOTHING = [0, 0x00, 0x0b];
 /** The names under which the primary exports what the rest imports. `cold` goes on with the stamp: halves of two cuts don't link. */
-export const EXPORTS = { loaded: "$loaded", cold: "$cold:", hot: "$hot", arms: "$arms" };
+export const EXPORTS = { loaded: "$loaded", cold: "$cold:", hot: "$hot", arms: "$arms", warmUp: "$warmUp", carrier: "$x" };
 
 /**
  * `{ primary, rest, plan, arms, stamp }` of a module. `reached` has a byte for each of its places (see outline.mjs); the options are
- * those of `plan` and `outline`. The stamp is the name of this very cut.
+ * those of `plan`, `outline` and `warm`. The stamp is the name of this very cut.
  */
 export function cut(original, reached, options = {}) {
   const module = parse(original);
@@ -33,12 +34,13 @@ export function cut(original, reached, options = {}) {
     globals: all(module, KIND.global, module.globals.map((g) => g.type)),
   };
   spaces.first = spaces.functions.length - module.functions.length;
-  [spaces.cold, spaces.hot, spaces.arms] = [0, 1, 2].map((i) => spaces.tables.length + i);
+  [spaces.cold, spaces.hot, spaces.arms, spaces.warm] = [0, 1, 2, 3].map((i) => spaces.tables.length + i);
   spaces.ensure = spaces.functions.length;
-  const outlined = outline(module, reached, { ensure: spaces.ensure, table: spaces.arms, ...options });
+  [spaces.loaded, spaces.warming] = [0, 1].map((i) => spaces.globals.length + i);
+  const outlined = outline(module, reached, { ensure: spaces.ensure, table: spaces.arms, globals: spaces.warming + 1, ...options });
   module.types = [...outlined.types];
   const ensureType = module.types.push({ params: [], results: [] }) - 1;
-  const parts = { ...plan(module, outlined.hot, { ...options, outlined }), outlined, ensureType };
+  const parts = { ...plan(module, outlined.hot, { ...options, outlined }), outlined, ensureType, long: options.long };
   const stamp = [original, reached, JSON.stringify(options)].reduce((hash, part) => hash.update(part), createHash("sha256")).digest("hex").slice(0, 16);
   spaces.coldName = EXPORTS.cold + stamp;
   const load = loader(module, options.load ?? "loadRest");
@@ -71,8 +73,8 @@ function bodies(module, has, trampolines, bodyOf, make) {
 const fill = (table, offset, functions) => join([[2], u32(table), [0x41, ...s32(offset), 0x0b], [0], vector(functions.map(u32))]);
 
 function primary(module, parts, spaces, load) {
-  const { cold, hot, arms, ensure } = spaces;
-  const loaded = spaces.globals.length;
+  const { cold, hot, arms, ensure, loaded } = spaces;
+  const { carriers } = parts.outlined;
   // global.get $loaded; i32.eqz; if; call $loadRest; end
   const ensureBody = [0, 0x23, ...u32(loaded), 0x45, 0x04, 0x40, 0x10, ...u32(load), 0x0b, 0x0b];
   const exported = (name_, kind, index) => join([name(name_), [kind], u32(index)]);
@@ -85,19 +87,26 @@ function primary(module, parts, spaces, load) {
     exported(EXPORTS.hot, KIND.table, hot),
     exported(EXPORTS.arms, KIND.table, arms),
     exported(EXPORTS.loaded, KIND.global, loaded),
+    ...carriers.map((_, i) => exported(EXPORTS.carrier + i, KIND.global, spaces.warming + 1 + i)),
+    exported(EXPORTS.warmUp, KIND.function, ensure + 1),
   ];
-  const elements = fill(hot, 0, parts.toPrimary.map((i) => i + spaces.first));
-  const sizes = [parts.toRest.length, parts.toPrimary.length, parts.outlined.arms.length];
   const bodyOf = (i) => parts.outlined.bodies[i] ?? module.bodies[i];
+  const has = module.functions.map((_, i) => (parts.primary.bodies[i] ? bodyOf(i) : null));
+  const warmed = warm(module, has, { global: spaces.warming, table: spaces.warm, long: parts.long });
+  const sizes = [parts.toRest.length, parts.toPrimary.length, parts.outlined.arms.length, warmed.functions.length];
   const make = (type, slot) => trampoline(module, type, slot, cold, [0x10, ...u32(ensure)]);
   return rebuild(module, {
     [SECTION.type]: typesSection(module.types),
-    [SECTION.function]: vector([...module.functions, parts.ensureType].map(u32)),
+    [SECTION.function]: vector([...module.functions, parts.ensureType, parts.ensureType].map(u32)),
     [SECTION.table]: vector([...module.tables, ...sizes.map(functionTable)]),
-    [SECTION.global]: vector([...module.globals.map((g) => join([g.type, g.init.bytes])), [...I32_MUTABLE, 0x41, 0, 0x0b]]),
+    [SECTION.global]: vector([...module.globals.map((g) => join([g.type, g.init.bytes])), ...[I32, I32, ...carriers].map(carrier)]),
     [SECTION.export]: vector([...module.exports.map((e) => exported(e.name, e.kind, e.index)), ...shared]),
-    [SECTION.element]: vector([...module.elements.map((e) => e.bytes), elements]),
-    [SECTION.code]: bodiesSection([...bodies(module, parts.primary.bodies, parts.toRest, bodyOf, make), ensureBody]),
+    [SECTION.element]: vector([
+      ...module.elements.map((e) => e.bytes),
+      fill(hot, 0, parts.toPrimary.map((i) => i + spaces.first)),
+      fill(spaces.warm, 0, warmed.functions.map((i) => i + spaces.first)),
+    ]),
+    [SECTION.code]: bodiesSection([...bodies(module, parts.primary.bodies, parts.toRest, (i) => warmed.bodies[i], make), ensureBody, warmed.warmUp]),
   });
 }
 
@@ -113,6 +122,10 @@ function rest(module, parts, spaces) {
     import_("split", EXPORTS.arms, KIND.table, functionTable(outlined.arms.length)),
     ...shared(spaces.memories, KIND.memory, "m"),
     ...shared(spaces.globals, KIND.global, "g"),
+    // `$loaded` and the global of the warming are not used here: others stand for them, so that the carriers have their indices.
+    import_("split", EXPORTS.loaded, KIND.global, [I32, 1]),
+    import_("split", EXPORTS.loaded, KIND.global, [I32, 1]),
+    ...outlined.carriers.map((type, i) => import_("split", EXPORTS.carrier + i, KIND.global, [type, 1])),
   ];
   const arms = outlined.arms.map((_, k) => spaces.functions.length + k);
   const elements = [fill(spaces.cold, 0, parts.toRest.map((i) => i + spaces.first)), fill(spaces.arms, 0, arms), ...replaced(module, parts, spaces)];

@@ -12,7 +12,7 @@ export function withLoader(script, file) {
   if (script.includes("self.loadRest =")) throw new Error("worker.js has a loader already");
   if (script.split(STARTED).length !== 2) throw new Error(`worker.js should have ${STARTED} once`);
   if (!script.includes("function __wbg_get_imports()")) throw new Error("worker.js has no __wbg_get_imports()");
-  const begun = script.replace(STARTED, `${STARTED}\n    setTimeout(prefetchRest, ${PREFETCH_AFTER_MS});`);
+  const begun = script.replace(STARTED, `wasm.${EXPORTS.warmUp}();\n    ${STARTED}\n    setTimeout(prefetchRest, ${PREFETCH_AFTER_MS});`);
   return `${begun}
 // The functions that the first seconds don't need are in a module of their own. It is fetched a little after the start; a function
 // that is wanted before has it loaded at once, while the worker waits.

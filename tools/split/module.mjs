@@ -2,6 +2,7 @@
 
 import { Reader, join, section, u32, vector } from "./bytes.mjs";
 import { walk } from "./opcodes.mjs";
+import { zero } from "./zero.mjs";
 
 export const SECTION = { custom: 0, type: 1, import: 2, function: 3, table: 4, memory: 5, global: 6, export: 7, start: 8, element: 9, code: 10, data: 11, dataCount: 12 };
 export const KIND = { function: 0, table: 1, memory: 2, global: 3 };
@@ -126,3 +127,6 @@ export const bodiesSection = (bodies) => vector(bodies.map((body) => join([u32(b
 
 /** A table of functions of a fixed size. */
 export const functionTable = (size) => [FUNCREF, ...limitsBytes({ min: size, max: size })];
+
+/** A global that is written, of a type; its first value is never looked at. */
+export const carrier = (type) => [type, 1, ...zero(type), 0x0b];

@@ -1,10 +1,12 @@
-// The outlining on programs made at random: whatever was reached in a profile, the two halves do what the whole does.
+// The outlining and the dividing on programs made at random: whatever was reached in a profile, the two halves do what the whole
+// does.
 
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { OP } from "./body.mjs";
 import { join, name, s32, section, u32, vector } from "./bytes.mjs";
 import { cut } from "./cut.mjs";
+import { divide } from "./divide.mjs";
 import { instrument, reached } from "./instrument.mjs";
 
 const [I32, I64] = [0x7f, 0x7e];
@@ -122,8 +124,7 @@ function outcome(run, a, b) {
 }
 
 /** `{ arms, taken }`: how many arms a program had, and whether one of them was gone into. */
-function compare(seed) {
-  const original = module(seed);
+function compare(seed, original = module(seed)) {
   const env = { loadRest() {} };
   const whole = instance(original, { env });
   const noted = instrument(original, { room: 0 });
@@ -159,4 +160,25 @@ test("programs at random do the same when they are outlined", () => {
   // The test is about arms that are taken: enough of them there are.
   assert.ok(arms > 3_000, `${arms} arms`);
   assert.ok(taken > 300, `${taken} programs went into an arm`);
+});
+
+test("programs at random do the same when they are divided, and when they are outlined after that", () => {
+  let total = 0;
+  for (let seed = 1; seed <= 1_000; seed++) {
+    const original = module(seed);
+    const env = { loadRest() {} };
+    const whole = instance(original, { env });
+    let divided = original;
+    for (let round = 0; round < 2; round++) {
+      const noted = instrument(divided, { room: 0 });
+      const profiled = instance(noted.bytes, { env });
+      for (let i = 0; i < 6; i++) outcome(profiled.run, i, 3 * i);
+      const { bytes, arms } = divide(divided, reached(profiled.memory, noted.base, noted.count), { long: 1, heavy: 1, arm: 0, seldom: 1 });
+      [divided, total] = [bytes, total + arms];
+    }
+    const { run } = instance(divided, { env });
+    for (let i = 0; i < 12; i++) assert.equal(outcome(run, 5 * i - 9, 3 * i), outcome(whole.run, 5 * i - 9, 3 * i), `seed ${seed}, input ${i}`);
+    compare(seed, divided);
+  }
+  assert.ok(total > 3_000, `${total} arms`);
 });

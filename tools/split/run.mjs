@@ -3,7 +3,7 @@
 //
 // FOLDER is the built site, with worker.js and worker_bg.wasm in it. The tool runs an instrumented copy of the worker through the
 // first seconds of many visits (the demo cluster boots and is drawn, a terminal shows its prompt), in a time of its own, so that the
-// same worker always gives the same profile. What was reached stays in worker_bg.wasm; the functions that were not called, and the
+// same worker always gives the same profile. Long functions that are called often are divided (divide.mjs). What was reached stays in worker_bg.wasm; the functions that were not called, and the
 // arms of the others that were not reached (outline.mjs), go to worker_rest-STAMP.wasm, which worker.js fetches 1.5 s after the
 // start, or at once and while the worker waits if something of it is wanted before. STAMP is of the original module and of the cut,
 // and the halves know it: those of two builds don't link.
@@ -20,6 +20,7 @@ import { fileURLToPath } from "node:url";
 import { parseArgs } from "node:util";
 import { brotliCompressSync, constants } from "node:zlib";
 import { cut } from "./cut.mjs";
+import { divide } from "./divide.mjs";
 import { instrument } from "./instrument.mjs";
 import { withLoader } from "./loader.mjs";
 
@@ -31,8 +32,11 @@ if (positionals.length !== 1) {
 const folder = resolve(positionals[0]);
 const [scriptFile, wasmFile] = [join(folder, "worker.js"), join(folder, "worker_bg.wasm")];
 
-/** Runs the instrumented worker; one byte a place, 1 if it was reached. */
-async function profile(original) {
+/** How often the functions are divided (divide.mjs). */
+const ROUNDS = 3;
+
+/** Runs the instrumented worker through the first `visits` of its visits, or all; how often each place was reached. */
+async function profile(original, visits = []) {
   const at = await mkdtemp(join(tmpdir(), "kubottle-profile-"));
   try {
     const { bytes, base, count } = instrument(original);
@@ -40,9 +44,10 @@ async function profile(original) {
     await copyFile(scriptFile, join(at, "worker.js"));
     await writeFile(join(at, "package.json"), '{"type":"module"}');
     const script = fileURLToPath(new URL("profile.mjs", import.meta.url));
-    const run = spawnSync(process.execPath, [script, at, String(base), String(count), join(at, "reached")], { stdio: ["ignore", "inherit", "inherit"] });
+    const run = spawnSync(process.execPath, [script, at, String(base), String(count), join(at, "reached"), ...visits.map(String)], { stdio: ["ignore", "inherit", "inherit"] });
     if (run.status !== 0) throw new Error(`the profile's run ended with ${run.status ?? run.signal}`);
-    return new Uint8Array(await readFile(join(at, "reached")));
+    const counts = await readFile(join(at, "reached"));
+    return new Uint16Array(counts.buffer.slice(counts.byteOffset, counts.byteOffset + counts.length));
   } finally {
     await rm(at, { recursive: true, force: true });
   }
@@ -58,7 +63,13 @@ const tell = (what, bytes, functions, more) =>
   console.log(`split: ${what}: ${functions} functions and ${more}, ${bytes.length} bytes, ${brotli(bytes)} in brotli`);
 
 async function main() {
-  const original = await readFile(wasmFile);
+  let original = await readFile(wasmFile);
+  // Arms may have arms: several rounds.
+  for (let round = 1; round <= ROUNDS; round++) {
+    const { bytes, arms } = divide(original, await profile(original, [1]));
+    console.log(`split: ${arms} arms of often called functions are functions now`);
+    original = bytes;
+  }
   const reached = await profile(original);
   const { primary, rest, plan, arms, stamp } = cut(original, reached, { load: values.load });
   for (const bytes of [primary, rest]) new WebAssembly.Module(bytes);
