@@ -27,7 +27,8 @@ const NEW_FILES: Duration = Duration::from_secs(5);
 const CHUNK: usize = 64 * 1024;
 /// Records sent in one request.
 const BATCH: usize = 500;
-const RETRY: Duration = Duration::from_secs(5);
+/// `retry_wait`, doubled with each failure.
+const RETRY: Duration = Duration::from_secs(1);
 
 /// A running Fluentd.
 #[derive(Clone)]
@@ -44,6 +45,8 @@ pub struct Fluentd {
     flush_at: Time,
     sending: Option<(Fetch, usize, usize)>,
     failures: u32,
+    /// Told to end: what is in the buffer is sent first (`flush_at_shutdown`).
+    ending: bool,
 }
 
 #[derive(Clone, Default)]
@@ -81,6 +84,7 @@ pub fn start(_name: &str) -> Box<dyn Program> {
         flush_at: Time::EPOCH,
         sending: None,
         failures: 0,
+        ending: false,
     })
 }
 
@@ -108,10 +112,13 @@ impl Program for Fluentd {
                 return Poll::Exit(code);
             }
         }
-        if sys.take_signal().is_some() {
+        if sys.take_signal().is_some() && !std::mem::replace(&mut self.ending, true) {
             self.save_positions(sys);
             log(sys, "info", "shutting down fluentd worker worker=0");
-            return Poll::Exit(0);
+            self.flush_at = sys.now();
+        }
+        if self.ending {
+            return self.end(sys);
         }
         if self.config.metadata {
             self.pods.poll(sys);
@@ -152,6 +159,17 @@ fn log(sys: &mut Sys<'_>, level: &str, text: &str) {
 }
 
 impl Fluentd {
+    /// Sends what is left; one failure, and it is lost with the process.
+    fn end(&mut self, sys: &mut Sys<'_>) -> Poll {
+        let failures = self.failures;
+        self.ship(sys);
+        if (self.sending.is_none() && self.buffer.is_empty()) || self.failures > failures {
+            return Poll::Exit(0);
+        }
+        let deadline = self.sending.as_ref().map_or(sys.now(), |(fetch, ..)| fetch.deadline());
+        if sys.sleep_until(deadline) { Poll::Ready } else { Poll::Pending }
+    }
+
     fn begin(&mut self, sys: &mut Sys<'_>) -> Option<i32> {
         catch_ends(sys);
         let argv = sys.argv();
@@ -199,7 +217,7 @@ impl Fluentd {
     /// Takes what was added to the files, as long as there is room.
     fn read(&mut self, sys: &mut Sys<'_>) {
         let names: Vec<Rc<str>> = self.tails.keys().cloned().collect();
-        let mut moved = false;
+        let (mut moved, was_empty) = (false, self.buffer.is_empty());
         for name in names {
             if self.buffered_bytes >= self.config.limit {
                 if !std::mem::replace(&mut self.blocked, true) {
@@ -228,7 +246,7 @@ impl Fluentd {
         }
         if moved {
             self.save_positions(sys);
-            if self.flush_at <= sys.now() && self.sending.is_none() {
+            if was_empty && self.sending.is_none() {
                 self.flush_at = sys.now() + self.config.flush;
             }
         }
@@ -267,7 +285,8 @@ impl Fluentd {
                         log(sys, "info", "retry succeeded.");
                     }
                     self.blocked = false;
-                    self.flush_at = if self.buffer.len() >= BATCH { sys.now() } else { sys.now() + self.config.flush };
+                    self.flush_at =
+                        if self.buffer.len() >= BATCH || self.ending { sys.now() } else { sys.now() + self.config.flush };
                 }
                 Some(result) => {
                     let text = match result {
@@ -275,8 +294,8 @@ impl Fluentd {
                         Err(text) => text,
                     };
                     self.failures += 1;
-                    // Longer each time, up to a minute.
-                    let wait = Duration(RETRY.as_micros() << (self.failures - 1).min(4)).min(Duration::from_secs(60));
+                    // Longer each time, up to half a minute.
+                    let wait = Duration(RETRY.as_micros() << (self.failures - 1).min(5)).min(Duration::from_secs(30));
                     self.flush_at = sys.now() + wait;
                     let retry = format!(
                         "failed to flush the buffer. retry_times={} next_retry_time={} error=\"{text}\"",
@@ -496,6 +515,7 @@ mod tests {
             flush_at: Time::EPOCH,
             sending: None,
             failures: 0,
+            ending: false,
         };
         let (mut tail, file) = (Tail::default(), "web-0_shop_app-0123.log");
         assert!(fluentd.record(file, &mut tail, "2026-11-01T00:00:00Z stdout P half ").is_none());

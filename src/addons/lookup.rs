@@ -1,4 +1,4 @@
-//! A name to an address, by the servers and the search list of /etc/resolv.conf. IPv4 only, which is what the add-ons' own
+//! A name to an address: /etc/hosts, then the servers and the search list of /etc/resolv.conf. IPv4 only, which is what the add-ons' own
 //! Services have.
 
 use std::net::IpAddr;
@@ -25,6 +25,12 @@ impl Lookup {
         if lookup.found.is_some() {
             return lookup;
         }
+        let hosts = sys.read_file("/etc/hosts").map(|d| String::from_utf8_lossy(&d).into_owned()).unwrap_or_default();
+        lookup.found = hosts.lines().filter(|l| !l.starts_with('#')).find_map(|line| {
+            let mut words = line.split_whitespace();
+            let ip = words.next()?.parse::<IpAddr>().ok().filter(IpAddr::is_ipv4)?;
+            words.any(|w| w == name).then_some(ip)
+        });
         let conf = sys.read_file("/etc/resolv.conf").map(|d| String::from_utf8_lossy(&d).into_owned()).unwrap_or_default();
         for line in conf.lines() {
             let mut words = line.split_whitespace();

@@ -24,7 +24,9 @@ impl Runtime {
             return;
         }
         for dir in ["/var/log/pods", "/var/log/containers"] {
-            self.with_host_tree(dir, |tree, within| drop(tree.mkdir_p(within, 0o755, now)));
+            self.with_host_tree(dir, |tree, within| {
+                let _ = tree.mkdir_p(within, 0o755, now);
+            });
         }
         let ids: Vec<Id> = self.containers.keys().cloned().collect();
         for id in ids {
@@ -71,7 +73,9 @@ impl Runtime {
         let now = self.containers.get(id).map_or(Time::EPOCH, |c| c.finished_at.unwrap_or(c.created_at));
         let Some((path, link)) = self.log_paths(id) else { return };
         for path in [path.as_str(), &format!("{path}.1"), &link] {
-            self.with_host_tree(path, |tree, within| drop(tree.remove_all(within, now)));
+            self.with_host_tree(path, |tree, within| {
+                let _ = tree.remove_all(within, now);
+            });
         }
     }
 
@@ -108,7 +112,9 @@ fn append(tree: &mut Tree, path: &str, bytes: &[u8], now: Time) {
         return;
     }
     match (tree.lookup(path), size) {
-        (Some(ino), Some(at)) => drop(tree.write(ino, at as u64, bytes, now)),
+        (Some(ino), Some(at)) => {
+            let _ = tree.write(ino, at as u64, bytes, now);
+        }
         _ => {
             let dir = path.rsplit_once('/').map_or("", |(dir, _)| dir);
             let _ = tree.mkdir_p(dir, 0o755, now);

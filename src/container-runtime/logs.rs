@@ -14,7 +14,7 @@ use crate::{Runtime, Text, error};
 /// Lines kept of one container.
 const MAX_LINES: usize = 8192;
 /// A longer line is split, as containerd does at 16 KiB.
-const MAX_LINE: usize = 16 * 1024;
+pub(crate) const MAX_LINE: usize = 16 * 1024;
 
 #[derive(Clone, Debug)]
 pub(crate) struct LogLine {
@@ -22,6 +22,7 @@ pub(crate) struct LogLine {
     pub text: Text,
     /// Whether the line ended (or was only cut).
     pub newline: bool,
+    pub stderr: bool,
 }
 
 /// Somebody who follows a log.
@@ -44,17 +45,18 @@ impl Runtime {
     /// Appends to the log; whole lines only.
     pub(crate) fn log(&mut self, now: Time, id: &Id, stream: usize, data: &[u8], out: &mut Outbox) {
         let mut new = Vec::new();
+        let stderr = stream == 1;
         self.change(id, |c| {
             let mut buffer = std::mem::take(&mut c.partial[stream]);
             let bytes = Rc::make_mut(&mut buffer);
             bytes.extend_from_slice(data);
             let mut start = 0;
             while let Some(n) = bytes[start..].iter().position(|b| *b == b'\n') {
-                new.push(LogLine { time: now, text: lossy(&bytes[start..start + n]), newline: true });
+                new.push(LogLine { time: now, text: lossy(&bytes[start..start + n]), newline: true, stderr });
                 start += n + 1;
             }
             while bytes.len() - start > MAX_LINE {
-                new.push(LogLine { time: now, text: lossy(&bytes[start..start + MAX_LINE]), newline: false });
+                new.push(LogLine { time: now, text: lossy(&bytes[start..start + MAX_LINE]), newline: false, stderr });
                 start += MAX_LINE;
             }
             bytes.drain(..start);
@@ -66,6 +68,7 @@ impl Runtime {
                 c.log.pop_front();
             }
         });
+        self.write_log_file(now, id, &new);
         self.tell_followers(id, &new, out);
     }
 
@@ -78,13 +81,15 @@ impl Runtime {
     pub(crate) fn flush_partial(&mut self, now: Time, id: &Id, out: &mut Outbox) {
         let mut new = Vec::new();
         self.change(id, |c| {
-            for partial in &mut c.partial {
+            for (stream, partial) in c.partial.iter_mut().enumerate() {
                 if !partial.is_empty() {
-                    new.push(LogLine { time: now, text: lossy(&std::mem::take(partial)), newline: false });
+                    let text = lossy(&std::mem::take(partial));
+                    new.push(LogLine { time: now, text, newline: false, stderr: stream == 1 });
                 }
             }
             c.log.extend(new.iter().cloned());
         });
+        self.write_log_file(now, id, &new);
         self.tell_followers(id, &new, out);
     }
 
@@ -104,7 +109,7 @@ impl Runtime {
         };
         let partial = container.partial.iter().filter(|p| !p.is_empty());
         let now = container.log.back().map_or(container.created_at, |l| l.time);
-        let partial = partial.map(|p| LogLine { time: now, text: lossy(p), newline: false });
+        let partial = partial.map(|p| LogLine { time: now, text: lossy(p), newline: false, stderr: false });
         let lines: Vec<LogLine> = container.log.iter().cloned().chain(partial).collect();
         let first = options.since.map_or(0, |since| lines.partition_point(|l| l.time < since));
         let tail = options.tail_lines.map_or(lines.len(), |n| n.max(0) as usize);

@@ -129,6 +129,9 @@ impl Runtime {
         }
         let (unit, within) = unit_of(path);
         let id = self.host_directory(now, &unit);
+        if path.starts_with("/var/log") || matches!(&**path, "/" | "/var" | "/var/") {
+            self.keep_log_files(now);
+        }
         if let Some(volume) = self.volumes.get_mut(id).filter(|_| found.is_none()) {
             // What isn't there is made: a directory (containerd does it, whatever the type), or an empty file.
             let _ = match kind {
@@ -215,10 +218,10 @@ impl Runtime {
     pub(crate) fn remove_volume(&mut self, name: &Text) -> cri::Response {
         let Some(id) = self.volume_ids.remove(name) else { return cri::Response::Done };
         self.host_paths.remove(name);
+        self.limits.remove(name);
         if !self.volume_ids.values().any(|other| *other == id) {
             self.volumes.remove(id);
         }
-        self.limits.remove(name);
         cri::Response::Done
     }
 
@@ -271,7 +274,7 @@ impl Runtime {
     }
 
     /// Where a path of the node's disk lies: in which directory that pods see too (none: the disk itself), and where there.
-    fn host_place<'a>(&self, path: &'a str) -> (Option<VolumeId>, &'a str) {
+    pub(crate) fn host_place<'a>(&self, path: &'a str) -> (Option<VolumeId>, &'a str) {
         let trimmed = path.trim_start_matches('/');
         let (top, within) = trimmed.split_once('/').unwrap_or((trimmed, ""));
         match self.volume_ids.get(&host_volume(&format!("/{top}"))) {

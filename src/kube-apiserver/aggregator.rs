@@ -302,6 +302,19 @@ impl ApiServer {
         out.request(self.config.me, number, request);
     }
 
+    /// The part of `/metrics` about aggregated servers.
+    pub(crate) fn aggregator_metrics(&self, out: &mut String) {
+        if self.aggregator.remotes.is_empty() {
+            return;
+        }
+        out.push_str("# HELP aggregator_unavailable_apiservice [ALPHA] Gauge of APIServices which are marked as unavailable broken down by APIService name.\n");
+        out.push_str("# TYPE aggregator_unavailable_apiservice gauge\n");
+        for ((group, version), remote) in self.aggregator.remotes.iter() {
+            let gone = u8::from(remote.available != Some(true));
+            out.push_str(&format!("aggregator_unavailable_apiservice{{name=\"{version}.{group}\"}} {gone}\n"));
+        }
+    }
+
     /// Adds the groups of aggregated servers to a discovery document.
     pub(crate) fn add_to_discovery(&self, path: &str, mut document: Object) -> Object {
         if self.aggregator.remotes.is_empty() || path.trim_matches('/') != "apis" {

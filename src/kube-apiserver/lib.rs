@@ -25,6 +25,7 @@ mod endpoints;
 mod etcd_client;
 mod fields;
 mod memo;
+mod metrics;
 mod observe;
 mod openapi;
 mod options;

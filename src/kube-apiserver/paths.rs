@@ -36,7 +36,7 @@ fn text(code: u16, body: impl Into<Rc<str>>) -> Response {
 
 impl ApiServer {
     /// Answers a path. Health is told even while the caches load.
-    pub(crate) fn serve_path(&self, request: &Request, _user: &Rc<UserInfo>, now: Time) -> Response {
+    pub(crate) fn serve_path(&self, request: &Request, _user: &Rc<UserInfo>, _now: Time) -> Response {
         let path = &*request.path;
         let parts: Vec<&str> = path.trim_matches('/').splitn(2, '/').collect();
         if let "healthz" | "livez" | "readyz" = parts[0] {
@@ -45,7 +45,7 @@ impl ApiServer {
         let get = request.verb == Verb::GetPath;
         let response = match path.trim_end_matches('/') {
             "/version" => Some(Response::object(200, version())),
-            "/metrics" => Some(self.metrics(now)),
+            "/metrics" => Some(self.metrics()),
             "" => Some(Response::object(200, self.root())),
             "/openapi/v3" => {
                 let text = apimachinery::json::to_string(crate::openapi::index(self).value());
@@ -118,29 +118,6 @@ impl ApiServer {
             Some(_) => text(200, format!("{body}{endpoint} check passed\n")),
             None => text(200, "ok"),
         }
-    }
-
-    /// A few of the real counters, by their names.
-    fn metrics(&self, _now: Time) -> Response {
-        let mut out = String::new();
-        out.push_str("# TYPE apiserver_request_total counter\n");
-        for ((verb, code), n) in &self.answered {
-            out.push_str(&format!("apiserver_request_total{{code=\"{code}\",verb=\"{}\"}} {n}\n", verb.as_str().to_uppercase()));
-        }
-        out.push_str("# TYPE apiserver_longrunning_requests gauge\n");
-        out.push_str(&format!("apiserver_longrunning_requests{{verb=\"WATCH\"}} {}\n", self.watchers.len()));
-        out.push_str("# TYPE apiserver_current_inflight_requests gauge\n");
-        out.push_str(&format!("apiserver_current_inflight_requests{{request_kind=\"mutating\"}} {}\n", self.pending.len()));
-        out.push_str("# TYPE apiserver_resource_objects gauge\n");
-        for storage in &self.scheme.storages {
-            let n = self.caches[storage.index].objects.len();
-            out.push_str(&format!(
-                "apiserver_resource_objects{{group=\"{}\",resource=\"{}\"}} {n}\n",
-                storage.gvr.group, storage.gvr.resource
-            ));
-        }
-        let kind = key("text/plain; version=0.0.4; charset=utf-8; escaping=underscores");
-        Response { code: 200, warnings: Vec::new(), body: ResponseBody::Text(kind, out.into()) }
     }
 }
 

@@ -16,7 +16,6 @@ type Text = Rc<str>;
 
 #[derive(Clone, Debug, Default)]
 pub struct Config {
-    pub external_labels: Vec<(Text, Text)>,
     pub jobs: Vec<Job>,
 }
 
@@ -110,7 +109,8 @@ pub fn parse(text: &str) -> Result<Config, String> {
     )?;
     let interval = global.duration("scrape_interval")?.unwrap_or(Duration::from_secs(60));
     let timeout = global.duration("scrape_timeout")?.unwrap_or(Duration::from_secs(10));
-    let mut config = Config { external_labels: pairs(global.get("external_labels")), jobs: Vec::new() };
+    // External labels go out with alerts and remote writes only, and there are none.
+    let mut config = Config::default();
     for job in map.get("scrape_configs").items() {
         let job = self::job(job, interval, timeout)?;
         if config.jobs.iter().any(|j| j.name == job.name) {

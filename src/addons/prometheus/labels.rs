@@ -39,9 +39,6 @@ impl Labels {
     pub fn iter(&self) -> impl Iterator<Item = &(Text, Text)> {
         self.0.iter()
     }
-    pub fn is_empty(&self) -> bool {
-        self.0.is_empty()
-    }
     pub fn without(&self, names: &[Text]) -> Labels {
         Labels(Rc::new(self.0.iter().filter(|(n, _)| !names.contains(n)).cloned().collect()))
     }
@@ -87,10 +84,7 @@ pub fn quote(text: &str) -> String {
 
 /// A pattern that must match the whole text.
 #[derive(Clone, Debug)]
-pub struct Pattern {
-    pub text: Text,
-    regex: Rc<Regex>,
-}
+pub struct Pattern(Rc<Regex>);
 
 impl Pattern {
     pub fn new(text: &str) -> Result<Pattern, String> {
@@ -98,14 +92,14 @@ impl Pattern {
             return Err("error parsing regexp: expression too large".into());
         }
         let regex = Regex::new(&format!("^(?s:{text})$")).map_err(|e| format!("error parsing regexp: {e}"))?;
-        Ok(Pattern { text: text.into(), regex: Rc::new(regex) })
+        Ok(Pattern(Rc::new(regex)))
     }
     pub fn matches(&self, text: &str) -> bool {
-        self.regex.is_match(text)
+        self.0.is_match(text)
     }
     /// `template` with `$1` and `${1}` filled in, if the text matches.
     pub fn expand(&self, text: &str, template: &str) -> Option<String> {
-        let captures = self.regex.captures(text)?;
+        let captures = self.0.captures(text)?;
         let mut out = String::new();
         captures.expand(template, &mut out);
         Some(out)
@@ -141,14 +135,5 @@ impl Matcher {
     /// Whether it lets a series through that has no such label: a selector must have one that doesn't.
     pub fn matches_empty(&self) -> bool {
         self.matches(&Labels::default())
-    }
-    pub fn show(&self) -> String {
-        let op = match self.op {
-            Op::Equal => "=",
-            Op::NotEqual => "!=",
-            Op::Matches(_) => "=~",
-            Op::MatchesNot(_) => "!~",
-        };
-        format!("{}{op}{}", self.name, quote(&self.value))
     }
 }

@@ -14,8 +14,8 @@ pub const MOST_SERIES: usize = 20_000;
 /// More samples of one series push the oldest out: an hour at one in fifteen seconds.
 pub const MOST_PER_SERIES: usize = 240;
 
-/// Says "the series ended here": upstream's NaN of this bit pattern.
-const STALE: u64 = 0x7ff0_0000_0000_0002;
+/// Says "the series ended here": a NaN of this bit pattern. (Upstream's is a signalling one, which not every platform keeps as it is.)
+const STALE: u64 = 0x7ff8_0000_0000_0a02;
 
 pub fn stale() -> f64 {
     f64::from_bits(STALE)

@@ -1,4 +1,5 @@
-//! Servers that speak HTTP/1.1 over simulated connections: nginx, httpd, agnhost's netexec, registry.k8s.io/echoserver.
+//! Servers that speak HTTP/1.1 over simulated connections: nginx, httpd, agnhost's netexec, registry.k8s.io/echoserver, and
+//! registry.k8s.io/hpa-example, of which every request costs CPU.
 //!
 //! They serve files of their own filesystem (so that a mounted ConfigMap or an edited index.html is what comes back) and log as the
 //! real ones do. Left out by name: TLS, configuration files beyond the port, modules.
@@ -11,6 +12,9 @@ use cri_api::machine::Sys;
 use cri_api::program::Fd;
 use cri_api::{Disposition, Errno, Poll, Program, Signal};
 
+/// What a request costs hpa-example: a step is a twenty-thousandth of a core-second.
+const REQUEST_STEPS: u32 = 800;
+
 /// Which server it pretends to be.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Kind {
@@ -18,6 +22,8 @@ enum Kind {
     Httpd,
     /// Answers with the pod's name and the request: netexec, echoserver.
     Echo,
+    /// Computes for a while and says OK!
+    Busy,
 }
 
 #[derive(Clone)]
@@ -44,6 +50,7 @@ pub fn start(name: &str) -> Box<dyn Program> {
     let kind = match name {
         "nginx" => Kind::Nginx,
         "httpd" => Kind::Httpd,
+        "hpa-example" => Kind::Busy,
         _ => Kind::Echo,
     };
     Box::new(HttpServer { kind, listeners: Vec::new(), conns: Vec::new(), started: false })
@@ -107,7 +114,7 @@ impl HttpServer {
                     notice(sys, line);
                 }
             }
-            Kind::Httpd => {
+            Kind::Httpd | Kind::Busy => {
                 let text = format!(
                     "[{}] [core:notice] [pid 1:tid 1] AH00094: Command line: 'httpd -D FOREGROUND'\n",
                     sys.now().rfc3339()
@@ -130,7 +137,7 @@ impl HttpServer {
         };
         match self.kind {
             Kind::Echo => vec![flag(&["--http-port", "--port"]).unwrap_or(8080)],
-            Kind::Httpd => vec![80],
+            Kind::Httpd | Kind::Busy => vec![80],
             Kind::Nginx => {
                 let dir = "/etc/nginx/conf.d";
                 let names = sys.read_dir(dir).unwrap_or_default();
@@ -191,6 +198,10 @@ fn answer(kind: Kind, head: &str, peer: &str, sys: &mut Sys<'_>) -> Vec<u8> {
         Kind::Echo => echo(path, target, peer, sys),
         Kind::Nginx => file("/usr/share/nginx/html", path, kind, sys),
         Kind::Httpd => file("/usr/local/apache2/htdocs", path, kind, sys),
+        Kind::Busy => {
+            sys.charge(REQUEST_STEPS);
+            (200, "text/html; charset=UTF-8", b"OK!".to_vec())
+        }
     };
     let size = body.len();
     if kind != Kind::Echo {
@@ -200,7 +211,7 @@ fn answer(kind: Kind, head: &str, peer: &str, sys: &mut Sys<'_>) -> Vec<u8> {
     }
     let server = match kind {
         Kind::Nginx => "Server: nginx/1.27.5\r\n",
-        Kind::Httpd => "Server: Apache/2.4.65 (Unix)\r\n",
+        Kind::Httpd | Kind::Busy => "Server: Apache/2.4.65 (Unix)\r\n",
         Kind::Echo => "",
     };
     let reason = match status {

@@ -26,9 +26,6 @@ impl Plugin for NotEnforced {
                 }
                 return Ok(());
             }
-            "apiregistration.k8s.io" if a.object.at(&["spec", "service"]).is_some() => {
-                "is stored but its aggregated server is not called"
-            }
             _ => return Ok(()),
         };
         a.warnings.push(format!("{} {why} in this bottle", a.kind.kind));

@@ -1,5 +1,6 @@
 //! The dock: terminals on the left, manifests or events on the right; one of them at a time where there is no room for two.
 
+mod addons;
 mod events;
 mod manifests;
 pub mod objects;
@@ -9,7 +10,7 @@ pub mod terminal;
 use protocol::{Applied, EventRow, Table, TableQuery};
 use yew::prelude::*;
 
-use crate::app::{Do, Pane};
+use crate::app::{Answers, Do, Pane};
 use crate::inspector::emit;
 use crate::shared::Shared;
 use manifests::Manifests;
@@ -72,6 +73,7 @@ pub struct DockProps {
     pub edit: Option<Shared<EditRequest>>,
     pub insert: Option<Shared<&'static str>>,
     pub events: Shared<(Vec<EventRow>, u32)>,
+    pub addons: Shared<Answers>,
     pub query: TableQuery,
     pub table: Option<Shared<Table>>,
     pub run: Callback<Do>,
@@ -86,7 +88,7 @@ pub fn Dock(props: &DockProps) -> Html {
         <section class={classes!("dock", (pane == Pane::Terminal).then_some("show-terminal"))} aria-label="Dock">
             <Grip run={props.run.clone()} />
             <div class="bar left">
-                <div class="tabs panes only-narrow" role="tablist">{ for [Pane::Terminal, Pane::Manifests, Pane::Objects, Pane::Events].map(|p| pane_tab(props, p, p == pane)) }</div>
+                <div class="tabs panes only-narrow" role="tablist">{ for [Pane::Terminal, Pane::Manifests, Pane::Objects, Pane::Events, Pane::Addons].map(|p| pane_tab(props, p, p == pane)) }</div>
                 <TerminalTabs tabs={props.tabs.clone()} active={props.active} run={props.run.clone()} />
             </div>
             <div class="bar right">
@@ -95,6 +97,7 @@ pub fn Dock(props: &DockProps) -> Html {
                     { pane_tab(props, Pane::Manifests, right == Pane::Manifests) }
                     { pane_tab(props, Pane::Objects, right == Pane::Objects) }
                     { pane_tab(props, Pane::Events, right == Pane::Events) }
+                    { pane_tab(props, Pane::Addons, right == Pane::Addons) }
                 </div>
                 if right == Pane::Manifests {
                     <span class="end">{ examples(props) }</span>
@@ -111,6 +114,9 @@ pub fn Dock(props: &DockProps) -> Html {
                     applied={props.applied.clone()} edit={props.edit.clone()} insert={props.insert.clone()} run={props.run.clone()} />
                 if right == Pane::Objects {
                     <objects::Objects asked={props.query.clone()} table={props.table.clone()} run={props.run.clone()} />
+                }
+                if right == Pane::Addons {
+                    <addons::Addons answers={props.addons.clone()} run={props.run.clone()} />
                 }
                 if right == Pane::Events {
                     <events::Events events={props.events.clone()} run={props.run.clone()} />
