@@ -125,6 +125,8 @@ const TAB = "kubottle-tab";
 const MAX_TABS = 8;
 const MAX_AGE_MS = 30 * 86_400_000;
 const MAX_RECORD = 32 << 20;
+/** How often a journal is restored that has not come to be saved again since: it may be what stops the page. */
+const TRIES = 2;
 /** Without Web Locks a tab says that it is alive, so often. */
 const LEASE_MS = 2_000;
 
@@ -201,13 +203,14 @@ export async function restore(config, moment) {
   candidates.sort((a, b) => (b.id === before) - (a.id === before) || b.saved - a.saved);
   for (const record of candidates) {
     if (!(await take(record.id))) continue;
-    if (record.trying) {
-      // It stays where it is, for a download; this visit begins another one.
+    if (record.trying >= TRIES) {
+      // It stays, for its owner, but no visit begins with it any more.
+      await put({ ...record, config: `broken ${config}` });
       return { broken: true, log: record.log, spare: record.spare };
     }
     mine = record.id;
     sessionStorage.setItem(TAB, record.id);
-    await put({ ...record, trying: true });
+    await put({ ...record, trying: record.trying + 1 });
     return { log: record.log, spare: record.spare, at: record.at };
   }
   return null;
@@ -279,7 +282,7 @@ export async function save(config, moment, log, spare, at) {
     const id = await own();
     const { all } = await tabs("readonly");
     const before = await request(all.get(id));
-    const record = { id, config, moment, log, spare: spare ?? before?.spare ?? null, at, saved: Date.now(), trying: false };
+    const record = { id, config, moment, log, spare: spare ?? before?.spare ?? null, at, saved: Date.now(), trying: 0 };
     if (log.length + (record.spare?.length ?? 0) > MAX_RECORD) record.spare = null;
     if (log.length > MAX_RECORD) return "This cluster's past has become too long to be kept for the next visit.";
     try {
