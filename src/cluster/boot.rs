@@ -353,6 +353,7 @@ impl Cluster {
         let Some(proc) = self.proc(addr) else { return };
         let (component, machine) = (proc.component().to_string(), proc.machine.clone());
         if component == "kubelet" {
+            self.kubelet_unit_killed(&machine);
             return self.start_kubelet(&machine, observer);
         }
         if let Ok(process) = self.make_component(&component, &machine, addr, None, observer) {

@@ -337,16 +337,23 @@ impl Cluster {
 
     /// Observes kube-apiserver (its memory, off the record): of several the first that is there.
     pub fn api(&self) -> Option<&kube_apiserver::ApiServer> {
-        let of = |addr| match &self.proc(addr)?.process {
+        self.api_at(self.serving_apiserver())
+    }
+
+    fn api_at(&self, addr: Addr) -> Option<&kube_apiserver::ApiServer> {
+        match &self.proc(addr)?.process {
             Process::ApiServer(p) => Some(p),
             _ => None,
-        };
-        let first = of(self.apiserver);
-        if self.config.control_planes <= 1 || first.is_some_and(|a| a.is_ready() && !self.is_silent(self.apiserver)) {
-            return first;
         }
-        let others = self.apiservers().into_iter().filter(|a| *a != self.apiserver && !self.is_silent(*a));
-        others.filter_map(of).find(|a| a.is_ready()).or(first)
+    }
+
+    /// The kube-apiserver that is looked at: of several the first that serves.
+    pub fn serving_apiserver(&self) -> Addr {
+        if self.config.control_planes <= 1 {
+            return self.apiserver;
+        }
+        let serves = |addr: &Addr| !self.is_silent(*addr) && self.api_at(*addr).is_some_and(|a| a.is_ready());
+        self.apiservers().into_iter().find(serves).unwrap_or(self.apiserver)
     }
     /// The running member that knows most: that of kube-apiserver's machine, unless another is ahead of it.
     pub fn etcd_member(&self) -> Option<&etcd::Member> {

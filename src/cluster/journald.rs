@@ -71,6 +71,11 @@ impl Journal {
         self.push(Line { at, unit, pid: 1, words: Words::Text(text.into()) });
     }
 
+    /// A line of the kubelet's process that is not the kubelet's own.
+    pub fn kubelet(&mut self, at: Time, pid: u32, text: &str) {
+        self.push(Line { at, unit: Unit::Kubelet, pid, words: Words::Text(text.into()) });
+    }
+
     /// The last words of a kubelet that could not start.
     pub fn kubelet_failed(&mut self, at: Time, pid: u32, why: &str) {
         let micro = at.rfc3339_micro();

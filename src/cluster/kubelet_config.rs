@@ -28,6 +28,14 @@ impl Cluster {
         texts.flat_map(|text| environment_words(&text)).collect()
     }
 
+    /// Flags in the environment files that change nothing here.
+    pub(crate) fn unused_flags(&self, machine: &str) -> Vec<String> {
+        const USED: [&str; 6] =
+            ["--cloud-provider", "--hostname-override", "--node-ip", "--node-labels", "--register-with-taints", "--v"];
+        let flags = self.kubelet_flags(machine).into_iter();
+        flags.map(|f| f.split('=').next().unwrap_or_default().to_string()).filter(|f| !USED.contains(&&**f)).collect()
+    }
+
     /// Reads what is on the disk of the kubelet's machine. A hollow kubelet has none.
     pub(crate) fn configure_kubelet(&self, config: &mut kubelet::Config) {
         let machine = config.node_name.clone();
@@ -57,7 +65,7 @@ impl Cluster {
                     config.labels.extend(pairs.map(|(k, v)| (k.into(), v.into())));
                 }
                 // The machine's certificate still has the machine's own name.
-                "--hostname-override" => config.node_name = value.into(),
+                "--hostname-override" if !value.is_empty() => config.node_name = value.into(),
                 "--register-with-taints" => {
                     let taints = value.split(',').filter_map(|t| t.rsplit_once(':'));
                     config.taints = taints
@@ -180,7 +188,7 @@ fn seconds_of(text: &str) -> Option<Duration> {
 fn apply(text: &str, config: &mut kubelet::Config) {
     let Ok(document) = yaml::parse(text) else { return };
     let v = document.value;
-    if let Some(path) = v.str_at(&["staticPodPath"]) {
+    if let Some(path) = v.str_at(&["staticPodPath"]).filter(|p| p.starts_with('/') && p.len() > 1) {
         config.static_pod_path = path.trim_end_matches('/').into();
     }
     if let Some(n) = v.int_at(&["maxPods"]).filter(|n| *n > 0) {

@@ -173,12 +173,20 @@ impl Cluster {
     /// The kubelet's process was started. False: it ends at once, because it has no configuration, and the journal says which.
     pub(crate) fn kubelet_unit_started(&mut self, machine: &str) -> bool {
         let missing = self.missing_configuration(machine);
+        let unused = self.unused_flags(machine);
         let now = self.now();
         let units = self.units_mut(machine);
         let journal = |units: &mut Units, text: &str| units.journal.systemd(now, Unit::Kubelet, text);
         journal(units, "Started kubelet.service - kubelet: The Kubernetes Node Agent.");
         let Some(why) = missing else {
             units.enter(Unit::Kubelet, State::Running, now);
+            for flag in unused {
+                units.journal.kubelet(
+                    now,
+                    units.kubelet.pid,
+                    &format!("Kubottle: {flag} has no effect on the kubelet in this bottle"),
+                );
+            }
             return true;
         };
         units.enter(Unit::Kubelet, State::Restarting, now);
@@ -215,6 +223,22 @@ impl Cluster {
             "Stopping kubelet.service - kubelet: The Kubernetes Node Agent...",
             "kubelet.service: Deactivated successfully.",
             "Stopped kubelet.service - kubelet: The Kubernetes Node Agent.",
+        ] {
+            units.journal.systemd(now, Unit::Kubelet, text);
+        }
+    }
+
+    /// The kubelet's process was killed: its unit starts it again. (At once: a real one waits ten seconds.)
+    pub(crate) fn kubelet_unit_killed(&mut self, machine: &str) {
+        if self.nodes.get(machine).is_none_or(|n| n.runtime.is_none()) {
+            return;
+        }
+        let now = self.now();
+        let units = self.units_mut(machine);
+        for text in [
+            "kubelet.service: Main process exited, code=killed, status=9/KILL",
+            "kubelet.service: Failed with result 'signal'.",
+            "kubelet.service: Scheduled restart job, restart counter is at 1.",
         ] {
             units.journal.systemd(now, Unit::Kubelet, text);
         }

@@ -10,6 +10,8 @@ pub(crate) fn box_of(cluster: &Cluster, addr: Addr) -> String {
     let Some(proc) = cluster.proc(addr) else { return "laptop".into() };
     match proc.component() {
         name @ ("etcd" | "kube-apiserver" | "kube-scheduler" | "kube-controller-manager") => name.into(),
+        // Drawn with what it stands in front of.
+        "load-balancer" => "kube-apiserver".into(),
         "coredns" => format!("pod/kube-system/{}", proc.name.rsplit('/').next().unwrap_or("")),
         "kubeadm" => "laptop".into(),
         _ => proc.name.to_string(),

@@ -101,7 +101,8 @@ fn parse(args: &[String]) -> Result<Line, String> {
         };
         let Some(flag) = long.strip_prefix("--") else {
             if arg.starts_with('-') {
-                return Err(format!("unknown shorthand flag: '{}' in {arg}", &arg[1..arg.len().min(2)]));
+                let letter: String = arg.chars().skip(1).take(1).collect();
+                return Err(format!("unknown shorthand flag: '{letter}' in {arg}"));
             }
             line.words.push(arg.clone());
             continue;

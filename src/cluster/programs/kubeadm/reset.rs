@@ -1,4 +1,5 @@
-//! `kubeadm reset`: takes back what `init` or `join` did to this machine.
+//! `kubeadm reset`: takes back what `init` or `join` did to this machine. Left out: the machine's member stays in an etcd of several
+//! (`etcdctl member remove` does that), and nothing is asked: `--force` must be said.
 
 use base::Duration;
 
