@@ -342,6 +342,8 @@ fn apply(cluster: &mut Cluster, input: &Input, observer: &mut impl Observer) {
         Input::Aside(message) => {
             let tried = crate::aside::run(cluster, message.clone());
             adopt(cluster, &tried.cluster);
+            // In a replay nobody has seen yet what it printed.
+            cluster.to_page.extend(tried.page);
         }
         Input::Machine(node, message) => {
             if let Some(runtime) = cluster.nodes.get(node).and_then(|n| n.runtime) {

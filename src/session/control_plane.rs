@@ -119,8 +119,13 @@ fn quorum(members: &[MemberSeen]) -> String {
 }
 
 fn apiserver(cluster: &Cluster) -> ComponentHealth {
-    let (state, glyph, word) = process_health(cluster, cluster.apiserver);
+    let (state, glyph, word) = process_health(cluster, cluster.serving_apiserver());
     let mut lines = Vec::new();
+    let all = cluster.apiservers();
+    if all.len() > 1 {
+        let up = all.iter().filter(|a| cluster.proc(**a).is_some_and(Proc::is_running) && !cluster.is_silent(**a)).count();
+        lines.push(vec![Span::plain(format!("{up} of {} behind the load balancer", all.len()))]);
+    }
     match cluster.api() {
         Some(a) if state != State::Off => {
             lines.push(vec![if a.is_ready() { Span::plain("ready") } else { Span::plain("starting: /readyz fails") }]);
@@ -143,10 +148,13 @@ fn apiserver(cluster: &Cluster) -> ComponentHealth {
 
 /// A component that elects a leader. Who leads is what its Lease says, as long as that has not run out.
 fn candidate(cluster: &Cluster, name: &str) -> Option<ComponentHealth> {
-    let (addr, proc) = cluster.procs().find(|(_, p)| p.component() == name)?;
-    let (state, glyph, word) = process_health(cluster, addr);
     let lease = api::get(cluster, resources::leases(), "kube-system", name).and_then(|l| lease(&l, cluster.now()));
-    let holds = lease.as_ref().is_some_and(|l| l.left() > 0.0 && l.holder.starts_with(&*proc.machine));
+    let is_holder = |p: &Proc| lease.as_ref().is_some_and(|l| l.left() > 0.0 && l.holder.starts_with(&*p.machine));
+    // Of several the one that holds the lease, or the first.
+    let all = || cluster.procs().filter(|(_, p)| p.component() == name);
+    let (addr, proc) = all().find(|(_, p)| is_holder(p)).or_else(|| all().next())?;
+    let (state, glyph, word) = process_health(cluster, addr);
+    let holds = is_holder(proc);
     let queue = match &proc.process {
         Process::ControllerManager(m) => {
             let views = m.view();

@@ -69,7 +69,10 @@ fn light_stages(cluster: &Cluster, recent: &[(String, String, protocol::MessageK
 
 /// Whether a component's process runs; frozen ones are shown as off.
 fn process_state(cluster: &Cluster, component: &str, glows: bool) -> State {
-    let running = cluster.procs().find(|(_, p)| p.component() == component).map(|(addr, p)| (addr, p.is_running()));
+    // Of several one that works counts.
+    let all = || cluster.procs().filter(|(_, p)| p.component() == component);
+    let working = all().find(|(addr, p)| p.is_running() && !cluster.is_silent(*addr));
+    let running = working.or_else(|| all().next()).map(|(addr, p)| (addr, p.is_running()));
     match running {
         Some((addr, true)) if cluster.is_silent(addr) => State::Off,
         Some((_, true)) if glows => State::Active,
@@ -110,7 +113,7 @@ fn apiserver(cluster: &Cluster, bottle: &Bottle, glows: &dyn Fn(&str) -> bool, l
         (_, false) => "starting".to_string(),
         _ => format!("{watches} watches"),
     })]];
-    let request = last.and_then(|id| bottle.trace().get(id)).filter(|r| r.message.to == cluster.apiserver);
+    let request = last.and_then(|id| bottle.trace().get(id)).filter(|r| cluster.apiservers().contains(&r.message.to));
     if let Some(record) = request
         && let sim::Payload::ApiRequest { request, .. } = &record.message.payload
     {
