@@ -213,12 +213,12 @@ impl Runtime {
         let chosen = match self.network.choose(now, &rule, packet.src.0) {
             Choice::Endpoint(chosen) => chosen,
             Choice::Nothing => {
-                let reason = format!("{} has no endpoints", rule.service);
+                let reason = format!("{} has no endpoints", rule.service.trim_end_matches(':'));
                 self.refuse(now, packet.clone(), Errno::ECONNREFUSED, &reason, out);
                 return false;
             }
             Choice::NotHere => {
-                let reason = format!("{} has no local endpoints (traffic policy Local)", rule.service);
+                let reason = format!("{} has no local endpoints (traffic policy Local)", rule.service.trim_end_matches(':'));
                 self.drop_packet(packet.clone(), &reason, Vec::new(), out);
                 return false;
             }
@@ -350,7 +350,9 @@ impl Runtime {
         hops.push(self.hop(HopKind::Refused { reason: reason.into() }));
         let back = Packet { src: packet.dst, dst: packet.src, body: PacketBody::Reset(error), next_hop: packet.src.0, hops };
         match self.network.is_local(back.dst.0) {
-            true => self.deliver(now, back, out),
+            true if self.is_probe(&back) => self.deliver(now, back, out),
+            // On record, as all that a user's program meets.
+            true => out.send(out.me, Payload::Packet(Rc::new(back))),
             false => self.forward(now, back, out),
         }
     }

@@ -2,7 +2,7 @@
 
 use std::net::IpAddr;
 
-use apimachinery::{Object, resources};
+use apimachinery::{Object, Value, resources};
 use base::Time;
 use cluster::{Bottle, Cluster, Record};
 use cri_api::net::{Answer, RecordData, ResponseCode};
@@ -56,9 +56,9 @@ pub(crate) struct Request {
 /// Finds the newest connection to a Service.
 pub(crate) fn last(bottle: &Bottle, service: &Object, pods: &[Object]) -> Option<Request> {
     let now = bottle.shown().now();
-    let key = format!("{}/{}:", service.namespace(), service.name());
+    let target = Target::of(bottle.shown(), service);
     let records = bottle.trace().newest().filter(|r| r.message.sent <= now).take(MAX_RECORDS);
-    let found = records.filter_map(|r| Some((r, packet(r)?))).find_map(|(r, p)| opening(r, p, &key))?;
+    let found = records.filter_map(|r| Some((r, packet(r)?))).find_map(|(r, p)| target.opening(r, p))?;
     Some(complete(bottle, found, pods, now))
 }
 
@@ -69,39 +69,107 @@ fn packet(record: &Record) -> Option<&Packet> {
     }
 }
 
-/// A first packet that the rules of this Service have translated, or refused.
+/// By what a packet is known to be for a Service.
+struct Target {
+    /// `default/web:`
+    key: String,
+    /// Its virtual addresses, and the ports that it has on every node.
+    virtual_ends: Vec<Endpoint>,
+    node_ports: Vec<u16>,
+    /// Of a headless one: the pods' own addresses.
+    direct: Vec<Endpoint>,
+}
+
+impl Target {
+    fn of(cluster: &Cluster, service: &Object) -> Target {
+        let ports = service.list_at(&["spec", "ports"]);
+        let number = |p: &Value, field: &str| p.int_at(&[field]).and_then(|n| u16::try_from(n).ok());
+        let ips = service.list_at(&["spec", "clusterIPs"]).iter().filter_map(|ip| ip.as_str()?.parse::<IpAddr>().ok());
+        let ips: Vec<IpAddr> = ips.collect();
+        let all = |ip: &IpAddr| ports.iter().filter_map(|p| Some((*ip, number(p, "port")?))).collect::<Vec<_>>();
+        let mut target = Target {
+            key: format!("{}/{}:", service.namespace(), service.name()),
+            virtual_ends: ips.iter().flat_map(all).collect(),
+            node_ports: ports.iter().filter_map(|p| number(p, "nodePort")).collect(),
+            direct: Vec::new(),
+        };
+        if service.str_at(&["spec", "clusterIP"]) != Some("None") {
+            return target;
+        }
+        let slices = api::list(cluster, resources::endpointslices(), service.namespace());
+        for slice in slices.iter().filter(|s| s.label("kubernetes.io/service-name") == Some(service.name())) {
+            for port in slice.list_at(&["ports"]).iter().filter_map(|p| number(p, "port")) {
+                let addresses = slice.list_at(&["endpoints"]).iter().flat_map(|e| e.list_at(&["addresses"]));
+                target.direct.extend(addresses.filter_map(|a| Some((a.as_str()?.parse().ok()?, port))));
+            }
+        }
+        target
+    }
+
+    /// A first packet that the rules of this Service have translated or refused, or one to a pod of a headless Service.
+    fn opening(&self, record: &Record, packet: &Packet) -> Option<Request> {
+        opening(record, packet, &self.key).or_else(|| self.untranslated(record, packet))
+    }
+
+    fn is_virtual(&self, end: Endpoint) -> bool {
+        self.virtual_ends.contains(&end) || self.node_ports.contains(&end.1)
+    }
+
+    fn untranslated(&self, record: &Record, packet: &Packet) -> Option<Request> {
+        let dropped = ended(packet, true);
+        let refused = ended(packet, false);
+        let (called, endpoint) = match packet.body {
+            PacketBody::Syn if self.direct.contains(&packet.dst) => (packet.dst, Some(packet.dst)),
+            PacketBody::Syn if dropped.is_some() && self.is_virtual(packet.dst) => (packet.dst, None),
+            PacketBody::Reset(_) if refused.is_some() && self.is_virtual(packet.src) => (packet.src, None),
+            _ => return None,
+        };
+        let mut request = seen(record, packet, called, endpoint);
+        let end = packet.hops.iter().find(|h| matches!(h.what, HopKind::Refused { .. } | HopKind::Dropped { .. }));
+        request.rule_node = end.filter(|_| endpoint.is_none()).map(|h| h.place.to_string());
+        Some(request)
+    }
+}
+
+/// Why a packet went no further: refused with an answer, or dropped.
+fn ended(packet: &Packet, dropped: bool) -> Option<String> {
+    packet.hops.iter().find_map(|h| match &h.what {
+        HopKind::Refused { reason } if !dropped => Some(reason.to_string()),
+        HopKind::Dropped { reason, .. } if dropped => Some(reason.to_string()),
+        _ => None,
+    })
+}
+
+/// What a packet says of a connection.
+fn seen(record: &Record, packet: &Packet, called: Endpoint, endpoint: Option<Endpoint>) -> Request {
+    Request {
+        from: packet.hops.first().map_or_else(String::new, |h| h.place.to_string()),
+        called,
+        rule_node: None,
+        endpoint,
+        dns: None,
+        at: record.message.sent,
+        of: 0,
+        via: way(packet),
+        message: record.message.id.0,
+        refused: ended(packet, false),
+        dropped: ended(packet, true),
+        admitted: admitted(packet),
+        seen_as: packet.src.0,
+        accepted: false,
+        endpoint_pod: None,
+    }
+}
+
+/// A first packet that the rules of a Service have translated, or refused.
 fn opening(record: &Record, packet: &Packet, key: &str) -> Option<Request> {
     let dnat = packet.hops.iter().find_map(|h| match &h.what {
         HopKind::Dnat { service, from, to, of } if service.starts_with(key) => Some((h.place.to_string(), *from, *to, *of)),
         _ => None,
     });
     let first = matches!(packet.body, PacketBody::Syn);
-    let ended = |dropped: bool| {
-        packet.hops.iter().find_map(|h| match &h.what {
-            HopKind::Refused { reason } if !dropped => Some(reason.to_string()),
-            HopKind::Dropped { reason, .. } if dropped => Some(reason.to_string()),
-            _ => None,
-        })
-    };
-    let refused = ended(false);
-    let (place, from, to, of) = dnat.filter(|_| first || refused.is_some())?;
-    Some(Request {
-        from: packet.hops.first().map_or_else(String::new, |h| h.place.to_string()),
-        called: from,
-        rule_node: Some(place),
-        endpoint: Some(to),
-        dns: None,
-        at: record.message.sent,
-        of,
-        via: way(packet),
-        message: record.message.id.0,
-        refused,
-        dropped: ended(true),
-        admitted: admitted(packet),
-        seen_as: packet.src.0,
-        accepted: false,
-        endpoint_pod: None,
-    })
+    let (place, from, to, of) = dnat.filter(|_| first || ended(packet, false).is_some())?;
+    Some(Request { rule_node: Some(place), of, ..seen(record, packet, from, Some(to)) })
 }
 
 /// How it gets to another node.
@@ -217,20 +285,28 @@ impl Request {
                 ..step("name", "no name was asked for: the address was given".into(), self.message)
             }),
         }
-        let node = self.rule_node.as_deref().unwrap_or("");
-        steps.push(step("address", format!("no machine has {called}: kube-proxy's rules on {node} match it"), self.message));
+        let address = match self.rule_node.as_deref() {
+            Some(node) => format!("no machine has {called}: kube-proxy's rules on {node} match it"),
+            None => format!("{} is the pod's own: nothing is rewritten on the way", self.called.0),
+        };
+        steps.push(step("address", address, self.message));
         steps.push(self.rule_step(service, step("rule", String::new(), self.message)));
         steps.push(self.endpoint_step(cluster, step("endpoint", String::new(), self.message)));
         steps
     }
 
     fn rule_step(&self, service: &Object, step: HopSeen) -> HopSeen {
-        let Some(to) = self.endpoint else { return step };
+        let Some(to) = self.endpoint else {
+            return HopSeen { state: State::Failing, glyph: Glyph::Failing, reason: "no endpoint to choose".into(), ..step };
+        };
+        let route = self.via.clone().unwrap_or_else(|| "on the same node".into());
+        if self.rule_node.is_none() {
+            return HopSeen { glyph: Glyph::Off, reason: format!("no rule: the Service is headless; {route}"), ..step };
+        }
         let why = match service.str_at(&["spec", "sessionAffinity"]) {
             Some("ClientIP") => format!("kept for this client, of {} ready ones", self.of),
             _ => format!("drawn at random, 1 of {} ready", self.of),
         };
-        let route = self.via.clone().unwrap_or_else(|| "on the same node".into());
         HopSeen { reason: format!("{}:{} {why}; {route}", to.0, to.1), ..step }
     }
 

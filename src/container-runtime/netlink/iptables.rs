@@ -175,10 +175,10 @@ impl Network {
                 rule.ip, rule.port
             );
             table.add("KUBE-SERVICES", format!("{matched} -j {target}"));
-            if rule.kind == AddressKind::Cluster {
-                if let Some(range) = self.ranges().find(|r| r.network.is_ipv4()) {
-                    table.add(target, format!("! -s {range} {matched} -j KUBE-MARK-MASQ"));
-                }
+            if rule.kind == AddressKind::Cluster
+                && let Some(range) = self.ranges().find(|r| r.network.is_ipv4())
+            {
+                table.add(target, format!("! -s {range} {matched} -j KUBE-MARK-MASQ"));
             }
         }
         if rules.iter().any(|r| r.kind.is_external()) {
