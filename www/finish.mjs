@@ -19,7 +19,7 @@ const sha256 = (bytes) => createHash("sha256").update(bytes).digest("hex");
 /**
  * Scripts come from files of this site, and WebAssembly may be compiled. Styles may be inline: the picture's places are style
  * attributes, the terminal and the editor bring style sheets. A worker may be a blob: that is how a frame without an origin of its
- * own starts one. Other hosts are asked only for labs that somebody names by their address.
+ * own starts one. Other hosts are asked only for labs that somebody names by their address (of this machine, for who writes one).
  */
 const POLICY = [
   "default-src 'none'",
@@ -27,7 +27,7 @@ const POLICY = [
   "style-src 'self' 'unsafe-inline'",
   "img-src 'self' data: blob:",
   "font-src 'self'",
-  "connect-src 'self' https:",
+  "connect-src 'self' https: http://127.0.0.1:* http://localhost:*",
   "worker-src 'self' blob:",
   "manifest-src 'self'",
   "base-uri 'none'",

@@ -11,7 +11,7 @@ use cri_api::host::HostMessage;
 use sim::{Addr, Payload};
 
 use crate::cluster::{Cluster, Observer};
-use crate::config::{Config, node};
+use crate::config::Config;
 use crate::steer::steer;
 use crate::trace::Trace;
 
@@ -376,19 +376,9 @@ fn apply(cluster: &mut Cluster, input: &Input, observer: &mut impl Observer) {
         Input::HoldLoop(name) => steer(cluster, name, Steer::Hold, observer),
         Input::ReleaseLoop(name) => steer(cluster, name, Steer::Release, observer),
         Input::StepLoop(name) => steer(cluster, name, Steer::Step, observer),
-        Input::AddNode => add_machine(cluster, false, observer),
-        Input::AddMachine => add_machine(cluster, true, observer),
+        Input::AddNode => drop(cluster.add_machine(false, observer)),
+        Input::AddMachine => drop(cluster.add_machine(true, observer)),
     }
-}
-
-/// A machine with the next free `node-N` as its name, switched on.
-fn add_machine(cluster: &mut Cluster, blank: bool, observer: &mut impl Observer) {
-    let taken = |n: &u32| cluster.nodes.contains_key(&*format!("node-{n}"));
-    let n = (1..).find(|n| !taken(n)).expect("there are more numbers than nodes");
-    let name = format!("node-{n}");
-    let place = (cluster.nodes.len() as u32..).find(|n| !cluster.ips.contains_key(&node(*n, "", false).ip)).unwrap_or(n);
-    cluster.place_node(&crate::config::NodeConfig { blank, ..node(place, &name, false) });
-    cluster.power_on(&name, observer);
 }
 
 /// The processes of a name: one process, or all of a machine.

@@ -358,6 +358,23 @@ impl App {
         js::replace_hash(&hash);
     }
 
+    /// A link was put into the address of a page that is open: its moment is another visit's, the rest is shown.
+    pub(super) fn address_changed(&mut self, ctx: &Context<Self>) {
+        if hashed("m").is_some_and(|m| Some(m) != self.keeper.moment) {
+            // Loading one's own address again can't fail.
+            let _ = js::window().location().reload();
+            return;
+        }
+        let (lens, asked) = (self.lens, self.asked.clone());
+        self.view_from_address();
+        if self.lens != lens {
+            self.show();
+        }
+        if self.asked != asked {
+            self.act(ctx, Do::Inspect(self.asked.clone()));
+        }
+    }
+
     /// Lens, selection and tab that the address asks for.
     pub(super) fn view_from_address(&mut self) {
         let asked = |key: &str| hashed(key).or_else(|| wanted(key));

@@ -102,6 +102,8 @@ pub enum Msg {
     TypeAgain(String, bool, u32),
     /// A new release of the site has been fetched.
     Update,
+    /// Another address was put into the bar, of which only the part behind the `#` is new.
+    Address,
     Host(host::FromHost),
     /// A minute and a half after a worker was started.
     StillSilent,
@@ -245,6 +247,10 @@ impl Component for App {
                 self.kept(ctx, kept);
                 true
             }
+            Msg::Address => {
+                self.address_changed(ctx);
+                true
+            }
             Msg::Update => {
                 self.update_is_ready(ctx);
                 true
@@ -330,6 +336,8 @@ fn listeners(ctx: &Context<App>) -> Vec<Listener> {
     );
     let update = link.clone();
     listen(&js::window(), "kubottle-update", Box::new(move |_| update.send_message(Msg::Update)));
+    let address = link.clone();
+    listen(&js::window(), "hashchange", Box::new(move |_| address.send_message(Msg::Address)));
     let visible = link.clone();
     listen(&js::document(), "visibilitychange", Box::new(move |_| visible.send_message(Msg::Visible)));
     let resized = link.clone();
