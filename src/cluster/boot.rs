@@ -10,7 +10,7 @@ use cri_api::packet::KernelUpdate;
 use sim::{Addr, MsgId, Outbox, Payload, Queue};
 
 use crate::cluster::{Cluster, Node, Observer};
-use crate::config::{Config, NodeConfig};
+use crate::config::{Config, NodeConfig, node};
 use crate::flags::Flags;
 use crate::kubeadm::Kubeadm;
 use crate::process::{Proc, Process};
@@ -139,6 +139,32 @@ impl Cluster {
         self.nodes.insert(name.clone(), entry);
         self.tell_apiserver_of_kubelet(name, kubelet);
         self.tell_cloud(name);
+    }
+
+    /// One more machine with the next free `node-N` as its name, switched on. A blank one belongs to no cluster yet.
+    pub(crate) fn add_machine(&mut self, blank: bool, observer: &mut impl Observer) -> Rc<str> {
+        let taken = |n: &u32| self.nodes.contains_key(&*format!("node-{n}"));
+        let n = (1..).find(|n| !taken(n)).expect("there are more numbers than nodes");
+        let name: Rc<str> = format!("node-{n}").into();
+        let place = (self.nodes.len() as u32..).find(|n| !self.ips.contains_key(&node(*n, "", false).ip)).unwrap_or(n);
+        let config = NodeConfig { blank, ..node(place, &name, false) };
+        self.place_node(&config);
+        self.name_on_laptop(&config);
+        self.power_on(&name, observer);
+        name
+    }
+
+    /// The laptop's `/etc/hosts` knows the machine.
+    fn name_on_laptop(&mut self, node: &NodeConfig) {
+        let now = self.now();
+        self.with_proc(self.laptop, |p| {
+            let Process::Machine(laptop) = &mut p.process else { return };
+            let hosts = laptop.read_host_file("/etc/hosts").map(|h| String::from_utf8_lossy(&h).into_owned()).unwrap_or_default();
+            let others = hosts.lines().filter(|l| l.split_whitespace().nth(1) != Some(&*node.name));
+            let mut text: String = others.map(|l| format!("{l}\n")).collect();
+            text += &format!("{}\t{}\n", node.ip, node.name);
+            laptop.put_host_file(now, "/etc/hosts", text.as_bytes(), 0o644);
+        });
     }
 
     fn tell_machine_of_apiserver(&mut self, machine: Addr) {

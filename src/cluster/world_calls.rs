@@ -49,6 +49,15 @@ impl Cluster {
                 }
                 of(&said)
             }
+            "/cloud/create" => {
+                let mut said = self.no_cloud();
+                if self.cloud().is_some() {
+                    let name = self.add_machine(true, observer);
+                    let ip = self.nodes.get(&name).map_or_else(String::new, |n| n.config.ip.to_string());
+                    said.out = format!("machine {name} created ({ip}): a blank one, for kubeadm join\n");
+                }
+                of(&said)
+            }
             path if path.starts_with("/cloud/") => match self.cloud() {
                 // The cloud answers itself: its console is a request like any other.
                 Some(cloud) => {

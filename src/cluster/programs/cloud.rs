@@ -1,7 +1,7 @@
 //! `cloud` on the laptop: the console of the cloud that the machines are rented from. No cloud has this one; it stands for
 //! `aws ec2`, `gcloud compute` and the like.
 //!
-//! `cloud machines [list]`, `cloud machines delete NAME`, `cloud loadbalancers`, `cloud routes`.
+//! `cloud machines [list]`, `cloud machines create`, `cloud machines delete NAME`, `cloud loadbalancers`, `cloud routes`.
 
 use apimachinery::Request;
 use cri_api::machine::Sys;
@@ -9,7 +9,8 @@ use cri_api::{Poll, Program};
 
 use super::asked::{Asking, WORLD, arguments, told};
 
-const USAGE: &str = "Usage: cloud machines [list] | cloud machines delete NAME… | cloud loadbalancers | cloud routes\n";
+const USAGE: &str =
+    "Usage: cloud machines [list] | cloud machines create | cloud machines delete NAME… | cloud loadbalancers | cloud routes\n";
 
 #[derive(Clone, Default)]
 struct Cloud {
@@ -38,6 +39,9 @@ impl Program for Cloud {
                         let mut request = Request::get_path("/cloud/delete");
                         request.options.query = names.iter().map(|n| ("name".into(), (*n).into())).collect();
                         self.asking.ask(sys, WORLD, request);
+                    }
+                    ["machines" | "machine", "create"] => {
+                        self.asking.ask(sys, WORLD, Request::get_path("/cloud/create"));
                     }
                     ["machines" | "machine"] | ["machines" | "machine", "list"] => self.ask(sys, "machines"),
                     ["loadbalancers" | "lb"] | ["loadbalancers" | "lb", "list"] => self.ask(sys, "loadbalancers"),
