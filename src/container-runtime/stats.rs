@@ -199,3 +199,32 @@ impl Runtime {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn cpu_time_is_paid_out_at_the_containers_rate() {
+        let at = |seconds| Time::EPOCH + Duration::from_secs(seconds);
+        let second = 1_000_000_000;
+        let mut meter = CpuMeter::default();
+        // A busy loop: the burst of ten seconds' worth of steps shows as one whole core, and goes on showing until it is paid.
+        assert_eq!(meter.read(at(1), 200_000, 1000), second);
+        assert_eq!(meter.read(at(5), 200_000, 1000), 5 * second);
+        assert_eq!(meter.read(at(60), 200_000, 1000), 10 * second, "no more than what has run");
+        // Half a core at most.
+        let mut meter = CpuMeter::default();
+        assert_eq!(meter.read(at(2), 200_000, 500), second);
+        // An idle container uses nothing.
+        assert_eq!(CpuMeter::default().read(at(100), 0, 1000), 0);
+    }
+
+    #[test]
+    fn a_limit_makes_the_bucket_smaller() {
+        assert_eq!(cpu_bucket(0).per_second, Cpu::default().per_second);
+        assert_eq!(cpu_bucket(250).per_second, Cpu::default().per_second / 4);
+        assert_eq!(cpu_bucket(8000).per_second, Cpu::default().per_second);
+        assert_eq!(cpu_bucket(1).per_second, Cpu::default().per_second / 1000);
+    }
+}

@@ -204,8 +204,8 @@ impl ApiServer {
             Err(Status::invalid(call.resource.gvk, &call.name, &errors))
         };
         let Ok(address) = ip.parse::<IpAddr>() else { return Ok(()) };
-        let Some(range) = Range::of(&self.config.service_cidr, address.is_ipv6()) else { return Ok(()) };
-        if !range.holds(address) {
+        let ranges = self.ranges(address.is_ipv6());
+        if !ranges.is_empty() && !ranges.iter().any(|range| range.holds(address)) {
             return invalid("the provided network does not match the current range".to_string());
         }
         if self.peek(ip_addresses(), "", ip).is_some() && !call.dry_run() {
@@ -223,8 +223,20 @@ impl ApiServer {
 
     /// An address that nobody has, from the upper part of the range (the lower is for those who choose theirs).
     fn free_ip(&mut self, call: &Call, v6: bool) -> Result<String, Status> {
-        let full = || Status::internal("failed to allocate a serviceIP: range is full");
-        let range = Range::of(&self.config.service_cidr, v6).ok_or_else(full)?;
+        let ranges = self.ranges(v6);
+        let found = ranges.into_iter().find_map(|range| self.free_ip_of(range, call));
+        found.ok_or_else(|| Status::internal("failed to allocate a serviceIP: range is full"))
+    }
+
+    /// The ranges of a family: that of the flag, and those of ServiceCIDRs that are ready.
+    fn ranges(&self, v6: bool) -> Vec<Range> {
+        let is_open = |o: &&Object| o.name() != "kubernetes" && o.condition_is_true("Ready") && !o.is_being_deleted();
+        let more = self.all(Gvr::new("networking.k8s.io", "v1", "servicecidrs"), "").filter(is_open);
+        let of = |o: &Object| o.list_at(&["spec", "cidrs"]).iter().filter_map(|c| Range::of(c.as_str()?, v6)).next();
+        Range::of(&self.config.service_cidr, v6).into_iter().chain(more.filter_map(of)).collect()
+    }
+
+    fn free_ip_of(&mut self, range: Range, call: &Call) -> Option<String> {
         let size = range.size;
         let reserved = (size / 16).clamp(16.min(size / 2), 256);
         let seed = self.config.seed.derive("cluster-ip");
@@ -237,10 +249,12 @@ impl ApiServer {
             };
             let ip = range.nth(reserved + offset as u32).to_string();
             if self.peek(ip_addresses(), "", &ip).is_none() {
-                return Ok(ip);
+                return Some(ip);
             }
         }
-        Err(full())
+        // The upper part is full: whatever is left serves after all.
+        let mut left = (1..size.min(1 << 16)).map(|n| range.nth(n)).filter(|ip| range.holds(*ip)).map(|ip| ip.to_string());
+        left.find(|ip| self.peek(ip_addresses(), "", ip).is_none())
     }
 
     fn allocate_ports(&mut self, call: &Call, object: &mut Object, old: Option<&Object>, kind: &str) -> Result<(), Status> {

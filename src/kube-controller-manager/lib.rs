@@ -37,6 +37,7 @@ mod node_lifecycle;
 mod pod_gc;
 mod replicaset;
 mod root_ca;
+mod service_cidr;
 mod serviceaccount;
 mod statefulset;
 mod taint_eviction;

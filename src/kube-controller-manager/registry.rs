@@ -7,8 +7,8 @@ use crate::framework::Controller;
 use crate::runner::{AnyRunner, Runner};
 use crate::{
     clusterrole_aggregation, cronjob, csr_approving, csr_signing, daemonset, deployment, disruption, endpoints, garbage, hpa,
-    job, mirroring, namespace, node_ipam, node_lifecycle, pod_gc, quota, replicaset, root_ca, serviceaccount, statefulset,
-    taint_eviction, token_secrets, ttl, ttl_after_finished, volumes,
+    job, mirroring, namespace, node_ipam, node_lifecycle, pod_gc, quota, replicaset, root_ca, service_cidr, serviceaccount,
+    statefulset, taint_eviction, token_secrets, ttl, ttl_after_finished, volumes,
 };
 
 /// Controllers of v1.37 that are not in the bottle.
@@ -24,7 +24,6 @@ pub const NOT_IN_THE_BOTTLE: &[&str] = &[
     "resourceclaim-controller",
     "resourcepoolstatusrequest-controller",
     "selinux-warning-controller",
-    "service-cidr-controller",
     "storage-version-migrator-controller",
     "storageversion-garbage-collector-controller",
     "token-cleaner-controller",
@@ -40,7 +39,6 @@ pub fn runners(config: &Config, first_scope: u16, seed: Seed) -> Vec<Box<dyn Any
     list.add(replicaset::ReplicaSetController::replication_controllers());
     list.add(endpoints::EndpointSliceController::new(config.max_endpoints_per_slice));
     list.add(endpoints::EndpointsController::default());
-    list.add(mirroring::EndpointSliceMirroringController::default());
     list.add(root_ca::RootCaPublisher { root_ca: config.root_ca.clone() });
     list.add(serviceaccount::ServiceAccountController::default());
     if let Some(ipam) = node_ipam::NodeIpamController::new(config) {
@@ -60,8 +58,6 @@ pub fn runners(config: &Config, first_scope: u16, seed: Seed) -> Vec<Box<dyn Any
     list.add(volumes::VolumeBinder::default());
     list.add(volumes::Protection::claims());
     list.add(volumes::Protection::volumes());
-    list.add(volumes::EphemeralVolumeController::default());
-    list.add(volumes::ExpandController::default());
     list.add(hpa::HorizontalPodAutoscalerController::default());
     list.add(clusterrole_aggregation::ClusterRoleAggregation::default());
     list.add(csr_approving::ApprovingController);
@@ -70,6 +66,11 @@ pub fn runners(config: &Config, first_scope: u16, seed: Seed) -> Vec<Box<dyn Any
     // Every deletion takes two calls: upstream doubles its rate.
     list.add_faster(garbage::GarbageCollector::default(), 2, 1);
     list.add_faster(namespace::NamespaceController::default(), 20, 100);
+    // New ones go to the end: the numbers of calls and timers of the others stay.
+    list.add(mirroring::EndpointSliceMirroringController::default());
+    list.add(volumes::EphemeralVolumeController::default());
+    list.add(volumes::ExpandController::default());
+    list.add(service_cidr::ServiceCidrController::default());
     list.runners
 }
 

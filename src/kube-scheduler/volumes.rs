@@ -164,3 +164,83 @@ fn satisfies(volume: &Object, claim: &Object) -> bool {
         && quantity(volume, &["spec", "capacity", "storage"]) >= quantity(claim, &["spec", "resources", "requests", "storage"])
         && selected()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use apimachinery::value;
+
+    fn object(v: Value) -> Object {
+        Object::from_value(v).expect("a map was built")
+    }
+    fn node(name: &str) -> NodeInfo {
+        NodeInfo { name: name.into(), labels: value!({"kubernetes.io/hostname": name, "zone": "a"}), ..NodeInfo::default() }
+    }
+    fn storage(provisioner: &str, topologies: Value) -> Volumes {
+        let mut volumes = Volumes::default();
+        let class = object(value!({
+            "metadata": {"name": "late"}, "provisioner": provisioner, "volumeBindingMode": "WaitForFirstConsumer",
+            "allowedTopologies": topologies
+        }));
+        volumes.classes.insert(class.key(), class);
+        for claim in ["one", "two"] {
+            let claim = object(value!({
+                "metadata": {"name": claim, "namespace": "default", "uid": claim},
+                "spec": {"storageClassName": "late", "accessModes": ["ReadWriteOnce"], "resources": {"requests": {"storage": "1Gi"}}}
+            }));
+            volumes.claims.insert(claim.key(), claim);
+        }
+        volumes
+    }
+    fn local(name: &str, size: &str, node: &str) -> Object {
+        let hostname = value!({"key": "kubernetes.io/hostname", "operator": "In", "values": [node]});
+        object(value!({"metadata": {"name": name}, "spec": {
+            "storageClassName": "late", "accessModes": ["ReadWriteOnce"], "capacity": {"storage": size},
+            "nodeAffinity": {"required": {"nodeSelectorTerms": [{"matchExpressions": [hostname]}]}}
+        }}))
+    }
+    fn keys(names: &[&str]) -> Vec<ObjectKey> {
+        names.iter().map(|name| ObjectKey::new("default", name)).collect()
+    }
+    fn bound(decisions: Option<Vec<Decision>>) -> Option<Vec<String>> {
+        let text = |d: Decision| match d {
+            Decision::Bind { claim, volume } => format!("{}={volume}", claim.name),
+            Decision::Provision { claim } => format!("{}=new", claim.name),
+        };
+        decisions.map(|list| list.into_iter().map(text).collect())
+    }
+
+    #[test]
+    fn each_claim_gets_the_smallest_volume_of_the_node_or_a_new_one() {
+        let mut volumes = storage(NO_PROVISIONER, Value::list(vec![]));
+        for pv in [local("large", "9Gi", "a"), local("small", "2Gi", "a"), local("away", "1Gi", "b")] {
+            volumes.set_volume(pv.key(), Some(pv));
+        }
+        let on = |volumes: &Volumes, claims: &[&str], name: &str| bound(volumes.decide(&keys(claims), &node(name)));
+        assert_eq!(on(&volumes, &["one"], "a"), Some(vec!["one=small".to_string()]));
+        let both = vec!["one=small".to_string(), "two=large".to_string()];
+        assert_eq!(on(&volumes, &["one", "two"], "a"), Some(both));
+        assert_eq!(on(&volumes, &["one", "two"], "b"), None, "there is one volume, and nobody makes more");
+        volumes.assume(&"small".into(), &ObjectKey::new("default", "two"));
+        assert_eq!(on(&volumes, &["one"], "a"), Some(vec!["one=large".to_string()]), "the small one is given away");
+        volumes.forget(&ObjectKey::new("default", "two"));
+        volumes.set_volume(ObjectKey::new("", "large"), None);
+        assert_eq!(on(&volumes, &["one", "two"], "a"), None);
+    }
+
+    #[test]
+    fn provisioners_serve_the_topologies_of_their_class() {
+        let on = |volumes: &Volumes| bound(volumes.decide(&keys(&["one"]), &node("a")));
+        let zone = |zone: &str| value!([{"matchLabelExpressions": [{"key": "zone", "values": [zone]}]}]);
+        assert_eq!(on(&storage("x.example.com", Value::list(vec![]))), Some(vec!["one=new".to_string()]));
+        assert_eq!(on(&storage("x.example.com", zone("a"))), Some(vec!["one=new".to_string()]));
+        assert_eq!(on(&storage("x.example.com", zone("b"))), None);
+        assert_eq!(on(&storage(NO_PROVISIONER, Value::list(vec![]))), None);
+        let mut chosen = storage("x.example.com", Value::list(vec![]));
+        let key = ObjectKey::new("default", "one");
+        let mut claim = chosen.claims.get(&key).cloned().expect("made above");
+        claim.set_at(&["metadata", "annotations", SELECTED_NODE], "b");
+        chosen.claims.insert(key, claim);
+        assert_eq!(on(&chosen), None, "the provisioner works for another node");
+    }
+}

@@ -91,7 +91,7 @@ impl Kubelet {
             let limit = limit.and_then(|q| Quantity::from_value(q).ok()).map(|q| q.canonical()).unwrap_or_default();
             let message = format!("Usage of EmptyDir volume \"{volume}\" exceeds the limit \"{limit}\". ");
             self.eviction.leaving = Some((uid.clone(), out.now + CLEANUP_TIMEOUT));
-            self.with_worker(&uid, out, |w, cx, fx| w.evict(message.into(), HARD_GRACE_S, cx, fx));
+            self.with_worker(&uid, out, |w, cx, fx| w.evict(message.into(), false, HARD_GRACE_S, cx, fx));
             evicted = true;
         }
         evicted
@@ -158,7 +158,7 @@ impl Kubelet {
         let Some(worker) = self.workers.get(&uid) else { return false };
         let message: Text = message(&worker.pod, &uid, threshold, available, stats).into();
         self.eviction.leaving = Some((uid.clone(), out.now + CLEANUP_TIMEOUT));
-        self.with_worker(&uid, out, |w, cx, fx| w.evict(message, grace, cx, fx));
+        self.with_worker(&uid, out, |w, cx, fx| w.evict(message, true, grace, cx, fx));
         true
     }
 }

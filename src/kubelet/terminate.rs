@@ -37,15 +37,15 @@ impl PodWorker {
         self.end_unless_busy(cx, fx);
     }
 
-    /// Ends the pod because the node is short of memory.
-    pub(crate) fn evict(&mut self, message: Rc<str>, grace_s: i64, cx: &Cx, fx: &mut Vec<Effect>) {
+    /// Ends the pod because the node is short of memory (`disrupted`), or because it took more than its own.
+    pub(crate) fn evict(&mut self, message: Rc<str>, disrupted: bool, grace_s: i64, cx: &Cx, fx: &mut Vec<Effect>) {
         if self.stage != Stage::Syncing {
             return;
         }
         let reason = crate::eviction::REASON;
         self.event(None, EventType::Warning, reason, message.to_string(), fx);
         self.verdict = Some((reason.into(), message));
-        self.disrupted = true;
+        self.disrupted = disrupted;
         self.by_itself = true;
         self.begin_end(grace_s, cx, fx);
         self.publish(cx, fx);

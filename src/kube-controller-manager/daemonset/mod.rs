@@ -7,7 +7,7 @@ use std::rc::Rc;
 use apimachinery::quantity::scaled_int_or_percent;
 use apimachinery::{Object, ObjectKey, Request, Value, key, value};
 use base::Sort as _;
-use base::{Duration, Map, Time};
+use base::{Duration, Map};
 use client_go::history::{REVISION_HASH_LABEL, number, revision_name, template_patch};
 use client_go::{Delta, Expectations, pods};
 
