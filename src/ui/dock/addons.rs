@@ -159,9 +159,9 @@ fn answer(now: &str, range: &str) -> Html {
         "scalar" | "string" => vec![(kind.clone(), value_of(&get(&data, "result")))],
         "matrix" => list(&get(&data, "result"))
             .iter()
-            .map(|s| (labels(s), format!("{} samples", list(&get(s, "values")).length())))
+            .map(|s| (labels(&s), format!("{} samples", list(&get(&s, "values")).length())))
             .collect(),
-        _ => list(&get(&data, "result")).iter().map(|s| (labels(s), value_of(&get(s, "value")))).collect(),
+        _ => list(&get(&data, "result")).iter().map(|s| (labels(&s), value_of(&get(&s, "value")))).collect(),
     };
     let series = JSON::parse(range).map(|r| points(&r)).unwrap_or_default();
     html! {
@@ -172,8 +172,8 @@ fn answer(now: &str, range: &str) -> Html {
             } else {
                 <table class="things">
                     <thead><tr><th>{ "Series" }</th><th>{ "Value" }</th></tr></thead>
-                    <tbody>{ for rows.iter().take(ROWS).enumerate().map(|(i, (labels, value))| html! {
-                        <tr><td class="series">{ swatch(series.iter().position(|s| s.0 == *labels).filter(|n| *n < LINES)) }{ labels }</td><td title={i.to_string()}>{ value }</td></tr>
+                    <tbody>{ for rows.iter().take(ROWS).map(|(labels, value)| html! {
+                        <tr><td class="series">{ swatch(series.iter().position(|s| s.0 == *labels).filter(|n| *n < LINES)) }{ labels }</td><td>{ value }</td></tr>
                     }) }</tbody>
                 </table>
             }
