@@ -209,7 +209,8 @@ struct MarksProps {
     run: Callback<Do>,
 }
 
-/// What the user did, and where branches left. Labels that would cover one another are left to their ticks.
+/// What the user did, and where branches left: for the pointer; with the keyboard one moves the slider that they lie on, or chooses
+/// a branch from its list. Labels that would cover one another are left to their ticks.
 #[function_component]
 fn Marks(props: &MarksProps) -> Html {
     let timeline = &props.timeline;
@@ -237,14 +238,14 @@ fn Marks(props: &MarksProps) -> Html {
                     <>
                         <i class="tick" style={style.clone()}></i>
                         if shown {
-                            <button class="mark" {style} {title} tabindex="-1" onpointerdown={|e: PointerEvent| e.stop_propagation()} onclick={emit(&props.run, what)}>{ &mark.label }</button>
+                            <span class="mark" {style} {title} onpointerdown={|e: PointerEvent| e.stop_propagation()} onclick={emit(&props.run, what)}>{ &mark.label }</span>
                         }
                     </>
                 }
             }) }
             { for timeline.branches.iter().filter_map(|b| b.forked_from.filter(|(from, _)| *from == timeline.branch).map(|(_, at)| (b, at))).map(|(b, at)| html! {
-                <button class="fork" style={format!("left: {}%", place(at))} title={format!("{} left here", b.name)} tabindex="-1"
-                    onpointerdown={|e: PointerEvent| e.stop_propagation()} onclick={emit(&props.run, Do::Send(ToWorker::SwitchBranch { branch: b.id }))}>{ icons::icon("fork") }</button>
+                <span class="fork" style={format!("left: {}%", place(at))} title={format!("{} left here", b.name)}
+                    onpointerdown={|e: PointerEvent| e.stop_propagation()} onclick={emit(&props.run, Do::Send(ToWorker::SwitchBranch { branch: b.id }))}>{ icons::icon("fork") }</span>
             }) }
         </>
     }

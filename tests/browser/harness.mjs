@@ -63,7 +63,7 @@ export async function begin(also = {}) {
 /** The boot is over: skipped, or played. */
 export async function booted(page) {
   await page.getByRole("button", { name: "Skip", exact: true }).click({ timeout: 8_000 }).catch(() => {});
-  await page.waitForFunction(() => !document.querySelector(".boot") && document.querySelectorAll("[data-box]").length > 8, null, { timeout: 180_000 });
+  await page.waitForFunction(() => !document.querySelector(".boot") && document.querySelectorAll("[data-box], .list li").length > 8, null, { timeout: 180_000 });
 }
 
 export async function lens(page, title) {

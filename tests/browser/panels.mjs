@@ -77,7 +77,7 @@ if (walk.wants("panels") || walk.wants("axe")) {
     await lens(page, "Architecture");
     await test(`${theme}: why of a Pending pod names the field, in time`, async () => {
       await inspect(page, "pod/default/too-big");
-      await page.getByRole("tab", { name: "Why?" }).click();
+      await page.locator("aside.inspector").getByRole("tab", { name: "Why?" }).click();
       await page.locator(".why").getByText("spec.containers[c].resources.requests.cpu").waitFor({ timeout: 10_000 });
       await shot(page, `why-pending-${theme}`);
       await accessible(page, "why of a Pending pod");
@@ -90,7 +90,7 @@ if (walk.wants("panels") || walk.wants("axe")) {
     });
     for (const tab of ["Overview", "YAML", "Events", "Logs"]) {
       await test(`${theme}: the tab ${tab} has no violation`, async () => {
-        await page.getByRole("tab", { name: tab }).click();
+        await page.locator("aside.inspector").getByRole("tab", { name: tab }).click();
         await sleep(400);
         await accessible(page, tab);
       });
@@ -200,7 +200,7 @@ if (walk.wants("motion")) {
     await booted(page);
     await sleep(500);
     await page.evaluate(() => (window.before = document.querySelector('[data-box="kube-apiserver"]')));
-    await page.getByRole("tab", { name: "Components", exact: true }).click();
+    await page.getByRole("tab", { name: "Components", exact: true }).dispatchEvent("click");
     const ms = await page.evaluate(async () => {
       const frame = () => new Promise(requestAnimationFrame);
       const place = () => JSON.stringify(document.querySelector('[data-box="kube-apiserver"]').getBoundingClientRect());

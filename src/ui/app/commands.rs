@@ -48,6 +48,10 @@ impl App {
                 add(format!("Open {}", b.title), "", Do::Inspect(Some(thing.clone())));
             }
         }
+        let rows = self.seen.picture.boxes.values().filter_map(|b| b.cells.as_deref());
+        for name in rows.flat_map(|row| row.names.lines()) {
+            add(format!("Open {name}"), "node", Do::Inspect(Some(Thing::core("nodes", "", name))));
+        }
         all
     }
 

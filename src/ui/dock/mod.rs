@@ -199,7 +199,7 @@ fn Grip(props: &GripProps) -> Html {
         })
     };
     html! {
-        <div class="grip" role="separator" aria-orientation="horizontal" aria-label="Height of the dock" tabindex="0"
+        <div class="grip" role="button" aria-label="Height of the dock: arrow up and down change it" tabindex="0"
             onpointerdown={set(true)} onpointerup={set(false)} {onpointermove} {onkeydown}></div>
     }
 }

@@ -71,13 +71,33 @@ pub fn why(steps: &[WhyStep], run: &Callback<Do>) -> Html {
     }
 }
 
-/// Label and value.
+/// Label and value; each heading begins a list of its own.
 pub fn facts(rows: &[Row], run: &Callback<Do>) -> Html {
+    let mut groups: Vec<&[Row]> = Vec::new();
+    let mut from = 0;
+    for i in 1..=rows.len() {
+        if i == rows.len() || rows[i].heading.is_some() {
+            groups.push(&rows[from..i]);
+            from = i;
+        }
+    }
+    html! {
+        <div class="fact-groups">
+            { for groups.into_iter().filter(|g| !g.is_empty()).map(|group| html! {
+                <section>
+                    if let Some(heading) = &group[0].heading { <h3>{ heading }</h3> }
+                    { fact_list(group, run) }
+                </section>
+            }) }
+        </div>
+    }
+}
+
+fn fact_list(rows: &[Row], run: &Callback<Do>) -> Html {
     html! {
         <dl class="facts">
             { for rows.iter().map(|row| html! {
                 <>
-                    if let Some(heading) = &row.heading { <h3>{ heading }</h3> }
                     <dt>{ &row.label }</dt>
                     <dd>
                         if let Some(thing) = &row.thing {
@@ -120,7 +140,7 @@ pub fn logs(logs: &[Log]) -> Html {
             { for logs.iter().map(|log| html! {
                 <section class="block" key={format!("{}{}", log.container, log.previous)}>
                     <h3>{ &log.container }if log.previous { <span class="tag">{ "previous" }</span> }</h3>
-                    <div class="well">
+                    <div class="well" tabindex="0" role="group" aria-label={format!("Log of {}", log.container)}>
                         if log.cut_lines > 0 { <p class="note">{ format!("{} earlier lines not shown", log.cut_lines) }</p> }
                         if log.text.is_empty() { <p class="note">{ "Nothing written yet." }</p> } else { <pre class="log">{ &log.text }</pre> }
                     </div>

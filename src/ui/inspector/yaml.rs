@@ -8,9 +8,9 @@ const COLOURED_LINES: usize = 1500;
 /// The text, coloured line by line.
 pub fn yaml(text: &str) -> Html {
     if text.lines().count() > COLOURED_LINES {
-        return html! { <pre class="yaml">{ text }</pre> };
+        return html! { <pre class="yaml" tabindex="0">{ text }</pre> };
     }
-    html! { <pre class="yaml">{ for text.split_inclusive('\n').map(line) }</pre> }
+    html! { <pre class="yaml" tabindex="0">{ for text.split_inclusive('\n').map(line) }</pre> }
 }
 
 fn line(line: &str) -> Html {

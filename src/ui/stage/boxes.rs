@@ -31,7 +31,7 @@ pub fn BoxView(props: &BoxProps) -> Html {
     );
     let style = format!("transform: translate({}px, {}px)", b.rect.x, b.rect.y);
     html! {
-        <g id={dom_id(&b.id)} {class} {style} data-box={b.id.clone()} role={if b.opens.is_some() { "button" } else { "group" }} aria-label={b.aria.clone()}>
+        <g id={dom_id(&b.id)} {class} {style} data-box={b.id.clone()} role={if b.opens.is_some() { "img" } else { "group" }} aria-label={spoken(b).to_owned()}>
             if props.selected || props.cursor {
                 <rect class="ring" x="-4" y="-4" width={(b.rect.w + 8.0).to_string()} height={(b.rect.h + 8.0).to_string()} rx={(radius(b) + 4.0).to_string()} />
             }
@@ -40,6 +40,12 @@ pub fn BoxView(props: &BoxProps) -> Html {
             { crown(b) }
         </g>
     }
+}
+
+/// What is said of a box. It is spoken of as a picture: its texts are cut to their room, the words say all of it, and the stage says
+/// which keys open it.
+fn spoken(b: &SceneBox) -> &str {
+    if b.aria.is_empty() { &b.title } else { &b.aria }
 }
 
 /// The DOM id of a box, for `aria-activedescendant`.

@@ -78,7 +78,7 @@ fn mark(cells: &Cells, i: usize, class: &'static str) -> Html {
 fn cursor(cells: &Cells, i: usize) -> Html {
     let name = cells.names.lines().nth(i).unwrap_or_default();
     html! {
-        <g id={dom_id(&format!("node/{name}"))} class="box cursor" role="button" aria-label={told(cells, i).unwrap_or_default()}>{ mark(cells, i, "ring") }</g>
+        <g id={dom_id(&format!("node/{name}"))} class="box cursor" role="img" aria-label={told(cells, i).unwrap_or_default()}>{ mark(cells, i, "ring") }</g>
     }
 }
 

@@ -138,7 +138,7 @@ impl Component for Stage {
                 onclick={link.callback(Msg::Click)} onkeydown={link.callback(Msg::Key)}>
                 <div class={classes!("canvas", (props.picture.boxes.len() > MANY).then_some("many"))} ref={self.canvas.clone()} style={size}>
                     <SceneSvg picture={props.picture.clone()} selected={props.selected.clone()} cursor={self.cursor.clone()} />
-                    <div class="dots" ref={self.overlay.clone()}></div>
+                    <div class="dots" aria-hidden="true" ref={self.overlay.clone()}></div>
                 </div>
                 if let Some(text) = &head.empty {
                     <div class="empty"><p>{ text }</p></div>

@@ -56,7 +56,7 @@ fn boxes(props: &SceneProps, drawn: impl Fn(&SceneBox) -> bool) -> Html {
     let shown = props.picture.boxes.iter().filter(|(_, b)| drawn(b)).map(|(id, b)| {
         if b.shape == Shape::Cells {
             let at =
-                |node: Option<&str>| node.and_then(|n| props.picture.cell(n)).filter(|(row, _)| **row == **id).map(|(_, i)| i);
+                |node: Option<&str>| node.and_then(|n| props.picture.cell(n)).filter(|(row, _)| **row == *id).map(|(_, i)| i);
             let cursor = at(props.cursor.as_deref().and_then(|c| c.strip_prefix("node/")));
             return html! { <CellsView key={&**id} item={b.clone()} selected={at(node_of(props.selected.as_ref()))} {cursor} /> };
         }
