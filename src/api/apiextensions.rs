@@ -5,7 +5,7 @@
 mod schema;
 mod versions;
 
-pub use schema::not_enforced;
+pub use schema::{has_rules, not_enforced};
 
 use apimachinery::field::{ErrorList, Path};
 use apimachinery::{Object, Value, value};

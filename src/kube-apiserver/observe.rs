@@ -11,7 +11,7 @@ use crate::server::ApiServer;
 
 impl ApiServer {
     fn cache_of(&self, gvr: Gvr) -> Option<(&Cache, usize)> {
-        let storage = self.scheme.storage(gvr)?;
+        let storage = self.resource(gvr)?.storage?;
         Some((&self.caches[storage], storage))
     }
 
@@ -27,7 +27,7 @@ impl ApiServer {
 
     /// Whether a namespace has any object of a resource.
     pub fn has_any(&self, gvr: Gvr, namespace: &str) -> bool {
-        self.cache_of(gvr).is_some_and(|(cache, s)| cache.scope(&self.scheme.storages[s].scope(namespace)).next().is_some())
+        self.cache_of(gvr).is_some_and(|(cache, s)| cache.scope(&self.storage(s).scope(namespace)).next().is_some())
     }
 
     /// An object as the cache has it.

@@ -6,7 +6,7 @@ use apimachinery::field::{Error, ErrorList, Path, go_quote};
 use apimachinery::{Object, Value};
 
 use crate::check::{self, some, text};
-use crate::custom::{check_value, formats, pattern};
+use crate::custom::{check_value, formats, member, pattern};
 
 const TYPES: [&str; 6] = ["array", "boolean", "integer", "number", "object", "string"];
 
@@ -102,6 +102,9 @@ fn values(schema: &Value, path: &Path, errors: &mut ErrorList) {
         errors.invalid(&path.child("pattern"), expression, format!("must be a valid regular expression, but isn't: {why}"));
     }
     let Some(default) = some(schema, "default") else { return };
+    if !is_known(schema, default) {
+        return errors.invalid(&path.child("default"), default.clone(), "must not have unknown fields");
+    }
     let mut found = ErrorList::new();
     check_value(schema, default, None, &mut found);
     let here = path.child("default").to_string();
@@ -147,7 +150,13 @@ fn alternative(schema: &Value, around: &Value, around_path: &Path, path: &Path, 
         match around.at(&["properties", name]) {
             Some(outside) => alternative(s, outside, &outer.key(name), &here, errors),
             None if name.as_ref() == "metadata" => errors.forbidden(&here, "must not be specified in a nested context"),
-            None => errors.required(&outer.key(name), format!("because it is defined in {here}")),
+            None => {
+                let before = errors.len();
+                alternative(s, &Value::Null, &outer.key(name), &here, errors);
+                if errors.len() == before {
+                    errors.required(&outer.key(name), format!("because it is defined in {here}"));
+                }
+            }
         }
     }
     if let Some(items) = some(schema, "items") {
@@ -158,6 +167,30 @@ fn alternative(schema: &Value, around: &Value, around_path: &Path, path: &Path, 
         }
     }
     alternatives(schema, path, errors);
+}
+
+/// Whether nothing of a value would be dropped because the schema doesn't know it.
+fn is_known(schema: &Value, value: &Value) -> bool {
+    match value {
+        Value::Map(members) => members.iter().all(|(name, v)| match member(schema, name) {
+            Some(s) => is_known(s, v),
+            None => {
+                let resource = flag(schema, "x-kubernetes-embedded-resource");
+                flag(schema, "x-kubernetes-preserve-unknown-fields")
+                    || schema.bool_at(&["additionalProperties"]) == Some(true)
+                    || resource && matches!(&**name, "apiVersion" | "kind" | "metadata")
+            }
+        }),
+        Value::List(items) => schema.get("items").is_none_or(|s| items.iter().all(|v| is_known(s, v))),
+        _ => true,
+    }
+}
+
+/// Whether a schema has rules in CEL, anywhere.
+pub fn has_rules(schema: &Value) -> bool {
+    let mut any = false;
+    below(schema, &mut |s| any |= !s.list_at(&["x-kubernetes-validations"]).is_empty());
+    any
 }
 
 /// Upstream's warning of formats that nobody knows.

@@ -179,12 +179,20 @@ fn json_path(p: &str, path: &Path, errors: &mut ErrorList) {
 
 /// Fields that a field selector may name must be scalars of the schema.
 fn selectable(list: &[Value], schema: Option<&Value>, path: &Path, errors: &mut ErrorList) {
+    if schema.is_none() && !list.is_empty() {
+        return errors.invalid(path, "", "may only be set when `version.schema.openAPIV3Schema` is not included");
+    }
     for (i, field) in list.iter().enumerate() {
         let here = path.index(i);
         let here = here.child("jsonPath");
         let p = text(field, "jsonPath");
         if p.is_empty() {
             errors.required(&here, "");
+            continue;
+        }
+        if !p.starts_with(['.', '[']) {
+            let first = p.split(['.', '[']).next().unwrap_or(p);
+            errors.invalid(&here, p, format!("is an invalid path: expected [ or . but got: {first}"));
             continue;
         }
         let parsed = JsonPath::parse(p).ok();
@@ -196,6 +204,9 @@ fn selectable(list: &[Value], schema: Option<&Value>, path: &Path, errors: &mut 
             Some(_) => {
                 errors.invalid(&here, p, "is an invalid path: must point to a field of type string, boolean or integer. Enum string fields and strings with formats are allowed.");
             }
+        }
+        if list[..i].iter().any(|other| text(other, "jsonPath") == p) {
+            errors.duplicate(&here, p);
         }
     }
 }

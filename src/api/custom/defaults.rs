@@ -12,7 +12,7 @@ pub fn apply(schema: &Value, obj: &mut Object) {
 }
 
 /// The schema of a member; none for one that the schema doesn't know.
-pub(super) fn member<'a>(schema: &'a Value, name: &str) -> Option<&'a Value> {
+pub fn member<'a>(schema: &'a Value, name: &str) -> Option<&'a Value> {
     let additional = || schema.get("additionalProperties").filter(|a| a.as_map().is_some());
     schema.at(&["properties", name]).or_else(additional)
 }

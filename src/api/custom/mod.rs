@@ -16,14 +16,16 @@ use std::collections::HashMap;
 use std::rc::Rc;
 
 use apimachinery::field::{Error, ErrorList, ErrorType, go_quote};
-use apimachinery::{Object, Value};
+use apimachinery::{Object, Value, json};
 use base::Sort as _;
 use base::Time;
 
+use crate::apiextensions::has_rules;
 use crate::meta;
 use crate::printers::{Column, duration};
 use crate::strategy::{Kind, Scale, Strategy};
 
+pub use defaults::member;
 pub use path::JsonPath;
 pub use validation::check as check_value;
 
@@ -36,12 +38,15 @@ pub struct Custom {
     cells: Vec<JsonPath>,
     selectable: Vec<(String, JsonPath)>,
     scale: Option<ScalePaths>,
+    /// There are rules in CEL. None is checked, and whoever makes another mistake is told so as upstream tells it.
+    has_rules: bool,
 }
 
 struct ScalePaths {
     spec: JsonPath,
     spec_text: String,
     status: JsonPath,
+    status_text: String,
     selector: Option<JsonPath>,
 }
 
@@ -75,11 +80,13 @@ impl Custom {
             allow_unconditional_update: false,
             ..Kind::namespaced("", "", "")
         };
+        let schema = facts.at(&["schema", "openAPIV3Schema"])?.clone();
         let (columns, cells) = columns(facts.list_at(&["additionalPrinterColumns"]));
         let selectable = facts.list_at(&["selectableFields"]).iter().filter_map(|s| s.str_at(&["jsonPath"]));
         Some(Custom {
             kind,
-            schema: facts.at(&["schema", "openAPIV3Schema"])?.clone(),
+            has_rules: has_rules(&schema),
+            schema,
             columns,
             cells,
             selectable: selectable.filter_map(|p| Some((p.trim_start_matches('.').into(), JsonPath::parse(p).ok()?))).collect(),
@@ -105,6 +112,18 @@ impl Custom {
         // Upstream walks Go's maps: in no order. Ours is that of the texts.
         let mut found: Vec<Error> = found.into_iter().collect();
         found.order_by_key(|e| e.to_string());
+        use ErrorType::{NotSupported, Required, TooLong, TooMany, TypeInvalid};
+        let stops = |e: &Error| matches!(e.kind, NotSupported | Required | TooLong | TooMany | TypeInvalid);
+        if self.has_rules && found.iter().any(stops) {
+            let detail = "some validation rules were not checked because the object was invalid; correct the existing errors to complete \
+                          validation";
+            found.push(Error {
+                kind: ErrorType::Invalid,
+                field: "<nil>".into(),
+                bad_value: "null".into(),
+                detail: detail.into(),
+            });
+        }
         found.into_iter().for_each(|e| errors.push(e));
     }
 }
@@ -117,13 +136,20 @@ impl ScalePaths {
             spec: path("specReplicasPath")?,
             spec_text,
             status: path("statusReplicasPath")?,
+            status_text: facts.str_at(&["statusReplicasPath"])?.to_string(),
             selector: path("labelSelectorPath"),
         })
     }
 
     /// Models `ValidateScaleSpec` and `ValidateScaleStatus`.
     fn check(&self, obj: &Object, errors: &mut ErrorList) {
-        for (path, field) in [(&self.spec, &*self.spec_text), (&self.status, ".status.replicas")] {
+        for (path, text, field) in
+            [(&self.spec, &*self.spec_text, &*self.spec_text), (&self.status, &*self.status_text, ".status.replicas")]
+        {
+            if let Some(why) = access_error(obj.value(), text) {
+                errors.push(Error { kind: ErrorType::Invalid, field: text.into(), bad_value: "0".into(), detail: why });
+                continue;
+            }
             let Some(n) = path.first(obj.value()).and_then(Value::as_i64) else { continue };
             let why = match n {
                 n if n < 0 => "should be a non-negative integer".to_string(),
@@ -133,6 +159,27 @@ impl ScalePaths {
             errors.push(Error { kind: ErrorType::Invalid, field: field.into(), bad_value: n.to_string(), detail: why });
         }
     }
+}
+
+/// What Go's `NestedInt64` says of something on the way that has no members.
+fn access_error(value: &Value, path: &str) -> Option<String> {
+    let mut here = value;
+    for name in path.trim_start_matches('.').split('.') {
+        let (shown, kind) = match here {
+            Value::Map(_) => (String::new(), ""),
+            Value::Null => return None,
+            Value::List(_) => (json::to_string(here), "[]interface {}"),
+            Value::Str(text) => (text.to_string(), "string"),
+            Value::Bool(_) => (json::to_string(here), "bool"),
+            Value::Int(_) => (json::to_string(here), "int64"),
+            Value::Float(_) => (json::to_string(here), "float64"),
+        };
+        if !kind.is_empty() {
+            return Some(format!("{path} accessor error: {shown} is of the type {kind}, expected map[string]interface{{}}"));
+        }
+        here = here.get(name)?;
+    }
+    None
 }
 
 /// The columns with the name before them, and the paths of their cells. Without any: name and age.
@@ -170,7 +217,7 @@ fn cell(kind: &str, value: Option<&Value>, now: Time) -> Value {
         (_, None) => Value::Null,
         ("string", Some(Value::Str(s))) => s.into(),
         ("string", Some(Value::Null)) => Value::Null,
-        ("string", Some(v)) => apimachinery::json::to_string(v).into(),
+        ("string", Some(v)) => json::to_string(v).into(),
         ("integer", Some(Value::Float(f))) => Value::Int(*f as i64),
         ("integer", Some(v @ Value::Int(_))) | ("number", Some(v @ (Value::Int(_) | Value::Float(_)))) => v.clone(),
         ("boolean", Some(v @ Value::Bool(_))) => v.clone(),
@@ -211,7 +258,7 @@ impl Strategy for Custom {
         meta::keep_status(&self.kind, new, old);
         // Without the subresource status is a field like others.
         let counts =
-            |name: &str| !matches!(name, "metadata" | "apiVersion" | "kind") && !(self.kind.has_status && name == "status");
+            |name: &str| !(matches!(name, "metadata" | "apiVersion" | "kind") || self.kind.has_status && name == "status");
         let members = |o: &Object| -> Vec<(Rc<str>, Value)> {
             o.value().as_map().into_iter().flatten().filter(|(k, _)| counts(k)).cloned().collect()
         };
@@ -239,7 +286,7 @@ impl Strategy for Custom {
         Some(match path.first(obj.value()) {
             Some(Value::Str(s)) => s.to_string(),
             None | Some(Value::Null) => String::new(),
-            Some(other) => apimachinery::json::to_string(other),
+            Some(other) => json::to_string(other),
         })
     }
     fn unknown_field(&self, name: &str) -> Option<String> {
@@ -315,6 +362,31 @@ versions:
         assert_eq!(
             custom.scale(&parse("{spec: {}}")).unwrap().unwrap_err(),
             "the spec replicas field \".spec.replicas\" does not exist"
+        );
+    }
+
+    #[test]
+    fn rules_that_are_not_reached() {
+        let rules =
+            "{type: object, x-kubernetes-validations: [{rule: 'self.replicas > 0'}], properties: {replicas: {type: integer}}}";
+        let spec = SPEC.replace("{type: object, properties: {replicas: {type: integer, default: 1}}}", rules);
+        let custom = Custom::new(&yaml::parse(&spec).unwrap().value, "v1").unwrap();
+        let errors_of = |spec: &str| {
+            let text = format!("{{metadata: {{name: a, namespace: d}}, spec: {spec}}}");
+            let mut errors = ErrorList::new();
+            custom.validate(&Object::from_value(yaml::parse(&text).unwrap().value).unwrap(), &mut errors);
+            errors.aggregate()
+        };
+        assert_eq!(errors_of("{replicas: 1}"), "[]");
+        let not_reached = "<nil>: Invalid value: null: some validation rules were not checked because the object was invalid; correct the \
+                           existing errors to complete validation";
+        assert_eq!(
+            errors_of("x"),
+            format!(
+                "[.spec.replicas: Invalid value: 0: .spec.replicas accessor error: x is of the type string, expected \
+                 map[string]interface{{}}, spec: Invalid value: \"string\": spec in body must be of type object: \"string\", \
+                 {not_reached}]"
+            )
         );
     }
 }
