@@ -45,7 +45,9 @@ impl Session {
                 let Some(run) = &mut self.lab else { return };
                 match command {
                     LabCommand::Next => run.player.next(),
-                    LabCommand::Hint => drop(run.player.hint()),
+                    LabCommand::Hint => {
+                        run.player.hint();
+                    }
                     LabCommand::Solve => run.player.solve(),
                     LabCommand::Answer { check, text } => run.player.answer(check as usize, &text),
                     _ => {}

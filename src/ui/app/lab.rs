@@ -61,7 +61,7 @@ impl App {
         self.seen.lab = None;
         self.desk.error = None;
         self.desk.list = None;
-        ctx.link().send_future(async { Msg::Do(Do::Lab(LabDo::Fetched(labs::fetch::files(name).await))) });
+        ctx.link().send_future(async move { Msg::Do(Do::Lab(LabDo::Fetched(labs::fetch::files(name).await))) });
     }
 
     /// Opens what was fetched, once the worker has a cluster.

@@ -23,8 +23,8 @@ pub struct LabProps {
 /// The panel.
 #[function_component]
 pub fn LabPanel(props: &LabProps) -> Html {
+    let body = use_body(props.state.as_ref().map_or(0, |s| s.step), props.look);
     let (Some(words), Some(state)) = (&props.text, &props.state) else { return without_text(props) };
-    let body = use_body(state.step, props.look);
     let at = props.look.unwrap_or(state.step).min(words.steps.len().saturating_sub(1) as u32);
     let here = at == state.step;
     let finished = state.phase == LabPhase::Finished;
