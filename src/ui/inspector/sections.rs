@@ -49,7 +49,7 @@ fn cell(c: &Cell, run: &Callback<Do>) -> Html {
     match &c.thing {
         Some(thing) => {
             let onclick = emit(run, Do::Inspect(Some(thing.clone())));
-            html! { <button {class} title={c.aria.clone()} aria-label={c.aria.clone()} {onclick}>{ inner }</button> }
+            html! { <button {class} title={c.aria.clone()} {onclick}>{ inner }</button> }
         }
         None => html! { <span {class} title={c.aria.clone()}>{ inner }</span> },
     }
