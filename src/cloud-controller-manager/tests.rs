@@ -128,8 +128,8 @@ fn a_node_without_a_machine_goes() {
     play.give(Payload::Timer(1 << 48 | 1));
     play.check(expect![[r#"
         cloud GetPath /machines/gone 
-        api Create /api/v1/namespaces/default/events DeletingNode Deleting node gone because it does not exist in the cloud provider
-        api Delete /api/v1/nodes/gone "#]]);
+        api Delete /api/v1/nodes/gone 
+        api Create /api/v1/namespaces/default/events DeletingNode Deleting node gone because it does not exist in the cloud provider"#]]);
 }
 
 #[test]

@@ -79,7 +79,9 @@ impl Cluster {
         second.into_iter().for_each(|ip| laptop.set_node_ip6(ip));
         self.laptop = self.add_proc("laptop", "laptop", Process::Machine(laptop));
         self.ips.insert(laptop::IP.into(), self.laptop);
-        second.into_iter().for_each(|ip| drop(self.ips.insert(ip, self.laptop)));
+        if let Some(ip) = second {
+            self.ips.insert(ip, self.laptop);
+        }
         self.tell_machine_of_apiserver(self.laptop);
         for node in &config.nodes {
             self.place_node(node);
@@ -128,7 +130,9 @@ impl Cluster {
             let second = self.config.second_address(node.ip);
             second.into_iter().for_each(|ip| machine.set_node_ip6(ip));
             let addr = self.add_proc(&format!("containerd/{name}"), name, Process::Machine(machine));
-            second.into_iter().for_each(|ip| drop(self.ips.insert(ip, addr)));
+            if let Some(ip) = second {
+                self.ips.insert(ip, addr);
+            }
             self.tell_machine_of_apiserver(addr);
             self.ips.insert(node.ip, addr);
             addr
@@ -551,7 +555,7 @@ impl Cluster {
                 let mut flags = Flags::parse(program, args)?;
                 flags.cloud_controller_manager(&mut c)?;
                 warning = flags.warning();
-                Process::CloudControllerManager(cloud_controller_manager::CloudControllerManager::new(c))
+                Process::CloudControllerManager(Box::new(cloud_controller_manager::CloudControllerManager::new(c)))
             }
             "coredns" => Process::CoreDns(coredns::CoreDns::new(client("coredns", 50, 100), seed)),
             _ => return Err(format!("exec: {program:?}: executable file not found in $PATH")),

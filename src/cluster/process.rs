@@ -22,7 +22,7 @@ pub enum Process {
     Cni(cni::Agent),
     CoreDns(coredns::CoreDns),
     Kubeadm(Kubeadm),
-    CloudControllerManager(cloud_controller_manager::CloudControllerManager),
+    CloudControllerManager(Box<cloud_controller_manager::CloudControllerManager>),
     /// In front of several kube-apiservers.
     Balancer(crate::balancer::Balancer),
     /// Outside of the cluster: machines, load balancers and routes for rent.
