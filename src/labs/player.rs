@@ -13,7 +13,7 @@ use protocol::{Ghost, LabStepState};
 use crate::asked::Ear;
 use crate::ghosts::ghosts;
 use crate::lab::{Check, Deed, Lab, Question, Step, Test};
-use crate::query::Outcome;
+use crate::query::{Outcome, Query};
 use crate::script::{Progress, Script};
 use crate::state;
 use crate::trial::{Running, Tried};
@@ -165,7 +165,8 @@ impl Player {
     fn boot(&mut self, bottle: &mut Bottle) {
         let up = bottle.head().now().since(bottle.start());
         self.note = "the cluster boots".into();
-        if bottle.head().is_ready() || up > BOOT && bottle.head().api().is_some_and(|a| a.is_ready()) {
+        let settled = bottle.head().is_ready() && pods_can_be_made(bottle.head());
+        if settled || up > BOOT && bottle.head().api().is_some_and(|a| a.is_ready()) {
             let setup = self.lab.setup.clone();
             self.begin(Phase::Setup, &setup);
         }
@@ -463,6 +464,11 @@ impl Player {
         self.play(bottle);
         true
     }
+}
+
+/// Whether the namespace default has its ServiceAccount: before that pods are refused.
+fn pods_can_be_made(cluster: &Cluster) -> bool {
+    Query::new("serviceaccounts/default").is_ok_and(|q| q.evaluate(cluster).holds)
 }
 
 /// Changes when something that state tests look at has.
