@@ -71,10 +71,10 @@ fn install(props: &AddonsProps) -> Html {
         html! {
             <li key={*name}>
                 <div><b>{ *name }</b><p class="t-dim">{ *what }</p></div>
-                <button class="btn small primary" disabled={busy(name)} onclick={ask(Question::Install(name))}>
+                <button class="btn small primary" disabled={busy(name)} aria-label={format!("Install {name}")} onclick={ask(Question::Install(name))}>
                     { if busy(name) { "Working…" } else { "Install" } }
                 </button>
-                <button class="btn small" disabled={busy(name)} onclick={ask(Question::Remove(name))}>{ "Remove" }</button>
+                <button class="btn small" disabled={busy(name)} aria-label={format!("Remove {name}")} onclick={ask(Question::Remove(name))}>{ "Remove" }</button>
             </li>
         }
     };
