@@ -5,10 +5,10 @@ import { begin, check, sleep } from "./harness.mjs";
 
 const { site, wants, test, open, shot, end } = await begin();
 
-const phase = (page, text) => page.locator(".lab > footer", { hasText: text }).waitFor({ timeout: 120_000 });
+const phase = (page, text) => page.locator("section.lab > footer", { hasText: text }).waitFor({ timeout: 120_000 });
 const held = (page, n) => page.waitForFunction((n) => document.querySelectorAll(".checks li.holds").length >= n, n, { timeout: 60_000 });
 async function lab(page) {
-  await page.locator(".lab .checks li").first().waitFor({ timeout: 120_000 });
+  await page.locator("section.lab .checks li").first().waitFor({ timeout: 120_000 });
 }
 async function type(page, line) {
   await page.locator(".term").first().click();
@@ -19,7 +19,7 @@ if (wants("cluster")) {
   const page = await open(1440, 900, "dark", "?lab=cluster");
   await test("a lab boots a cluster of its own and shows what it wants", async () => {
     await lab(page);
-    check((await page.locator(".lab h2").innerText()).startsWith("1. "), "no first step");
+    check((await page.locator("section.lab h2").innerText()).startsWith("1. "), "no first step");
     await shot(page, "lab-dark");
   });
   await test("a command of the text is typed by a click, and the check holds", async () => {
@@ -43,7 +43,7 @@ if (wants("cluster")) {
     await phase(page, "Next step");
     await page.reload();
     await lab(page);
-    await page.waitForFunction(() => document.querySelector(".lab h2")?.textContent.startsWith("3. "), null, { timeout: 120_000 });
+    await page.waitForFunction(() => document.querySelector("section.lab h2")?.textContent.startsWith("3. "), null, { timeout: 120_000 });
   });
   await test("another way gets its message, and a reset begins the step again", async () => {
     await type(page, "kubectl run hello --image=nginx:1.27");
@@ -75,15 +75,15 @@ if (wants("keyboard")) {
   const page = await open(1280, 800, "dark", "?lab=kube-scheduler");
   await test("a step is done by keyboard alone", async () => {
     await lab(page);
-    await page.locator(".lab .run-block .btn").first().focus();
+    await page.locator("section.lab .run-block .btn").first().focus();
     await page.keyboard.press("Enter");
     await phase(page, "Next step");
     await page.getByRole("button", { name: "Next step" }).focus();
     await page.keyboard.press("Enter");
-    await page.waitForFunction(() => document.querySelector(".lab h2")?.textContent.startsWith("2. "), null, { timeout: 60_000 });
+    await page.waitForFunction(() => document.querySelector("section.lab h2")?.textContent.startsWith("2. "), null, { timeout: 60_000 });
   });
   await test("the palette lists the labs", async () => {
-    await page.locator(".lab h2").click();
+    await page.locator("section.lab h2").click();
     await page.keyboard.press("Control+k");
     await page.keyboard.type("labs");
     await page.keyboard.press("Enter");
@@ -104,10 +104,10 @@ for (const [name, width, height, theme] of [["lab-embed-dark", 600, 400, "dark"]
     await shot(page, name);
     const overflow = await page.evaluate(() => document.documentElement.scrollWidth - innerWidth);
     check(overflow <= 0, `the page is ${overflow} px too wide`);
-    const footer = await page.locator(".lab > footer").boundingBox();
+    const footer = await page.locator("section.lab > footer").boundingBox();
     check(footer && footer.y + footer.height <= height, "the way on is below the page");
     await page.locator(".nav .lab").click();
-    check(!(await page.locator(".lab").first().isVisible()), "the sheet does not close");
+    check(!(await page.locator("section.lab").first().isVisible()), "the sheet does not close");
     check(page.errors.length === 0, page.errors.join("\n"));
     await page.context().close();
   });
@@ -137,23 +137,23 @@ if (wants("hostile")) {
     await lab(page);
     const found = await page.evaluate(() => ({
       evil: window.evil,
-      tags: document.querySelectorAll(".lab script, .lab img, .lab iframe, .lab b b").length,
-      links: [...document.querySelectorAll(".lab a")].map((a) => a.href),
+      tags: document.querySelectorAll("section.lab script, .lab img, .lab iframe, .lab b b").length,
+      links: [...document.querySelectorAll("section.lab a")].map((a) => a.href),
     }));
     check(found.evil === undefined && found.tags === 0 && found.links.length === 0, JSON.stringify(found));
     await page.context().close();
   });
   await test("a broken lab says where", async () => {
     const page = await at("broken");
-    await page.locator(".lab pre", { hasText: "lab.yaml:2" }).waitFor({ timeout: 60_000 });
+    await page.locator("section.lab pre", { hasText: "lab.yaml:2" }).waitFor({ timeout: 60_000 });
     await shot(page, "lab-broken-dark");
     await page.context().close();
   });
   await test("a lab that is not there says so, and the page lives", async () => {
     const page = await open(1280, 800, "dark", "?lab=nosuch");
-    await page.locator(".lab pre", { hasText: "nosuch" }).waitFor({ timeout: 60_000 });
+    await page.locator("section.lab pre", { hasText: "nosuch" }).waitFor({ timeout: 60_000 });
     await page.getByRole("button", { name: "Leave the lab" }).click();
-    check((await page.locator(".lab").count()) === 0, "it does not go");
+    check((await page.locator("section.lab").count()) === 0, "it does not go");
     await page.context().close();
   });
   await test("a scenario of Killercoda's form opens and checks itself", async () => {
