@@ -7,6 +7,7 @@
 
 mod exposition;
 mod fluentd;
+mod fluentd_config;
 mod http;
 mod informer;
 mod local_path;

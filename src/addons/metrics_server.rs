@@ -100,7 +100,7 @@ impl Program for MetricsServer {
         }
         self.scrape(sys);
         for request in self.server.requests(sys) {
-            let (code, kind, body) = self.serve(&request, sys.now());
+            let (code, kind, body) = self.serve(&request);
             self.server.answer(request.id, code, kind, body.as_bytes());
         }
         self.server.flush(sys);
@@ -261,7 +261,7 @@ impl MetricsServer {
         }
     }
 
-    fn serve(&self, request: &Incoming, now: Time) -> (u16, &'static str, String) {
+    fn serve(&self, request: &Incoming) -> (u16, &'static str, String) {
         let plain = |code, text: &str| (code, "text/plain; charset=utf-8", text.to_string());
         match request.path.as_str() {
             "/livez" | "/healthz" => return plain(200, "ok"),
@@ -296,7 +296,6 @@ impl MetricsServer {
             }
             _ => return status(404, "NotFound", "the server could not find the requested resource"),
         };
-        let _ = now;
         match (found, parts.as_slice()) {
             (Some(v), ["nodes", _]) => (200, "application/json", json::to_string(&typed(v, "NodeMetrics"))),
             (Some(v), [_, _, _, _]) => (200, "application/json", json::to_string(&typed(v, "PodMetrics"))),

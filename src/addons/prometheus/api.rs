@@ -60,7 +60,7 @@ impl Prometheus {
         match parts.as_slice() {
             ["query"] => self.query(request, now),
             ["query_range"] => self.query_range(request),
-            ["targets"] => success(self.targets(now), 0),
+            ["targets"] => success(self.targets(), 0),
             ["labels"] => self.names(request, |labels, found| {
                 labels.iter().for_each(|(n, _)| {
                     found.insert(n.clone());
@@ -177,7 +177,7 @@ impl Prometheus {
         success(format!("[{}]", all.join(",")), self.db.len())
     }
 
-    fn targets(&self, now: Time) -> String {
+    fn targets(&self) -> String {
         let mut active = Vec::new();
         for ((job, labels), target) in self.scraper.targets.iter() {
             let discovered = Labels::new(target.discovered.iter().cloned());
@@ -203,7 +203,6 @@ impl Prometheus {
             );
             active.push(text);
         }
-        let _ = now;
         let dropped: Vec<String> = self.scraper.dropped.iter().map(|(job, n)| format!("{}:{n}", quoted(job))).collect();
         format!(
             "{{\"activeTargets\":[{}],\"droppedTargets\":[],\"droppedTargetCounts\":{{{}}}}}",

@@ -243,8 +243,10 @@ pub fn bucket_quantile(q: f64, mut buckets: Vec<(f64, f64)>) -> f64 {
         }
     }
     // A bucket can't hold less than the one below it.
-    for i in 1..merged.len() {
-        merged[i].1 = merged[i].1.max(merged[i - 1].1);
+    let mut most = 0.0f64;
+    for (_, count) in &mut merged {
+        most = most.max(*count);
+        *count = most;
     }
     let Some(last) = merged.last().copied() else { return f64::NAN };
     if merged.len() < 2 || last.0 != f64::INFINITY || last.1 == 0.0 {

@@ -193,6 +193,7 @@ impl Prometheus {
                 let roles: Vec<Role> = config.jobs.iter().flat_map(|j| j.discovery.iter().map(|d| d.role)).collect();
                 (self.config, self.informers, self.stale_targets) = (config, Informers::for_roles(&roles), true);
                 self.next_discovery = Time::EPOCH;
+                self.scraper.forget_labels();
                 log(sys, "INFO", "Completed loading of configuration file", &[("filename", &file)]);
                 true
             }

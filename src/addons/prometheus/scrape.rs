@@ -37,6 +37,8 @@ pub struct Target {
     fetch: Option<(Fetch, Time)>,
     /// The series of its last answer: those that are missing in the next one have ended.
     series: Rc<Vec<Labels>>,
+    /// The same as they are written in the answer: most of the next answer is known by it. `None`: dropped by relabelling.
+    known: Map<Text, Option<Labels>>,
 }
 
 impl Target {
@@ -90,6 +92,16 @@ impl Scraper {
                 (old.job, old.discovered) = (target.job, target.discovered);
             } else {
                 self.targets.insert(key, target);
+            }
+        }
+    }
+
+    /// The rules for samples have changed.
+    pub fn forget_labels(&mut self) {
+        let keys: Vec<TargetKey> = self.targets.keys().cloned().collect();
+        for key in keys {
+            if let Some(target) = self.targets.get_mut(&key) {
+                target.known = Map::new();
             }
         }
     }
@@ -175,6 +187,7 @@ fn target(n: usize, job: &Job, mut raw: Raw, now: Time) -> Option<(Labels, Targe
         healthy: None,
         fetch: None,
         series: Rc::default(),
+        known: Map::new(),
     };
     let kept = labels.iter().filter(|(n, _)| !n.starts_with("__")).cloned();
     Some((Labels::new(kept.chain([("instance".into(), instance.into())])), target))
@@ -193,28 +206,37 @@ fn begin(target: &Target, job: &Job, sys: &mut Sys<'_>) -> Fetch {
 /// Stores an answer, and the metrics that Prometheus makes of every scrape.
 fn take(key: &TargetKey, target: &mut Target, job: &Job, result: Result<Answer, String>, asked: Time, db: &mut Tsdb) {
     let at = millis(asked);
-    let parsed = match result {
-        Ok(answer) if answer.code == 200 => exposition::parse(&String::from_utf8_lossy(&answer.body)),
+    let text = match result {
+        Ok(answer) if answer.code == 200 => Ok(String::from_utf8_lossy(&answer.body).into_owned()),
         Ok(answer) => Err(format!("server returned HTTP status {} {}", answer.code, reason(answer.code)).trim_end().to_string()),
         Err(text) => Err(format!("Get {:?}: {text}", target.url())),
     };
-    let parsed = parsed.and_then(|samples| match samples.len() > MOST_SAMPLES {
-        true => Err("sample limit exceeded".to_string()),
-        false => Ok(samples),
+    // All of an answer counts, or nothing of it.
+    let text = text.and_then(|text| {
+        let mut n = 0;
+        exposition::each(&text, |_, _, _| n += 1)?;
+        if n > MOST_SAMPLES { Err("sample limit exceeded".to_string()) } else { Ok(text) }
     });
-    let mut series = Vec::new();
+    let (mut series, mut known) = (Vec::new(), Map::new());
     let (mut scraped, mut error) = (0, String::new());
-    match parsed {
-        Ok(samples) => {
-            scraped = samples.len();
-            for sample in samples {
-                let Some(labels) = labels_of(&sample, key, job) else { continue };
-                db.append(&labels, sample.at_ms.unwrap_or(at), sample.value);
-                series.push(labels);
-            }
+    match text {
+        Ok(text) => {
+            let _ = exposition::each(&text, |written, value, at_ms| {
+                scraped += 1;
+                let labels = match target.known.get(written) {
+                    Some(labels) => labels.clone(),
+                    None => exposition::series(written).and_then(|(name, labels)| labels_of(&name, &labels, key, job)),
+                };
+                if let Some(labels) = &labels {
+                    db.append(labels, at_ms.unwrap_or(at), value);
+                    series.push(labels.clone());
+                }
+                known.insert(Text::from(written), labels);
+            });
         }
         Err(text) => error = text,
     }
+    target.known = known;
     let kept: base::Set<Labels> = series.iter().cloned().collect();
     let ended: Vec<Labels> = target.series.iter().filter(|l| !kept.contains(l)).cloned().collect();
     end_series(&ended, db, at);
@@ -248,9 +270,9 @@ fn reason(code: u16) -> &'static str {
 }
 
 /// A sample's labels with its target's. Of a name that both have, the sample's is kept as `exported_…` (or wins, if so told).
-fn labels_of(sample: &exposition::Sample, (_, target): &TargetKey, job: &Job) -> Option<Labels> {
-    let mut all: Vec<(Text, Text)> = vec![(NAME.into(), sample.name.as_str().into())];
-    for (name, value) in &sample.labels {
+fn labels_of(name: &str, own: &[(String, String)], (_, target): &TargetKey, job: &Job) -> Option<Labels> {
+    let mut all: Vec<(Text, Text)> = vec![(NAME.into(), name.into())];
+    for (name, value) in own {
         let clash = target.get(name).is_some();
         match (clash, job.honor_labels) {
             (true, false) => all.push((format!("exported_{name}").into(), value.as_str().into())),
@@ -258,7 +280,7 @@ fn labels_of(sample: &exposition::Sample, (_, target): &TargetKey, job: &Job) ->
         }
     }
     for (name, value) in target.iter() {
-        if !(job.honor_labels && sample.labels.iter().any(|(n, _)| **n == **name)) {
+        if !(job.honor_labels && own.iter().any(|(n, _)| **n == **name)) {
             all.push((name.clone(), value.clone()));
         }
     }
