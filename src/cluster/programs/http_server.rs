@@ -106,6 +106,12 @@ impl HttpServer {
                 }
             }
         }
+        // What the real one holds when it has nothing to do.
+        sys.reserve_memory(match self.kind {
+            Kind::Nginx => 5 << 20,
+            Kind::Httpd | Kind::Busy => 8 << 20,
+            Kind::Echo => 12 << 20,
+        });
         match self.kind {
             Kind::Nginx => {
                 for line in
