@@ -57,7 +57,7 @@ impl ApiServer {
             p if p.starts_with("/openapi/v3/") => {
                 crate::openapi::document(self, &p["/openapi/v3/".len()..]).map(|d| Response::object(200, d))
             }
-            "/openapi/v2" if request.accept.as_deref().is_some_and(|a| a.contains(OPENAPI_V2.0)) => Some(Response {
+            "/openapi/v2" if request.accept.as_deref().is_some_and(|a| a.contains("proto-openapi.spec.v2")) => Some(Response {
                 body: ResponseBody::Text(key(OPENAPI_V2.0), OPENAPI_V2.1.into()),
                 ..Response::object(200, version())
             }),
@@ -153,9 +153,10 @@ impl ApiServer {
 }
 
 /// What kubectl asks when `/openapi/v3` has no group for a manifest, and its answer: a document of title and version that
-/// knows no kind, so that kubectl goes on to say what a cluster without that kind makes it say.
+/// knows no kind, so that kubectl goes on to say what a cluster without that kind makes it say. It asks for `spec.v2@v1.0`; Go
+/// can't parse that as a media type, so `spec.v2.v1.0` comes back, as upstream.
 const OPENAPI_V2: (&str, &str) =
-    ("application/com.github.proto-openapi.spec.v2@v1.0+protobuf", "\n\x032.0\x12\x15\n\nKubernetes\x12\x07v1.37.2");
+    ("application/com.github.proto-openapi.spec.v2.v1.0+protobuf", "\n\x032.0\x12\x15\n\nKubernetes\x12\x07v1.37.2");
 
 fn version() -> Object {
     Object::from_value(value!({
