@@ -239,7 +239,7 @@ fn wild_inputs_do_no_harm() {
                 13 => Input::Laptop(Rc::new(HostMessage::BufferClosed { buffer: tab, saved: Some(name(1)) })),
                 _ => Input::Laptop(Rc::new(HostMessage::TtyInput { tab, data: text })),
             };
-            at = at + Duration::from_millis(draw(i + 7, 900) as i64);
+            at += Duration::from_millis(draw(i + 7, 900) as i64);
             n += draw(i + 8, 90) as u64;
             moment.inputs.push(cluster::LoggedInput { at, events: n, input });
         }

@@ -119,42 +119,55 @@ impl App {
 
     fn asked(&mut self, ctx: &Context<Self>, asked: &Asked) {
         let (id, value) = (asked.id, asked.value.as_str());
-        let done = match asked.kind.as_str() {
-            "apply" => {
-                let number = self.ask_for(id);
-                self.send_as_host(&ToWorker::Apply { id: number, name: "host.yaml".into(), text: value.into(), dry_run: false });
+        let number = match asked.kind.as_str() {
+            "apply" | "exec" | "snapshot" => self.ask_for(id),
+            kind => {
+                let done = self.steer(ctx, kind, value);
+                if let Some(host) = &self.hosted.host {
+                    host.answer(id, done.err().as_deref(), &[]);
+                }
                 return;
             }
-            "exec" => {
-                let number = self.ask_for(id);
-                self.send_as_host(&ToWorker::Exec { id: number, line: value.into() });
-                return;
-            }
-            "snapshot" => {
-                let number = self.ask_for(id);
-                self.send_as_host(&ToWorker::Keep { id: number, keep: Keep::Link });
-                return;
-            }
-            "seek" => self.seek(value),
-            "step" => Ok(self.send_as_host(&ToWorker::Pace(Pace::Step))),
-            "play" => Ok(self.send_as_host(&ToWorker::Pace(Pace::Play))),
-            "pause" => Ok(self.send_as_host(&ToWorker::Pace(Pace::Pause))),
-            "speed" => speed(value).map(|s| self.send_as_host(&ToWorker::Pace(Pace::Speed(s)))),
-            "visible" => Ok(self.send_as_host(&ToWorker::Visible { visible: value != "false" })),
-            "lens" => Lens::of_word(value)
-                .map(|lens| drop(self.act(ctx, super::Do::Lens(lens))))
-                .ok_or(format!("there is no lens {value:?}")),
-            "inspect" if value.is_empty() => Ok(drop(self.act(ctx, super::Do::Inspect(None)))),
-            "inspect" => {
-                let thing = Thing::of_path(value).ok_or(format!("{value:?} names no thing"));
-                thing.map(|thing| drop(self.act(ctx, super::Do::Inspect(Some(thing)))))
-            }
-            "theme" => super::Theme::of_word(value).map(|theme| self.put_on(theme)).ok_or(format!("there is no theme {value:?}")),
-            other => Err(format!("this release knows nothing called {other:?}")),
         };
-        if let Some(host) = &self.hosted.host {
-            host.answer(id, done.err().as_deref(), &[]);
+        // The worker's answer is the host's.
+        self.send_as_host(&match asked.kind.as_str() {
+            "apply" => ToWorker::Apply { id: number, name: "host.yaml".into(), text: value.into(), dry_run: false },
+            "exec" => ToWorker::Exec { id: number, line: value.into() },
+            _ => ToWorker::Keep { id: number, keep: Keep::Link },
+        });
+    }
+
+    /// What is done at once.
+    ///
+    /// # Errors
+    /// Why it can't be done, for the host.
+    fn steer(&mut self, ctx: &Context<Self>, kind: &str, value: &str) -> Result<(), String> {
+        let pace = |pace| self.send_as_host(&ToWorker::Pace(pace));
+        match kind {
+            "seek" => self.seek(value)?,
+            "step" => pace(Pace::Step),
+            "play" => pace(Pace::Play),
+            "pause" => pace(Pace::Pause),
+            "speed" => pace(Pace::Speed(speed(value)?)),
+            "visible" => self.send_as_host(&ToWorker::Visible { visible: value != "false" }),
+            "lens" => {
+                let lens = Lens::of_word(value).ok_or(format!("there is no lens {value:?}"))?;
+                self.act(ctx, super::Do::Lens(lens));
+            }
+            "inspect" => {
+                let thing = match value {
+                    "" => None,
+                    path => Some(Thing::of_path(path).ok_or(format!("{path:?} names no thing"))?),
+                };
+                self.act(ctx, super::Do::Inspect(thing));
+            }
+            "theme" => {
+                let theme = super::Theme::of_word(value).ok_or(format!("there is no theme {value:?}"))?;
+                self.put_on(theme);
+            }
+            other => return Err(format!("this release knows nothing called {other:?}")),
         }
+        Ok(())
     }
 
     /// A number for what the worker is asked; the answer goes to the host's.
@@ -168,7 +181,10 @@ impl App {
     fn seek(&self, value: &str) -> Result<(), String> {
         let clock = &self.seen.clock;
         let at_us = match value {
-            "head" => return Ok(self.send_as_host(&ToWorker::SeekHead)),
+            "head" => {
+                self.send_as_host(&ToWorker::SeekHead);
+                return Ok(());
+            }
             _ => match value.parse::<f64>() {
                 Ok(seconds) if seconds.is_finite() => clock.start_us.saturating_add((seconds * 1e6) as Us),
                 _ => base::Time::parse(value).ok_or(format!("{value:?} is no time"))?.0,
