@@ -298,13 +298,14 @@ pub struct PodStatus {
     pub containers: Vec<ContainerStatus>,
 }
 
-/// Use of one container.
+/// Use of one running container, as `/metrics/resource` and the eviction manager need it. The model behind the figures is told
+/// at the head of `container-runtime/stats.rs`.
 #[derive(Clone, Debug, PartialEq)]
 pub struct ContainerStats {
     pub pod_uid: Text,
-    pub container: Text,
     pub pod_namespace: Text,
     pub pod_name: Text,
+    pub container: Text,
     pub started_at: Time,
     /// CPU time since its start. Never falls while the container runs.
     pub cpu_nanos_total: u64,
@@ -389,7 +390,6 @@ pub enum Event {
     },
     /// The runtime (re)started: what it still knows is to be listed again.
     RuntimeReady,
-    /// The CNI plugin has a configuration or lost it.
     /// The runtime's socket is gone (its unit was stopped). What it had started runs on.
     RuntimeGone,
     /// The kernel has killed a process because the machine's memory did not suffice.
@@ -404,5 +404,6 @@ pub enum Event {
     },
     /// The machine's available memory has fallen below what the kernel was to watch for (memcg's threshold notifier).
     MemoryLow,
+    /// The CNI plugin has a configuration or lost it.
     NetworkReady(bool),
 }
