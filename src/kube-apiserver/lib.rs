@@ -9,6 +9,7 @@
 //! Read next: `server` (who sends what), `registry` (the verbs), `cache` and `watchers` (lists and watches).
 
 mod admission;
+mod aggregated;
 mod aggregator;
 mod alloc;
 mod authn;
