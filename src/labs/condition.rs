@@ -164,7 +164,7 @@ impl Condition {
         let compare = |f: fn(std::cmp::Ordering) -> bool| any(&|v| order(v, &self.operand).is_some_and(f));
         match self.op {
             Op::Is => any(&|v| v == self.operand) || self.operand.is_empty() && found.is_empty(),
-            Op::IsNot => !any(&|v| v == self.operand) && !(self.operand.is_empty() && found.is_empty()),
+            Op::IsNot => !(any(&|v| v == self.operand) || self.operand.is_empty() && found.is_empty()),
             Op::AtLeast => compare(std::cmp::Ordering::is_ge),
             Op::AtMost => compare(std::cmp::Ordering::is_le),
             Op::More => compare(std::cmp::Ordering::is_gt),

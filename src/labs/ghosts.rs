@@ -25,23 +25,20 @@ pub(crate) fn ghosts(goal: &[Object], cluster: &Cluster) -> Vec<Ghost> {
         request.credential = cluster::administrator();
         let response = api.read(&request, cluster.now());
         let mut lacks = Vec::new();
-        match response.ok() {
-            Some(there) => {
-                for (name, value) in wanted.value().as_map().into_iter().flatten() {
-                    if !matches!(&**name, "apiVersion" | "kind" | "metadata") {
-                        compare(value, there.get(name), name, &mut lacks);
-                    }
-                }
-                for part in ["labels", "annotations"] {
-                    if let Some(value) = wanted.at(&["metadata", part]) {
-                        compare(value, there.at(&["metadata", part]), &format!("metadata.{part}"), &mut lacks);
-                    }
-                }
-                if lacks.is_empty() {
-                    continue;
+        if let Some(there) = response.ok() {
+            for (name, value) in wanted.value().as_map().into_iter().flatten() {
+                if !matches!(&**name, "apiVersion" | "kind" | "metadata") {
+                    compare(value, there.get(name), name, &mut lacks);
                 }
             }
-            None => {}
+            for part in ["labels", "annotations"] {
+                if let Some(value) = wanted.at(&["metadata", part]) {
+                    compare(value, there.at(&["metadata", part]), &format!("metadata.{part}"), &mut lacks);
+                }
+            }
+            if lacks.is_empty() {
+                continue;
+            }
         }
         lacks.truncate(MOST);
         ghosts.push(Ghost { kind: wanted.kind().into(), namespace: namespace.into(), name: wanted.name().into(), lacks });

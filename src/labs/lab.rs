@@ -65,7 +65,7 @@ pub enum Test {
     /// Objects, as the API says.
     Query(Query),
     /// Whether a component's process runs: as it is.
-    Component { name: String, state: Running },
+    Component { name: String, state: Liveness },
     /// Whether a machine has power.
     Machine { name: String, on: bool },
     /// The learner (or somebody else) asked kube-apiserver for something.
@@ -79,8 +79,8 @@ pub enum Test {
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Running {
-    Running,
+pub enum Liveness {
+    Up,
     Stopped,
     Frozen,
 }

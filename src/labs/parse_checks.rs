@@ -4,7 +4,7 @@ use apimachinery::labels::Selector;
 
 use crate::asked::Asked;
 use crate::condition::{Condition, Path};
-use crate::lab::{Check, Question, Running, Test, WrongTurn};
+use crate::lab::{Check, Liveness, Question, Test, WrongTurn};
 use crate::limits;
 use crate::mistakes::{Node, Reader};
 use crate::query::{Count, Query};
@@ -85,9 +85,9 @@ fn test(reader: &mut Reader<'_>, node: &Node<'_>, common: &[&str]) -> Option<Tes
         "ask" => question(reader, node).map(Test::Question),
         "component" => {
             let state = match word(reader, node, "is").as_str() {
-                "running" => Running::Running,
-                "stopped" => Running::Stopped,
-                "frozen" => Running::Frozen,
+                "running" => Liveness::Up,
+                "stopped" => Liveness::Stopped,
+                "frozen" => Liveness::Frozen,
                 _ => {
                     reader.wrong(&node.path, "is: must be running, stopped or frozen");
                     return None;

@@ -2,7 +2,7 @@
 
 use cluster::{Cluster, Proc};
 
-use crate::lab::{Running, Test};
+use crate::lab::{Liveness, Test};
 use crate::query::Outcome;
 
 /// What a state test found; `None` for tests of other kinds.
@@ -28,23 +28,23 @@ fn outcome(holds: bool, name: &str, value: &str) -> Outcome {
 }
 
 /// `kube-scheduler` (any of them), or `kubelet/node-1`.
-fn component(cluster: &Cluster, name: &str, wanted: Running) -> Outcome {
+fn component(cluster: &Cluster, name: &str, wanted: Liveness) -> Outcome {
     let is = |p: &Proc| if name.contains('/') { *p.name == *name } else { p.component() == name };
     let mut states = cluster.procs().filter(|(_, p)| is(p)).map(|(addr, p)| match (p.is_running(), cluster.is_silent(addr)) {
-        (false, _) => Running::Stopped,
-        (true, true) => Running::Frozen,
-        (true, false) => Running::Running,
+        (false, _) => Liveness::Stopped,
+        (true, true) => Liveness::Frozen,
+        (true, false) => Liveness::Up,
     });
     let first = states.next();
-    let best = states.chain(first).min_by_key(|s| matches!(s, Running::Stopped) as u8 * 2 + matches!(s, Running::Frozen) as u8);
-    let state = best.unwrap_or(Running::Stopped);
+    let best = states.chain(first).min_by_key(|s| matches!(s, Liveness::Stopped) as u8 * 2 + matches!(s, Liveness::Frozen) as u8);
+    let state = best.unwrap_or(Liveness::Stopped);
     outcome(state == wanted, name, word(state))
 }
 
-fn word(state: Running) -> &'static str {
+fn word(state: Liveness) -> &'static str {
     match state {
-        Running::Running => "running",
-        Running::Stopped => "stopped",
-        Running::Frozen => "frozen",
+        Liveness::Up => "running",
+        Liveness::Stopped => "stopped",
+        Liveness::Frozen => "frozen",
     }
 }
