@@ -78,9 +78,12 @@ pub fn uses_of(list: &Object, resource: &str, container: Option<&str>) -> Uses {
 
 /// `1m15.5s` → 75.5
 fn go_seconds(text: &str) -> Option<f64> {
-    let (minutes, rest) = text.split_once('m').filter(|(_, r)| !r.starts_with('s')).unwrap_or(("0", text));
-    let minutes: f64 = minutes.parse().ok()?;
-    let seconds: f64 = if rest.is_empty() { 0.0 } else { rest.strip_suffix('s')?.parse().ok()? };
+    let (minutes, rest): (f64, &str) = match text.split_once('m').filter(|(_, r)| !r.starts_with('s')) {
+        Some((minutes, "")) => (minutes.parse().ok()?, "0s"),
+        Some((minutes, rest)) => (minutes.parse().ok()?, rest),
+        None => (0.0, text),
+    };
+    let seconds: f64 = rest.strip_suffix('s')?.parse().ok()?;
     Some((minutes * 60.0 + seconds).clamp(0.0, 1e6))
 }
 
@@ -299,9 +302,9 @@ mod tests {
     #[test]
     fn windows_are_go_s_durations() {
         assert_eq!(go_seconds("15.5s"), Some(15.5));
-        assert_eq!(go_seconds("1m15s"), Some(75.0));
+        assert_eq!((go_seconds("1m15s"), go_seconds("2m")), (Some(75.0), Some(120.0)));
         for bad in ["", "x", "1", "m", "ms", "é"] {
-            assert!(go_seconds(bad).is_none() || bad == "m", "{bad}");
+            assert!(go_seconds(bad).is_none(), "{bad}");
         }
     }
 }
