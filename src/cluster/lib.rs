@@ -12,6 +12,7 @@ mod bottle;
 mod client;
 mod cloud;
 mod cluster;
+mod components;
 pub mod config;
 mod etcd;
 mod flags;
