@@ -1,8 +1,7 @@
 //! The table of built-in resources: one line each.
 
-use std::collections::HashMap;
-
 use apimachinery::Gvr;
+use base::Lookup;
 
 use crate::rules::Rules;
 use crate::strategy::{Kind, Strategy};
@@ -100,7 +99,7 @@ static STRATEGIES: &[&(dyn Strategy + Sync)] = &[
 
 thread_local! {
     /// Looked up only, never iterated.
-    static BY_GVR: HashMap<Gvr, &'static dyn Strategy> =
+    static BY_GVR: Lookup<Gvr, &'static dyn Strategy> =
         STRATEGIES.iter().map(|s| (s.kind().gvr(), *s as &dyn Strategy)).collect();
 }
 

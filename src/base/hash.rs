@@ -2,6 +2,9 @@
 //!
 //! Used for randomness, state digests and memo keys. Not for security.
 
+use std::collections::HashMap;
+use std::hash::{BuildHasherDefault, Hasher};
+
 /// Finalizer of splitmix64: spreads every input bit over the output.
 pub fn mix64(mut x: u64) -> u64 {
     x = (x ^ (x >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
@@ -54,9 +57,56 @@ impl Default for Digest {
     }
 }
 
+/// A table for lookups only, never iterated (so that its order can't show), with a fast hash: its keys are chosen by nobody who
+/// could gain by collisions, since the cluster is theirs alone.
+pub type Lookup<K, V> = HashMap<K, V, BuildHasherDefault<LookupHasher>>;
+
+/// The hash of [`Lookup`].
+#[derive(Clone, Copy, Debug, Default)]
+pub struct LookupHasher(u64);
+
+impl Hasher for LookupHasher {
+    fn write(&mut self, bytes: &[u8]) {
+        self.write_u64(hash64(bytes));
+    }
+    /// What ends a text: its length is in its hash already.
+    fn write_u8(&mut self, byte: u8) {
+        self.0 ^= u64::from(byte);
+    }
+    fn write_u32(&mut self, word: u32) {
+        self.write_u64(u64::from(word));
+    }
+    fn write_u64(&mut self, word: u64) {
+        self.0 = (self.0.rotate_left(5) ^ word).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+    }
+    fn write_u128(&mut self, word: u128) {
+        self.write_u64(word as u64);
+    }
+    fn write_usize(&mut self, word: usize) {
+        self.write_u64(word as u64);
+    }
+    fn finish(&self) -> u64 {
+        // The table looks at the highest and the lowest bits.
+        self.0 ^ (self.0 >> 32)
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn lookups_tell_keys_apart() {
+        let mut table = Lookup::default();
+        for n in 0..10_000_u32 {
+            table.insert((n, format!("name-{n}")), n);
+        }
+        assert_eq!(table.len(), 10_000);
+        assert_eq!(table.get(&(4_711, "name-4711".to_string())), Some(&4_711));
+        let hash = |n: u64| std::hash::BuildHasher::hash_one(&BuildHasherDefault::<LookupHasher>::default(), n);
+        let low: std::collections::BTreeSet<u64> = (0..256).map(|n| hash(n << 32) % 256).collect();
+        assert!(low.len() > 100, "{} places for keys that differ in their high half only", low.len());
+    }
 
     #[test]
     fn the_length_counts() {

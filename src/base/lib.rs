@@ -12,7 +12,7 @@ mod sym;
 mod time;
 
 pub use collections::{Map, Set, TreeNode, Vector};
-pub use hash::{Digest, hash64, mix64};
+pub use hash::{Digest, Lookup, LookupHasher, hash64, mix64};
 pub use rand::{SAFE_ALPHANUMS, Seed};
 pub use sort::Sort;
 pub use sym::Sym;

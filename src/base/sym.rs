@@ -4,31 +4,18 @@
 //! `Ord` compares the text. Only names from a closed world belong here (user data would grow it for ever).
 
 use std::cell::RefCell;
-use std::collections::HashMap;
 use std::fmt;
 use std::rc::Rc;
+
+use crate::hash::Lookup;
 
 /// An interned string.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub struct Sym(u32);
 
-/// A fast hash for the table of names, which nobody outside chooses.
-#[derive(Default)]
-struct NameHasher(u64);
-
-impl std::hash::Hasher for NameHasher {
-    fn write(&mut self, bytes: &[u8]) {
-        self.0 = self.0.rotate_left(5) ^ crate::hash::hash64(bytes);
-    }
-    fn write_u8(&mut self, _: u8) {}
-    fn finish(&self) -> u64 {
-        self.0
-    }
-}
-
 #[derive(Default)]
 struct Interner {
-    ids: HashMap<Rc<str>, u32, std::hash::BuildHasherDefault<NameHasher>>,
+    ids: Lookup<Rc<str>, u32>,
     texts: Vec<Rc<str>>,
 }
 

@@ -89,22 +89,12 @@ impl ApiServer {
         true
     }
 
-    /// A line with this cluster's own values in the places of the marked ones.
+    /// The object of a line. Lines that begin with `$` have places for this cluster's own values.
     fn bootstrap_object(&self, line: &str, now: Time) -> Object {
-        let mut line = std::borrow::Cow::Borrowed(line);
-        for form in ["{\"ip\":\"ADVERTISE_ADDRESS\"}", "{\"addresses\":[\"ADVERTISE_ADDRESS\"],\"conditions\":{\"ready\":true}}"] {
-            if !self.config.peers.is_empty() && line.contains(form) {
-                let all: Vec<String> = self.config.peers.iter().map(|ip| form.replace("ADVERTISE_ADDRESS", ip)).collect();
-                line = line.replace(form, &all.join(",")).into();
-            }
-        }
-        let text = line
-            .replace("ADVERTISE_ADDRESS", &self.config.advertise_address)
-            .replace("FIRST_SERVICE_IP", &alloc::first_ip(&self.config.service_cidr))
-            .replace("SERVICE_CIDR", &self.config.service_cidr.replace(',', "\",\""))
-            .replace("6443", &self.config.secure_port.to_string())
-            .replace("\"TIME\"", &format!("\"{}\"", now.rfc3339()))
-            .replace("\"DATE\"", &format!("\"{}\"", &now.rfc3339()[..10]));
+        let text = match line.strip_prefix('$') {
+            Some(form) => self.filled_in(form, now).into(),
+            None => std::borrow::Cow::Borrowed(line),
+        };
         let mut object =
             json::parse(text.as_bytes()).ok().and_then(Object::from_value).expect("bootstrap objects are JSON objects");
         if let Some(place) = object.at(&["data", "client-ca-file"]).is_some().then(|| object.value_mut().entry(&["data"])) {
@@ -117,5 +107,22 @@ impl ApiServer {
             }
         }
         object
+    }
+
+    fn filled_in(&self, line: &str, now: Time) -> String {
+        let mut line = std::borrow::Cow::Borrowed(line);
+        for form in ["{\"ip\":\"ADVERTISE_ADDRESS\"}", "{\"addresses\":[\"ADVERTISE_ADDRESS\"],\"conditions\":{\"ready\":true}}"]
+        {
+            if !self.config.peers.is_empty() && line.contains(form) {
+                let all: Vec<String> = self.config.peers.iter().map(|ip| form.replace("ADVERTISE_ADDRESS", ip)).collect();
+                line = line.replace(form, &all.join(",")).into();
+            }
+        }
+        line.replace("ADVERTISE_ADDRESS", &self.config.advertise_address)
+            .replace("FIRST_SERVICE_IP", &alloc::first_ip(&self.config.service_cidr))
+            .replace("SERVICE_CIDR", &self.config.service_cidr.replace(',', "\",\""))
+            .replace("6443", &self.config.secure_port.to_string())
+            .replace("\"TIME\"", &format!("\"{}\"", now.rfc3339()))
+            .replace("\"DATE\"", &format!("\"{}\"", &now.rfc3339()[..10]))
     }
 }

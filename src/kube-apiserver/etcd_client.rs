@@ -356,7 +356,10 @@ impl ApiServer {
         match special {
             Special::None | Special::Events | Special::Definitions => {}
             Special::Pods => self.pods.change(key, old, new),
-            Special::Rbac => self.memo.grants.clear(),
+            Special::Rbac => {
+                self.memo.grants.clear();
+                self.memo.bound.clear();
+            }
             Special::Services => self.allocations.change(old, new),
             Special::ApiServices => self.note_apiservice(old, new),
         }

@@ -1,10 +1,10 @@
 //! Answers that are only derived: kept beside the state, never part of it.
 
+use base::Lookup;
 use std::cell::RefCell;
-use std::collections::HashMap;
 
 /// A lookup table that a clone starts without. Never iterated, so that its order can't show.
-pub struct Memo<K, V>(RefCell<HashMap<K, V>>);
+pub struct Memo<K, V>(RefCell<Lookup<K, V>>);
 
 /// Beyond this many entries a memo starts over.
 const MAX_ENTRIES: usize = 200_000;

@@ -3,14 +3,13 @@
 //! Two resources may share one storage (`events` of both groups, `horizontalpodautoscalers` of both versions): objects are kept
 //! in the storage version and converted on the way in and out, see [`convert`](crate::convert).
 
-use std::collections::HashMap;
 use std::rc::Rc;
 
 use api::Strategy;
 use api::custom::Custom;
 use apimachinery::schema::{self, StructType};
 use apimachinery::{Gvk, Gvr, Key};
-use base::Sym;
+use base::{Lookup, Sym};
 
 /// What a change of this storage means to the server itself.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -80,7 +79,7 @@ pub struct Storage {
 pub struct Scheme {
     pub resources: Vec<Rc<Resource>>,
     pub storages: Vec<Rc<Storage>>,
-    by_gvr: HashMap<Gvr, usize>,
+    by_gvr: Lookup<Gvr, usize>,
 }
 
 thread_local! {
@@ -91,9 +90,19 @@ pub fn scheme() -> Rc<Scheme> {
     SCHEME.with(Rc::clone)
 }
 
+/// That of a cluster with IPv4 and IPv6: Services have other rules.
+pub fn dual_stack_scheme() -> Rc<Scheme> {
+    let mut scheme = Scheme::build();
+    let services = scheme.by_gvr.get(&apimachinery::resources::services()).copied();
+    if let Some(resource) = services.and_then(|i| scheme.resources.get_mut(i)).and_then(Rc::get_mut) {
+        resource.strategy = Rules::BuiltIn(&api::core::service::DUAL_STACK);
+    }
+    Rc::new(scheme)
+}
+
 impl Scheme {
     fn build() -> Scheme {
-        let mut scheme = Scheme { resources: Vec::new(), storages: Vec::new(), by_gvr: HashMap::new() };
+        let mut scheme = Scheme { resources: Vec::new(), storages: Vec::new(), by_gvr: Lookup::default() };
         for info in schema::resources().iter() {
             let Some(strategy) = api::strategy(info.gvr) else { continue };
             let index = scheme.resources.len();

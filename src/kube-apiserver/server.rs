@@ -53,6 +53,7 @@ pub(crate) struct Memos {
     pub users: Memo<usize, (Rc<UserInfo>, Rc<UserInfo>)>,
     pub tokens: Memo<Rc<str>, Option<(Rc<UserInfo>, Rc<Claims>)>>,
     pub grants: Memo<u128, authz::Grant>,
+    pub bound: Memo<u128, authz::Bound>,
 }
 
 /// One kube-apiserver process. A clone shares everything.

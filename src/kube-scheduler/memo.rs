@@ -2,12 +2,11 @@
 //!
 //! Derived, hence outside of the value: a clone starts empty, and no answer depends on whether it was remembered.
 
-use std::collections::HashMap;
-
 use crate::framework::{Cx, CycleState, Reject};
 use crate::node_info::NodeInfo;
 use crate::plugins::PLUGINS;
 use crate::pod_info::PodInfo;
+use base::Lookup;
 
 /// Templates that are remembered; the one unused for longest makes room.
 const TEMPLATES: usize = 32;
@@ -35,7 +34,7 @@ pub struct Table {
 
 #[derive(Default)]
 pub struct Memo {
-    tables: HashMap<u64, Table>,
+    tables: Lookup<u64, Table>,
     clock: u64,
 }
 

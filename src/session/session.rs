@@ -70,6 +70,8 @@ pub struct Session {
     pods_drawn: nodes::Memo,
     /// Last sent of each kind, so that only changes go out.
     sent: BTreeMap<&'static str, ToPage>,
+    /// The last tick was a look.
+    looked: bool,
     last_scene_ms: f64,
     last_lists_ms: f64,
     last_stats_ms: f64,
@@ -116,6 +118,7 @@ impl Session {
             table: None,
             pods_drawn: nodes::Memo::default(),
             sent: BTreeMap::new(),
+            looked: false,
             last_scene_ms: 0.0,
             last_lists_ms: 0.0,
             last_stats_ms: 0.0,
@@ -340,13 +343,20 @@ impl Session {
             self.sent.insert("clock", stands.clone());
             return Tick { batch: Some(self.batch_of(vec![stands])), again_ms: 0 };
         }
+        // A look takes as long as a slice: it is a task of its own, so that what the page says in between is heard.
+        if !std::mem::take(&mut self.looked) && self.in_flight < CREDIT && self.look_is_due(started) {
+            self.looked = true;
+            self.page_messages();
+            self.look(started);
+            return Tick { batch: self.batch(), again_ms: 0 };
+        }
         let full = self.visible && (self.replay(started, clock) || self.run(started, clock));
         self.longest_slice_ms = self.longest_slice_ms.max(clock() - started);
         self.page_messages();
         let trying = self.visible && self.try_what_works(clock);
         let trying = self.visible && self.play_lab(clock) || trying;
         if self.in_flight < CREDIT {
-            self.look(started);
+            self.glance(started);
         }
         let batch = self.batch();
         let again_ms = match (full || trying, self.bottle.is_some()) {
@@ -463,8 +473,8 @@ impl Session {
         self.terminals.flush(&mut self.queue);
     }
 
-    /// Draws, lists and inspects what has changed since the last look.
-    fn look(&mut self, wall_ms: f64) {
+    /// What is under way, and the clock.
+    fn glance(&mut self, wall_ms: f64) {
         let Some(bottle) = &self.bottle else { return };
         let heartbeats = self.view.as_ref().is_some_and(|v| v.options.heartbeats);
         let flights = flights::collect(bottle, &self.scene, &mut self.next_record, &mut self.pacer, heartbeats);
@@ -473,16 +483,28 @@ impl Session {
         }
         let clock = timeline::clock(bottle, &self.pacer, wall_ms, self.booting);
         self.send_changed("clock", ToPage::Clock(clock));
-        let Some(bottle) = &self.bottle else { return };
+    }
+
+    fn scene_is_due(&self, wall_ms: f64) -> bool {
+        let Some(bottle) = &self.bottle else { return false };
         let at = (bottle.shown().events, bottle.shown().now());
-        let due = wall_ms - self.last_scene_ms >= SCENE_MS;
         let glow_over = at.0 != self.drawn_at.0 || at.1.since(self.drawn_at.1) > base::Duration::from_millis(900);
-        if due && glow_over {
-            self.drawn_at = at;
+        glow_over && wall_ms - self.last_scene_ms >= SCENE_MS
+    }
+
+    fn look_is_due(&self, wall_ms: f64) -> bool {
+        self.bottle.is_some() && (wall_ms - self.last_lists_ms >= LISTS_MS || self.scene_is_due(wall_ms))
+    }
+
+    /// Draws and inspects, or lists, what has changed since the last look: one at a time.
+    fn look(&mut self, wall_ms: f64) {
+        self.glance(wall_ms);
+        if self.scene_is_due(wall_ms) {
+            let shown = self.bottle.as_ref().map(Bottle::shown);
+            self.drawn_at = shown.map_or(self.drawn_at, |cluster| (cluster.events, cluster.now()));
             self.last_scene_ms = wall_ms;
             self.draw();
-        }
-        if wall_ms - self.last_lists_ms >= LISTS_MS {
+        } else {
             self.last_lists_ms = wall_ms;
             self.look_lists(wall_ms);
         }

@@ -3,10 +3,9 @@
 //! A node is a map: empty for a leaf; with `.` for a member that has members below; without for a mere way to members.
 
 use std::cell::RefCell;
-use std::collections::HashMap;
 use std::rc::{Rc, Weak};
 
-use base::hash64;
+use base::{Lookup, hash64};
 
 use crate::value::{Fields, Key, Value, key};
 
@@ -15,7 +14,7 @@ const SWEEP_GROWTH: usize = 4_096;
 
 #[derive(Default)]
 struct Table {
-    nodes: HashMap<u64, Vec<Weak<Fields>>>,
+    nodes: Lookup<u64, Vec<Weak<Fields>>>,
     count: usize,
     swept_at: usize,
     leaf: Option<Value>,

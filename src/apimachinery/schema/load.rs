@@ -1,7 +1,7 @@
 //! Reads `types.txt`: its form is described in `tools/schema/convert.py`.
 
+use base::Lookup;
 use base::Sort as _;
-use std::collections::HashMap;
 use std::rc::Rc;
 
 use super::{Field, ListKind, ListType, MapType, PatchStrategy, StructType, Type};
@@ -12,11 +12,11 @@ static TYPES: &str = include_str!("../../../static/schema/types.txt");
 
 /// All definitions, their fields still unparsed.
 struct Table {
-    by_name: HashMap<Rc<str>, Rc<StructType>>,
-    by_gvk: HashMap<Gvk, Rc<StructType>>,
+    by_name: Lookup<Rc<str>, Rc<StructType>>,
+    by_gvk: Lookup<Gvk, Rc<StructType>>,
     /// Of kinds that every group has (DeleteOptions, WatchEvent).
-    by_kind: HashMap<&'static str, Rc<StructType>>,
-    packages: HashMap<&'static str, &'static str>,
+    by_kind: Lookup<&'static str, Rc<StructType>>,
+    packages: Lookup<&'static str, &'static str>,
 }
 
 thread_local! {
@@ -35,8 +35,12 @@ pub fn named(name: &str) -> Option<Rc<StructType>> {
 
 impl Table {
     fn load() -> Table {
-        let mut table =
-            Table { by_name: HashMap::new(), by_gvk: HashMap::new(), by_kind: HashMap::new(), packages: HashMap::new() };
+        let mut table = Table {
+            by_name: Lookup::default(),
+            by_gvk: Lookup::default(),
+            by_kind: Lookup::default(),
+            packages: Lookup::default(),
+        };
         let (mut package, mut group_version) = ("", "");
         for line in TYPES.lines() {
             if let Some(head) = line.strip_prefix('@') {

@@ -1,9 +1,8 @@
 //! The table of built-in resources, in the order of discovery.
 
-use std::collections::HashMap;
 use std::rc::Rc;
 
-use base::Sym;
+use base::{Lookup, Sym};
 
 use crate::gvr::{Gvk, Gvr};
 
@@ -49,8 +48,8 @@ impl Resource {
 
 struct Table {
     all: Rc<[Rc<Resource>]>,
-    by_gvr: HashMap<Gvr, Rc<Resource>>,
-    by_kind: HashMap<Gvk, Rc<Resource>>,
+    by_gvr: Lookup<Gvr, Rc<Resource>>,
+    by_kind: Lookup<Gvk, Rc<Resource>>,
     group_versions: Rc<[(Sym, Sym)]>,
 }
 

@@ -11,7 +11,7 @@ use base::Sym;
 
 use crate::server::ApiServer;
 
-pub use rbac::{Grant, covered, rules_for};
+pub use rbac::{Bound, Grant, covered, rules_for};
 
 /// What is to be decided. Models `authorizer.Attributes`.
 #[derive(Clone, Debug)]

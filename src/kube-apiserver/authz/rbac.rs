@@ -35,37 +35,72 @@ impl ApiServer {
     }
 
     fn find_grant(&self, a: &Attributes) -> Grant {
-        let (mut names, mut missing) = (Vec::new(), Vec::new());
+        let bound = self.memo.bound.get_or(subject_key(a), || Bound::find(self, &a.user, &a.namespace));
+        let mut names = Vec::new();
         let mut any = None;
-        for_each_rule(self, &a.user, &a.namespace, |rule, reason| {
-            let Some(rule) = rule else {
-                missing.push(reason());
-                return;
-            };
+        for (rule, reason) in &*bound.rules {
             if a.resource.is_empty() {
                 if has(rule, "verbs", &a.verb) && covers_path(rule, &a.path) {
-                    any.get_or_insert_with(|| reason().into());
+                    any.get_or_insert_with(|| reason.clone());
                 }
-                return;
+                continue;
             }
             if !has(rule, "verbs", &a.verb) || !has(rule, "apiGroups", &a.group) || !covers_resource(rule, a) {
-                return;
+                continue;
             }
             let listed = rule.list_at(&["resourceNames"]);
             if listed.is_empty() {
-                any.get_or_insert_with(|| Rc::<str>::from(reason()));
+                any.get_or_insert_with(|| reason.clone());
             }
             for name in listed.iter().filter_map(Value::as_rc_str) {
-                names.push((name.clone(), Rc::from(reason())));
+                names.push((name.clone(), reason.clone()));
             }
-        });
-        let missing = match missing.as_slice() {
+        }
+        let missing = match &*bound.missing {
             [] => String::new(),
             [one] => format!("RBAC: {one}"),
             many => format!("RBAC: [{}]", many.join(", ")),
         };
         Grant { any, names: names.into(), missing: missing.into() }
     }
+}
+
+/// All rules that hold for a user in a namespace, each with where it comes from; and the roles that are missing.
+#[derive(Clone)]
+pub struct Bound {
+    rules: Rc<[(Value, Rc<str>)]>,
+    missing: Rc<[String]>,
+}
+
+impl Bound {
+    fn find(server: &ApiServer, user: &UserInfo, namespace: &str) -> Bound {
+        let (mut rules, mut missing) = (Vec::new(), Vec::new());
+        let mut last: Option<Rc<str>> = None;
+        for_each_rule(server, user, namespace, |rule, reason| match rule {
+            // The rules of one role have one reason.
+            Some(rule) => {
+                let reason = reason();
+                let shared = last.take().filter(|l| **l == *reason).unwrap_or_else(|| reason.into());
+                rules.push((rule.clone(), shared.clone()));
+                last = Some(shared);
+            }
+            None => missing.push(reason()),
+        });
+        Bound { rules: rules.into(), missing: missing.into() }
+    }
+}
+
+/// What `Bound` hangs on.
+fn subject_key(a: &Attributes) -> u128 {
+    let half = |salt: u64| {
+        let mut d = Digest::new();
+        d.write_u64(salt);
+        d.write(a.user.name.as_bytes());
+        d.write(a.namespace.as_bytes());
+        a.user.groups.iter().for_each(|group| d.write(group.as_bytes()));
+        d.finish()
+    };
+    u128::from(half(3)) << 64 | u128::from(half(4))
 }
 
 fn memo_key(a: &Attributes) -> u128 {
@@ -75,8 +110,8 @@ fn memo_key(a: &Attributes) -> u128 {
         for text in [&a.user.name, &a.verb, &a.group, &a.namespace, &a.path] {
             d.write(text.as_bytes());
         }
-        d.write_u64(hash64(a.resource.text().as_bytes()));
-        d.write_u64(hash64(a.subresource.text().as_bytes()));
+        d.write_u64(a.resource.with(|text| hash64(text.as_bytes())));
+        d.write_u64(a.subresource.with(|text| hash64(text.as_bytes())));
         for group in &a.user.groups {
             d.write(group.as_bytes());
         }
