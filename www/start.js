@@ -58,8 +58,25 @@
     });
   }
 
-  // In a frame without an origin of its own the page makes the worker in another way.
-  if (self.origin === "null") return;
+  // In a frame without an origin of its own a worker may only be a blob, and there the page's policy knows no "self" any more: the
+  // blob has to have the whole script in it, and not as a module. It is asked for when the page wants its worker.
+  if (self.origin === "null") {
+    var Plain = self.Worker;
+    self.Worker = function () {
+      var program = new URL("./worker.js", document.baseURI).href;
+      var request = new XMLHttpRequest();
+      request.open("GET", program, false);
+      request.send();
+      if (request.status !== 200) throw new Error("worker.js: " + request.status);
+      var here = JSON.stringify(program);
+      var start = "\n__wbg_init({ module_or_path: new URL('worker_bg.wasm', " + here + ") });\n";
+      var plain = request.responseText.replace(/^export (?=function|async)/gm, "").replace(/^export \{[^}]*\};?/gm, "");
+      var text = plain.split("import.meta.url").join(here) + start;
+      return new Plain(URL.createObjectURL(new Blob([text], { type: "text/javascript" })));
+    };
+    self.Worker.prototype = Plain.prototype;
+    return;
+  }
   try {
     var early = { worker: new Worker("./worker_loader.js", { type: "module" }), messages: [], error: null };
     early.worker.onmessage = function (event) {

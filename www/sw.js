@@ -30,7 +30,11 @@ async function install() {
   for (const name of await caches.keys()) if (name.startsWith(PREFIX) && name !== CACHE) older.push(await caches.open(name));
   const cache = await caches.open(CACHE);
   try {
-    for (const [name, hash] of Object.entries(FILES)) await bring(cache, name, hash, older);
+    const open = Object.entries(FILES);
+    const some = async () => {
+      for (let next = open.shift(); next; next = open.shift()) await bring(cache, ...next, older);
+    };
+    await Promise.all(Array.from({ length: 6 }, some));
   } catch (error) {
     await caches.delete(CACHE);
     throw error;

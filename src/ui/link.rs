@@ -41,7 +41,8 @@ impl Link {
         let on_error = {
             let events = events.clone();
             Closure::<dyn FnMut(ErrorEvent)>::new(move |event: ErrorEvent| {
-                let reason = event.message();
+                // A script that could not be loaded is told of by a plain event, without a message.
+                let reason = js_sys::Reflect::get(&event, &"message".into()).ok().and_then(|m| m.as_string()).unwrap_or_default();
                 let text = if reason.is_empty() { "its files could not be loaded".to_owned() } else { reason };
                 events.emit(LinkEvent::Died(text));
             })

@@ -365,7 +365,7 @@ await test("offline after the first visit; a new release waits until it is wante
 for (const sandbox of ["allow-scripts", "allow-scripts allow-same-origin"]) {
   await test(`in a frame with sandbox="${sandbox}"`, async () => {
     const c = await context();
-    const html = `<!doctype html><title>frame</title><iframe sandbox="${sandbox}" src="${site.url}embed.html" width="900" height="600"></iframe>`;
+    const html = `<!doctype html><title>frame</title><link rel="icon" href="data:,"><iframe sandbox="${sandbox}" src="${site.url}embed.html" width="900" height="600"></iframe>`;
     const outer = await serve(dist, { "/frame.html": html });
     const p = await page(c, `${outer.url}frame.html`, outer.url);
     const frame = p.frameLocator("iframe");
@@ -413,7 +413,7 @@ await test("a page with five embeds: one download, one after another, each its o
   await c.close();
 });
 
-const HOST = (own) => `<!doctype html><title>host</title><script type="module" src="${own}kube-bottle.js"></script><kube-bottle id="b" style="height:500px" speed="10"></kube-bottle>`;
+const HOST = (own) => `<!doctype html><title>host</title><link rel="icon" href="data:,"><script type="module" src="${own}kube-bottle.js"></script><kube-bottle id="b" style="height:500px" speed="10"></kube-bottle>`;
 await test("the methods of <kube-bottle> from another origin", async () => {
   const c = await context();
   const outer = await serve(dist, { "/host.html": HOST(site.url) });
@@ -457,7 +457,7 @@ await test("the methods of <kube-bottle> from another origin", async () => {
 
 await test("hostile messages of a host, and hosts that are none", async () => {
   const c = await context();
-  const frame = (host) => `<!doctype html><title>evil</title><iframe src="${site.url}embed.html${host ? `?host=${encodeURIComponent(host)}` : ""}" width="900" height="600"></iframe>
+  const frame = (host) => `<!doctype html><title>evil</title><link rel="icon" href="data:,"><iframe src="${site.url}embed.html${host ? `?host=${encodeURIComponent(host)}` : ""}" width="900" height="600"></iframe>
     <script>self.heard = []; addEventListener("message", (e) => heard.push(e.data));</script>`;
   const outer = await serve(dist, { "/right.html": "<", "/wrong.html": "<" });
   outer.also["/right.html"] = frame(outer.url.slice(0, -1));
