@@ -180,7 +180,7 @@ if (runs("first-load")) {
     if (!/\.(html|js|css|wasm)$/.test(name) || name === "embed.html") continue;
     const size = brotli(await readFile(join(dist, name)));
     // What is fetched later, in the background.
-    const later = /^worker_rest/.test(name);
+    const later = /^(worker|page)_rest/.test(name);
     total += later ? 0 : size;
     if (size > 5000) console.log(`     ${name}: ${(size / 1000).toFixed(0)} kB${later ? ", not of the first load" : ""}`);
   }

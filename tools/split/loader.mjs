@@ -1,4 +1,4 @@
-// What worker.js needs to load the rest, as text: it is appended to the script that wasm-bindgen wrote. In that script `wasm` is
+// What worker.js (or the page's script) needs to load the rest, as text: it is appended to the script that wasm-bindgen wrote. In that script `wasm` is
 // what the primary exports, and `__wbg_get_imports()` is what both modules import.
 
 import { EXPORTS } from "./cut.mjs";
@@ -7,12 +7,12 @@ import { EXPORTS } from "./cut.mjs";
 const PREFETCH_AFTER_MS = 1_500;
 const STARTED = "wasm.__wbindgen_start();";
 
-/** The script with the loader, which takes the rest from `file` beside it. */
-export function withLoader(script, file) {
-  if (script.includes("self.loadRest =")) throw new Error("worker.js has a loader already");
-  if (script.split(STARTED).length !== 2) throw new Error(`worker.js should have ${STARTED} once`);
-  if (!script.includes("function __wbg_get_imports()")) throw new Error("worker.js has no __wbg_get_imports()");
-  const begun = script.replace(STARTED, `wasm.${EXPORTS.warmUp}();\n    ${STARTED}\n    setTimeout(prefetchRest, ${PREFETCH_AFTER_MS});`);
+/** The script with the loader, which takes the rest from `file` beside it. `warm`: the module compiles itself before it starts. */
+export function withLoader(script, file, { warm = true } = {}) {
+  if (script.includes("self.loadRest =")) throw new Error("the script has a loader already");
+  if (script.split(STARTED).length !== 2) throw new Error(`the script should have ${STARTED} once`);
+  if (!script.includes("function __wbg_get_imports()")) throw new Error("the script has no __wbg_get_imports()");
+  const begun = script.replace(STARTED, `${warm ? `wasm.${EXPORTS.warmUp}();` : ""}\n    ${STARTED}\n    setTimeout(prefetchRest, ${PREFETCH_AFTER_MS});`);
   return `${begun}
 // The functions that the first seconds don't need are in a module of their own. It is fetched a little after the start; a function
 // that is wanted before has it loaded at once, while the worker waits.
@@ -31,7 +31,10 @@ self.loadRest = () => {
     if (wasm.${EXPORTS.loaded}.value === 1) return;
     const request = new XMLHttpRequest();
     request.open("GET", REST, false);
-    request.responseType = "arraybuffer";
+    // A page may not ask for bytes while it waits, only for text: then one character is one byte.
+    const bytes = typeof WorkerGlobalScope !== "undefined" || typeof window === "undefined";
+    if (bytes) request.responseType = "arraybuffer";
+    else request.overrideMimeType("text/plain; charset=x-user-defined");
     try {
         request.send();
     } catch (error) {
@@ -40,7 +43,8 @@ self.loadRest = () => {
     if (request.status !== 200) {
         throw new Error(\`the rest of the cluster's program could not be loaded from \${REST}: \${request.status} \${request.statusText}\`);
     }
-    new WebAssembly.Instance(new WebAssembly.Module(request.response), restImports());
+    const code = bytes ? request.response : Uint8Array.from(request.response, (c) => c.charCodeAt(0) & 0xff);
+    new WebAssembly.Instance(new WebAssembly.Module(code), restImports());
     restHasCome();
 };
 

@@ -1,4 +1,4 @@
-// Makes the first load of the site small: cuts the worker's wasm by what a visitor's first seconds call.
+// Makes the first load of the site small: cuts the worker's wasm, and the page's (page.mjs), by what a visitor's first seconds call.
 //   node tools/split/run.mjs FOLDER [--load NAME]     NAME: part of the name of the import that loads the rest (loadRest)
 //
 // FOLDER is the built site, with worker.js and worker_bg.wasm in it. The tool runs an instrumented copy of the worker through the
@@ -23,6 +23,7 @@ import { cut } from "./cut.mjs";
 import { divide } from "./divide.mjs";
 import { instrument } from "./instrument.mjs";
 import { withLoader } from "./loader.mjs";
+import { cutPage } from "./page.mjs";
 
 const { values, positionals } = parseArgs({ allowPositionals: true, options: { load: { type: "string" } } });
 if (positionals.length !== 1) {
@@ -82,6 +83,11 @@ async function main() {
   await writeFile(scriptFile, script);
   tell("worker_bg.wasm", primary, count(plan.primary.bodies), `${plan.toRest.length} trampolines`);
   tell(restName, rest, count(plan.rest.bodies), `${arms} arms, ${plan.toPrimary.length} trampolines`);
+
+  const page = await cutPage(folder);
+  if (!page) return void console.log("split: the page stays whole: there is no Chromium to see its first seconds in");
+  tell(page.wasmName, page.primary, count(page.plan.primary.bodies), `${page.plan.toRest.length} trampolines`);
+  tell(page.restName, page.rest, count(page.plan.rest.bodies), `${page.arms} arms, ${page.plan.toPrimary.length} trampolines`);
 }
 
 main().catch((error) => {
