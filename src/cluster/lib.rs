@@ -3,10 +3,10 @@
 //! [`Cluster`] is the value that everything is about; [`Bottle`] holds one together with its past (trace, snapshots, logged
 //! inputs, branches) and is what the worker, the native server and the tests drive.
 
+pub mod addons;
 pub mod aside;
 mod backup;
 mod balancer;
-pub mod addons;
 mod boot;
 mod bottle;
 mod client;
@@ -33,13 +33,13 @@ mod systemd;
 mod trace;
 mod world_calls;
 
-pub use backup::Backup;
-pub use bottle::{Bottle, Branch, Input, LoggedInput};
-pub use cluster::{Cluster, Node, Observer};
-pub use config::{Config, NodeConfig};
-pub use client_go::{QueueItem, QueueView};
 pub use ::etcd::Member;
 pub use ::etcd::store::{EntrySeen, NodeSeen};
+pub use backup::Backup;
+pub use bottle::{Bottle, Branch, Input, LoggedInput};
+pub use client_go::{QueueItem, QueueView};
+pub use cluster::{Cluster, Node, Observer};
+pub use config::{Config, NodeConfig};
 pub use kube_controller_manager::{ControllerView, Fate, LoopView, PlanNote};
 pub use kube_scheduler::{CycleView, QueueCounts};
 pub use laptop::administrator;

@@ -371,7 +371,14 @@ impl Scheduler {
     }
 
     /// The event, and the condition if it says something new. Models `handleSchedulingFailure`.
-    pub(crate) fn failed_scheduling(&mut self, pod: &PodInfo, message: &str, reason: &str, nominated: Option<Rc<str>>, out: &mut Outbox) {
+    pub(crate) fn failed_scheduling(
+        &mut self,
+        pod: &PodInfo,
+        message: &str,
+        reason: &str,
+        nominated: Option<Rc<str>>,
+        out: &mut Outbox,
+    ) {
         self.event(reference(pod), Value::Null, EventType::Warning, "FailedScheduling", "Scheduling", message, out);
         let Some(object) = self.informers.store(informer::PODS).get(&pod.key) else { return };
         let old = object.condition("PodScheduled");

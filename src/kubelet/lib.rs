@@ -11,8 +11,8 @@
 mod admission;
 mod authorization;
 mod backoff;
-mod claims;
 mod bootstrap;
+mod claims;
 mod config;
 mod container_config;
 pub mod der;

@@ -3,7 +3,10 @@
 use serde::{Deserialize, Serialize};
 use serde_bytes::ByteBuf;
 
-use crate::{EventRow, Executed, Flight, Glyph, Inspector, Kept, LabState, LabText, Offer, Opened, ScenePatch, Speed, State, TableQuery, Thing, Us};
+use crate::{
+    EventRow, Executed, Flight, Glyph, Inspector, Kept, LabState, LabText, Offer, Opened, ScenePatch, Speed, State, TableQuery,
+    Thing, Us,
+};
 
 /// One message from the worker; see [`crate::Batch`] for how they travel.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]

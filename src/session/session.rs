@@ -6,8 +6,8 @@ use base::Time;
 use cluster::{Bottle, Config, Recipe};
 use cri_api::host::HostMessage;
 use protocol::{
-    Batch, CREDIT, EventsQuery, Level, Notice, PROTOCOL_VERSION, Pace, Scene, ScenePatch, Start, Stats, Tab, TableQuery,
-    Thing, ToPage, ToWorker, View,
+    Batch, CREDIT, EventsQuery, Level, Notice, PROTOCOL_VERSION, Pace, Scene, ScenePatch, Start, Stats, Tab, TableQuery, Thing,
+    ToPage, ToWorker, View,
 };
 use sim::MsgId;
 
@@ -522,7 +522,7 @@ impl Session {
             protocol::Lens::ServiceNetwork => lenses::service_network(&service::observe(bottle, &view.options), view),
             protocol::Lens::Architecture => {
                 lenses::draw_architecture(&observe::observe(bottle, &view.options, &mut self.pods_drawn), view)
-            },
+            }
         };
         let patch = if std::mem::take(&mut self.reset_scene) {
             ScenePatch::whole(&scene)

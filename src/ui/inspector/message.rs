@@ -67,6 +67,8 @@ fn refs(refs: &[MessageRef], run: &Callback<Do>) -> Html {
 fn part(title: &'static str, text: Option<&str>) -> Html {
     match text {
         None | Some("") => html! {},
-        Some(text) => html! { <section class="block"><h3>{ title }</h3><div class="well" tabindex="0" role="group" aria-label={title}>{ yaml(text) }</div></section> },
+        Some(text) => {
+            html! { <section class="block"><h3>{ title }</h3><div class="well" tabindex="0" role="group" aria-label={title}>{ yaml(text) }</div></section> }
+        }
     }
 }
