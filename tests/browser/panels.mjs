@@ -125,7 +125,7 @@ if (walk.wants("panels") || walk.wants("axe")) {
       await page.locator(".toast").getByText(/Defragmented: the file/).waitFor({ timeout: 30_000 });
       await shot(page, `etcd-defragmented-${theme}`);
       await page.locator(".levels button.cell").last().click();
-      await page.locator(".inside").getByText("Its revisions").waitFor({ timeout: 10_000 });
+      await page.locator(".inside").getByRole("heading", { name: "Its revisions" }).waitFor({ timeout: 10_000 });
       await accessible(page, "a key of etcd");
     });
     await test(`${theme}: no console error`, async () => check(page.errors.length === 0, page.errors.join("\n")));
