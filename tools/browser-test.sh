@@ -4,4 +4,6 @@ set -euo pipefail
 cd "$(dirname "$0")/.."
 [ -d tests/browser/node_modules ] || (cd tests/browser && npm install --silent --no-audit --no-fund)
 node tests/browser/run.mjs dist --shots "${SHOTS:-target/browser}"
+node tests/browser/labs.mjs dist --shots "${SHOTS:-target/browser}"
 node tests/browser/links.mjs dist --shots "${SHOTS:-target/browser}"
+node tests/browser/panels.mjs dist --shots "${SHOTS:-target/browser}"
