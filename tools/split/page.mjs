@@ -74,7 +74,8 @@ export async function cutPage(folder) {
   const wasmName = names.find((name) => /^page-.*_bg\.wasm$/.test(name));
   const scriptName = names.find((name) => /^page-[^.]*\.js$/.test(name));
   const original = await readFile(join(folder, wasmName));
-  const parts = cut(original, await profile(chromium, folder, wasmName, original));
+  // The page doesn't warm up: nothing would be done while it waits.
+  const parts = cut(original, await profile(chromium, folder, wasmName, original), { long: Infinity });
   const restName = `page_rest-${parts.stamp}.wasm`;
   const script = await readFile(join(folder, scriptName), "utf8");
   for (const old of names) if (/^page_rest-.*\.wasm$/.test(old)) await rm(join(folder, old));

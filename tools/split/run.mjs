@@ -3,10 +3,10 @@
 //
 // FOLDER is the built site, with worker.js and worker_bg.wasm in it. The tool runs an instrumented copy of the worker through the
 // first seconds of many visits (the demo cluster boots and is drawn, a terminal shows its prompt), in a time of its own, so that the
-// same worker always gives the same profile. Long functions that are called often are divided (divide.mjs). What was reached stays in worker_bg.wasm; the functions that were not called, and the
-// arms of the others that were not reached (outline.mjs), go to worker_rest-STAMP.wasm, which worker.js fetches 1.5 s after the
-// start, or at once and while the worker waits if something of it is wanted before. STAMP is of the original module and of the cut,
-// and the halves know it: those of two builds don't link.
+// same worker always gives the same profile. Long functions that are called often are divided (divide.mjs). What was reached stays
+// in worker_bg.wasm; the functions that were not called, and the arms of the others that were not reached (outline.mjs), go to
+// worker_rest-STAMP.wasm, which worker.js fetches 1.5 s after the start, or at once and while the worker waits if something of it
+// is wanted before. STAMP is of the original module and of the cut, and the halves know it: those of two builds don't link.
 //
 // Nothing is lost if the profile misses something: it is in the rest, and going there loads the rest. All functions keep their
 // indices, and data, tables and memory are the original's; see cut.mjs for how the halves call each other. Once the rest is there, a
