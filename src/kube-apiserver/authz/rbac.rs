@@ -75,16 +75,12 @@ pub struct Bound {
 impl Bound {
     fn find(server: &ApiServer, user: &UserInfo, namespace: &str) -> Bound {
         let (mut rules, mut missing) = (Vec::new(), Vec::new());
-        let mut last: Option<Rc<str>> = None;
-        for_each_rule(server, user, namespace, |rule, reason| match rule {
-            // The rules of one role have one reason.
-            Some(rule) => {
-                let reason = reason();
-                let shared = last.take().filter(|l| **l == *reason).unwrap_or_else(|| reason.into());
-                rules.push((rule.clone(), shared.clone()));
-                last = Some(shared);
+        for_each_binding(server, user, namespace, |role, reason| match role {
+            Some(of_role) => {
+                let reason: Rc<str> = reason.into();
+                rules.extend(of_role.iter().map(|rule| (rule.clone(), reason.clone())));
             }
-            None => missing.push(reason()),
+            None => missing.push(reason),
         });
         Bound { rules: rules.into(), missing: missing.into() }
     }
@@ -92,32 +88,34 @@ impl Bound {
 
 /// What `Bound` hangs on.
 fn subject_key(a: &Attributes) -> u128 {
-    let half = |salt: u64| {
-        let mut d = Digest::new();
-        d.write_u64(salt);
+    key(3, |d| {
         d.write(a.user.name.as_bytes());
         d.write(a.namespace.as_bytes());
         a.user.groups.iter().for_each(|group| d.write(group.as_bytes()));
-        d.finish()
-    };
-    u128::from(half(3)) << 64 | u128::from(half(4))
+    })
 }
 
+/// What `Grant` hangs on.
 fn memo_key(a: &Attributes) -> u128 {
-    let half = |salt: u64| {
-        let mut d = Digest::new();
-        d.write_u64(salt);
+    key(1, |d| {
         for text in [&a.user.name, &a.verb, &a.group, &a.namespace, &a.path] {
             d.write(text.as_bytes());
         }
         d.write_u64(a.resource.with(|text| hash64(text.as_bytes())));
         d.write_u64(a.subresource.with(|text| hash64(text.as_bytes())));
-        for group in &a.user.groups {
-            d.write(group.as_bytes());
-        }
+        a.user.groups.iter().for_each(|group| d.write(group.as_bytes()));
+    })
+}
+
+/// Two digests of the same, with two salts from `salt` on: long enough that no two keys meet.
+fn key(salt: u64, write: impl Fn(&mut Digest)) -> u128 {
+    let half = |salt: u64| {
+        let mut d = Digest::new();
+        d.write_u64(salt);
+        write(&mut d);
         d.finish()
     };
-    u128::from(half(1)) << 64 | u128::from(half(2))
+    u128::from(half(salt)) << 64 | u128::from(half(salt + 1))
 }
 
 fn has(rule: &Value, list: &str, wanted: &str) -> bool {
@@ -142,19 +140,20 @@ fn covers_path(rule: &Value, path: &str) -> bool {
     })
 }
 
-/// Calls `f` with every rule that holds for a user in a namespace and a text that says where it comes from; without a rule for
-/// a binding whose role is missing.
-fn for_each_rule(server: &ApiServer, user: &UserInfo, namespace: &str, mut f: impl FnMut(Option<&Value>, &dyn Fn() -> String)) {
+/// Calls `f` for every binding of a user in a namespace: with the rules of its role and a text that says where they come from, or
+/// without rules and with what is missing.
+fn for_each_binding(server: &ApiServer, user: &UserInfo, namespace: &str, mut f: impl FnMut(Option<&[Value]>, String)) {
     for binding in server.all(resources::clusterrolebindings(), "") {
         let Some(subject) = subject_of(binding, user, "") else { continue };
         let role = binding.str_at(&["roleRef", "name"]).unwrap_or("");
-        let Some(object) = server.peek(resources::clusterroles(), "", role) else {
-            f(None, &|| format!("clusterrole.rbac.authorization.k8s.io \"{role}\" not found"));
-            continue;
-        };
-        let reason =
-            || format!("RBAC: allowed by ClusterRoleBinding \"{}\" of ClusterRole \"{role}\" to {subject}", binding.name());
-        object.list_at(&["rules"]).iter().for_each(|rule| f(Some(rule), &reason));
+        let name = binding.name();
+        match server.peek(resources::clusterroles(), "", role) {
+            Some(object) => f(
+                Some(object.list_at(&["rules"])),
+                format!("RBAC: allowed by ClusterRoleBinding \"{name}\" of ClusterRole \"{role}\" to {subject}"),
+            ),
+            None => f(None, format!("clusterrole.rbac.authorization.k8s.io \"{role}\" not found")),
+        }
     }
     if namespace.is_empty() {
         return;
@@ -163,17 +162,18 @@ fn for_each_rule(server: &ApiServer, user: &UserInfo, namespace: &str, mut f: im
         let Some(subject) = subject_of(binding, user, namespace) else { continue };
         let role = binding.str_at(&["roleRef", "name"]).unwrap_or("");
         let kind = binding.str_at(&["roleRef", "kind"]).unwrap_or("");
+        let name = binding.name();
         let object = match kind {
             "ClusterRole" => server.peek(resources::clusterroles(), "", role),
             _ => server.peek(resources::roles(), namespace, role),
         };
-        let Some(object) = object else {
-            f(None, &|| format!("{}.rbac.authorization.k8s.io \"{role}\" not found", kind.to_lowercase()));
-            continue;
-        };
-        let reason =
-            || format!("RBAC: allowed by RoleBinding \"{}/{namespace}\" of {kind} \"{role}\" to {subject}", binding.name());
-        object.list_at(&["rules"]).iter().for_each(|rule| f(Some(rule), &reason));
+        match object {
+            Some(object) => f(
+                Some(object.list_at(&["rules"])),
+                format!("RBAC: allowed by RoleBinding \"{name}/{namespace}\" of {kind} \"{role}\" to {subject}"),
+            ),
+            None => f(None, format!("{}.rbac.authorization.k8s.io \"{role}\" not found", kind.to_lowercase())),
+        }
     }
 }
 
@@ -197,7 +197,7 @@ fn subject_of(binding: &Object, user: &UserInfo, namespace: &str) -> Option<Stri
 /// Every rule that holds for a user in a namespace: for SelfSubjectRulesReview.
 pub fn rules_for(server: &ApiServer, user: &UserInfo, namespace: &str) -> Vec<Value> {
     let mut rules = Vec::new();
-    for_each_rule(server, user, namespace, |rule, _| rules.extend(rule.cloned()));
+    for_each_binding(server, user, namespace, |role, _| rules.extend(role.into_iter().flatten().cloned()));
     rules
 }
 
