@@ -4,7 +4,7 @@
 use std::rc::Rc;
 
 use apimachinery::{Gvr, Object, WatchEventType, resources};
-use base::Set;
+use base::{Set, Sym};
 
 use crate::cache::Cache;
 use crate::server::ApiServer;
@@ -13,6 +13,12 @@ impl ApiServer {
     fn cache_of(&self, gvr: Gvr) -> Option<(&Cache, usize)> {
         let storage = self.resource(gvr)?.storage?;
         Some((&self.caches[storage], storage))
+    }
+
+    /// The version in which a resource is served, of custom ones the first by priority.
+    pub fn version_of(&self, group: &str, resource: &str) -> Option<Sym> {
+        let built_in = self.scheme.resources.iter().find(|r| r.gvr.group == group && r.gvr.resource == resource);
+        built_in.or_else(|| self.customs.preferred(group, resource)).map(|r| r.gvr.version)
     }
 
     /// How many requests have been answered since the process started.

@@ -47,7 +47,7 @@ pub(crate) fn gone(title: String) -> Inspector {
 
 fn object(bottle: &Bottle, group: &str, resource: &str, namespace: &str, name: &str, tab: Tab) -> Inspector {
     let cluster = bottle.shown();
-    let version = lists::resources_version(group, resource);
+    let version = lists::resources_version(cluster, group, resource);
     let gvr = Gvr::new(group, &version, resource);
     let title = Thing::object(group, resource, namespace, name).title();
     let Some(object) = api::get(cluster, gvr, namespace, name) else { return gone(title) };

@@ -56,7 +56,7 @@ pub(crate) fn event_row(event: &Object) -> EventRow {
 /// A table as kube-apiserver prints it.
 pub(crate) fn table(cluster: &Cluster, query: &TableQuery) -> Table {
     let empty = Table { query: query.clone(), columns: Vec::new(), rows: Vec::new(), total: 0 };
-    let version = resources_version(&query.group, &query.resource);
+    let version = resources_version(cluster, &query.group, &query.resource);
     let gvr = apimachinery::Gvr::new(&query.group, &version, &query.resource);
     let mut request = Request::list(gvr, query.namespace.as_deref().unwrap_or(""));
     request.accept = Some("application/json;as=Table;v=v1;g=meta.k8s.io".into());
@@ -95,10 +95,7 @@ fn table_row(cluster: &Cluster, query: &TableQuery, row: &Value, shown: &[usize]
     }
 }
 
-/// The version in which a resource is served.
-pub(crate) fn resources_version(group: &str, resource: &str) -> String {
-    let all = apimachinery::schema::resources();
-    all.iter()
-        .find(|r| r.gvr.group == group && r.gvr.resource == resource)
-        .map_or_else(|| "v1".into(), |r| r.gvr.version.to_string())
+/// The version in which a resource is served; v1 if it isn't, or nobody is there to say.
+pub(crate) fn resources_version(cluster: &Cluster, group: &str, resource: &str) -> String {
+    cluster.api().and_then(|api| api.version_of(group, resource)).map_or_else(|| "v1".into(), |version| version.to_string())
 }

@@ -209,6 +209,12 @@ impl Customs {
         definition.resources.iter().find(|r| r.gvr.version == gvr.version)
     }
 
+    /// A resource in the first of its versions, by priority.
+    pub fn preferred(&self, group: &str, resource: &str) -> Option<&Rc<Resource>> {
+        let definition = self.definitions.get(&*format!("{resource}.{group}"))?;
+        definition.resources.iter().min_by_key(|r| r.gvr.version.with(priority))
+    }
+
     /// All resources that are served: by group, then by the definition's name.
     pub fn resources(&self) -> Vec<Rc<Resource>> {
         let mut all: Vec<Rc<Resource>> = self.definitions.values().flat_map(|d| d.resources.iter().cloned()).collect();

@@ -101,7 +101,7 @@ fn part_that_waits(cluster: &Cluster, object: &Object) -> Vec<WhyStep> {
 pub(super) fn is_gone(cluster: &Cluster, thing: Option<&Thing>, uid: &str) -> bool {
     let Some(Thing::Object { group, resource, namespace, name }) = thing else { return false };
     let Some(api) = cluster.api() else { return false };
-    let version = crate::lists::resources_version(group, resource);
+    let version = crate::lists::resources_version(cluster, group, resource);
     let found = api.object(apimachinery::Gvr::new(group, &version, resource), namespace, name);
     found.is_none_or(|o| o.uid() != uid)
 }
