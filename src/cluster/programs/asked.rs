@@ -1,11 +1,12 @@
 //! What programs share that ask one question after the other and print what they are told: a call under way, output that the
 //! reader takes slowly, the exit code.
 
+use std::ops::ControlFlow;
 use std::rc::Rc;
 
 use apimachinery::{Request, Response, ResponseBody, Value, json};
 use cri_api::machine::Sys;
-use cri_api::{ApiCall, ApiEvent, CallId, Errno};
+use cri_api::{ApiCall, ApiEvent, CallId, Errno, Poll};
 
 /// Where the world answers: systemd, the journal, the cloud.
 pub const WORLD: &str = "unix:///run/systemd/private";
@@ -16,9 +17,20 @@ pub struct Asking {
     call: Option<CallId>,
     output: Vec<(u32, Rc<[u8]>)>,
     exit: Option<i32>,
+    begun: bool,
 }
 
 impl Asking {
+    /// What every turn of such a program begins with: writes what there is to write. True: the program has only just begun. It breaks
+    /// off with what the program has to answer now: the reader is slow, or it is through.
+    pub fn turn(&mut self, sys: &mut Sys<'_>) -> ControlFlow<Poll, bool> {
+        match self.flush(sys) {
+            Err(_) => ControlFlow::Break(Poll::Pending),
+            Ok(Some(code)) => ControlFlow::Break(Poll::Exit(code)),
+            Ok(None) => ControlFlow::Continue(!std::mem::replace(&mut self.begun, true)),
+        }
+    }
+
     pub fn say(&mut self, fd: u32, text: &str) {
         if !text.is_empty() {
             self.output.push((fd, text.as_bytes().into()));

@@ -3,6 +3,8 @@
 //!
 //! `cloud machines [list]`, `cloud machines create`, `cloud machines delete NAME`, `cloud loadbalancers`, `cloud routes`.
 
+use std::ops::ControlFlow;
+
 use apimachinery::Request;
 use cri_api::machine::Sys;
 use cri_api::{Poll, Program};
@@ -15,7 +17,6 @@ const USAGE: &str =
 #[derive(Clone, Default)]
 struct Cloud {
     asking: Asking,
-    begun: bool,
 }
 
 pub fn start(_name: &str) -> Box<dyn Program> {
@@ -25,13 +26,11 @@ pub fn start(_name: &str) -> Box<dyn Program> {
 impl Program for Cloud {
     fn poll(&mut self, sys: &mut Sys<'_>) -> Poll {
         loop {
-            match self.asking.flush(sys) {
-                Err(_) => return Poll::Pending,
-                Ok(Some(code)) => return Poll::Exit(code),
-                Ok(None) => {}
-            }
-            if !self.begun {
-                self.begun = true;
+            let begins = match self.asking.turn(sys) {
+                ControlFlow::Continue(begins) => begins,
+                ControlFlow::Break(poll) => return poll,
+            };
+            if begins {
                 let args = arguments(sys);
                 let words: Vec<&str> = args.iter().map(String::as_str).collect();
                 match words.as_slice() {

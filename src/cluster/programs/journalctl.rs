@@ -3,6 +3,8 @@
 //! `-u UNIT`, `-n N`, `-f`, `-r`, `-e`, `-o short|cat`, `--since "N minutes ago"`. A follower asks twice a second. Left out by name:
 //! everything else; `-x`, `-b` and `--no-pager` change nothing here.
 
+use std::ops::ControlFlow;
+
 use apimachinery::Request;
 use base::{Duration, Time};
 use cri_api::machine::Sys;
@@ -15,7 +17,6 @@ const AGAIN: Duration = Duration::from_millis(500);
 #[derive(Clone, Default)]
 struct Journalctl {
     asking: Asking,
-    begun: bool,
     query: Vec<(String, String)>,
     follow: bool,
     /// The number of the newest line there was.
@@ -30,13 +31,11 @@ pub fn start(_name: &str) -> Box<dyn Program> {
 impl Program for Journalctl {
     fn poll(&mut self, sys: &mut Sys<'_>) -> Poll {
         loop {
-            match self.asking.flush(sys) {
-                Err(_) => return Poll::Pending,
-                Ok(Some(code)) => return Poll::Exit(code),
-                Ok(None) => {}
-            }
-            if !self.begun {
-                self.begun = true;
+            let begins = match self.asking.turn(sys) {
+                ControlFlow::Continue(begins) => begins,
+                ControlFlow::Break(poll) => return poll,
+            };
+            if begins {
                 sys.on_signal(Signal::INT, Disposition::Default);
                 let args = arguments(sys);
                 match self.parse(&args) {

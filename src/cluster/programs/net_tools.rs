@@ -1,6 +1,8 @@
 //! `ip`, `bridge`, `iptables`, `iptables-save`, `ipset`: what the kernel's network looks like, from a node's shell; `ip` also from
 //! a container's. They ask the kernel (the node's machine), which reads the command line; nothing is changed by them.
 
+use std::ops::ControlFlow;
+
 use std::rc::Rc;
 
 use apimachinery::{Request, ResponseBody};
@@ -17,24 +19,22 @@ const SOCKET: &str = "unix:///run/netlink";
 #[derive(Clone)]
 struct Tool {
     name: Rc<str>,
-    asked: bool,
     asking: Asking,
 }
 
 /// The constructor for the program table.
 pub fn start(name: &str) -> Box<dyn Program> {
-    Box::new(Tool { name: name.into(), asked: false, asking: Asking::default() })
+    Box::new(Tool { name: name.into(), asking: Asking::default() })
 }
 
 impl Program for Tool {
     fn poll(&mut self, sys: &mut Sys<'_>) -> Poll {
         loop {
-            match self.asking.flush(sys) {
-                Ok(Some(code)) => return Poll::Exit(code),
-                Err(_) => return Poll::Pending,
-                Ok(None) => {}
-            }
-            if !std::mem::replace(&mut self.asked, true) {
+            let begins = match self.asking.turn(sys) {
+                ControlFlow::Continue(begins) => begins,
+                ControlFlow::Break(poll) => return poll,
+            };
+            if begins {
                 let mut request = Request::get_path(&format!("/{}", self.name));
                 request.options.query.push(("args".into(), arguments(sys).join("\n").into()));
                 self.asking.ask(sys, SOCKET, request);

@@ -3,6 +3,8 @@
 //! `status`, `start`, `stop`, `restart`, `try-restart`, `kill`, `is-active`, `is-enabled`, `enable`, `disable` (with `--now`), `cat`,
 //! `daemon-reload`. Left out by name: lists of units, properties, other verbs.
 
+use std::ops::ControlFlow;
+
 use apimachinery::Request;
 use cri_api::machine::Sys;
 use cri_api::{Poll, Program};
@@ -15,7 +17,6 @@ const VERBS: &[&str] =
 #[derive(Clone, Default)]
 struct Systemctl {
     asking: Asking,
-    begun: bool,
     /// `--now`: what is still to be asked after enabling or disabling.
     then: Option<(String, Vec<String>)>,
     quiet: bool,
@@ -28,13 +29,11 @@ pub fn start(_name: &str) -> Box<dyn Program> {
 impl Program for Systemctl {
     fn poll(&mut self, sys: &mut Sys<'_>) -> Poll {
         loop {
-            match self.asking.flush(sys) {
-                Err(_) => return Poll::Pending,
-                Ok(Some(code)) => return Poll::Exit(code),
-                Ok(None) => {}
-            }
-            if !self.begun {
-                self.begun = true;
+            let begins = match self.asking.turn(sys) {
+                ControlFlow::Continue(begins) => begins,
+                ControlFlow::Break(poll) => return poll,
+            };
+            if begins {
                 let args = arguments(sys);
                 self.begin(sys, &args);
                 continue;
