@@ -59,21 +59,7 @@ struct Tail {
 }
 
 pub fn start(_name: &str) -> Box<dyn Program> {
-    Box::new(Fluentd {
-        started: false,
-        config: Config::default(),
-        pods: Informer::new(resources::pods(), "", None, AGENT),
-        tails: Map::new(),
-        next_files: Time::EPOCH,
-        next_read: Time::EPOCH,
-        buffer: Vector::new(),
-        buffered_bytes: 0,
-        blocked: false,
-        flush_at: Time::EPOCH,
-        sending: None,
-        failures: 0,
-        ending: false,
-    })
+    Box::new(Fluentd::new())
 }
 
 impl Program for Fluentd {
@@ -131,6 +117,24 @@ fn log(sys: &mut Sys<'_>, level: &str, text: &str) {
 }
 
 impl Fluentd {
+    fn new() -> Fluentd {
+        Fluentd {
+            started: false,
+            config: Config::default(),
+            pods: Informer::new(resources::pods(), "", None, AGENT),
+            tails: Map::new(),
+            next_files: Time::EPOCH,
+            next_read: Time::EPOCH,
+            buffer: Vector::new(),
+            buffered_bytes: 0,
+            blocked: false,
+            flush_at: Time::EPOCH,
+            sending: None,
+            failures: 0,
+            ending: false,
+        }
+    }
+
     /// Sends what is left; one failure, and it is lost with the process.
     fn end(&mut self, sys: &mut Sys<'_>) -> Poll {
         let failures = self.failures;
@@ -368,21 +372,7 @@ mod tests {
 
     #[test]
     fn a_line_becomes_a_record_and_parts_are_joined() {
-        let fluentd = Fluentd {
-            started: true,
-            config: Config::default(),
-            pods: Informer::new(resources::pods(), "", None, AGENT),
-            tails: Map::new(),
-            next_files: Time::EPOCH,
-            next_read: Time::EPOCH,
-            buffer: Vector::new(),
-            buffered_bytes: 0,
-            blocked: false,
-            flush_at: Time::EPOCH,
-            sending: None,
-            failures: 0,
-            ending: false,
-        };
+        let fluentd = Fluentd::new();
         let (mut tail, file) = (Tail::default(), "web-0_shop_app-0123.log");
         assert!(fluentd.record(file, &mut tail, "2026-11-01T00:00:00Z stdout P half ").is_none());
         let (record, _) = fluentd.record(file, &mut tail, "2026-11-01T00:00:01Z stdout F a line").unwrap();
