@@ -68,48 +68,8 @@ impl Cluster {
         let mut warning = None;
         let process = match program {
             "etcd" => Process::Etcd(self.make_etcd(machine, addr, spec)?),
-            "kube-apiserver" => {
-                let mut c = kube_apiserver::Config::new(addr, self.etcd, config.seed(), config.epoch);
-                c.etcd_servers = self.etcd_addrs();
-                if config.control_planes > 1 {
-                    c.peers =
-                        self.apiservers().into_iter().filter_map(|a| self.ip_of(a)).map(|ip| ip.to_string().into()).collect();
-                }
-                c.instance = self.apiservers().iter().position(|a| *a == addr).unwrap_or(0) as u8;
-                c.machine = runtime;
-                c.service_cidr = config.service_cidr.clone();
-                c.hostname = machine.into();
-                c.ca_pem = laptop::CA_PEM.into();
-                if let Some(node) = self.nodes.get(machine) {
-                    c.advertise_address = node.config.ip.to_string().into();
-                }
-                let mut flags = Flags::parse(program, args)?;
-                flags.apiserver(&mut c)?;
-                let servers: Vec<Addr> = flags.etcd_servers.iter().filter_map(|url| self.etcd_at(url, machine)).collect();
-                if !servers.is_empty() {
-                    c.etcd_servers = servers;
-                }
-                warning = flags.warning();
-                let mut server = kube_apiserver::ApiServer::new(c);
-                for (name, node) in &self.nodes {
-                    server.set_kubelet(name, Some(node.kubelet));
-                }
-                Process::ApiServer(server)
-            }
-            "kube-controller-manager" => {
-                let mut c = kube_controller_manager::Config::new(local, machine);
-                c.cluster_cidr = config.pod_cidr.clone();
-                c.node_cidr_mask_size = config.node_cidr_mask as u8;
-                c.service_cluster_ip_range = config.service_cidr.clone();
-                (c.kube_api_qps, c.kube_api_burst) = (config.kube_api_qps, config.kube_api_burst);
-                c.root_ca = laptop::CA_PEM.into();
-                // kubeadm's sa.key, which kube-apiserver has too.
-                c.service_account_key = kube_apiserver::Config::new(self.apiserver, self.etcd, config.seed(), config.epoch).seed;
-                let mut flags = Flags::parse(program, args)?;
-                flags.controller_manager(&mut c)?;
-                warning = flags.warning();
-                Process::ControllerManager(kube_controller_manager::KubeControllerManager::new(c, seed))
-            }
+            "kube-apiserver" => self.make_apiserver(machine, addr, args, &mut warning)?,
+            "kube-controller-manager" => self.make_controller_manager(machine, local, args, &mut warning)?,
             "kube-scheduler" => {
                 let (qps, burst) = if config.kube_api_qps == 0 { (0, 0) } else { (50, 100) };
                 let client = client("system:kube-scheduler", qps, burst);
@@ -145,5 +105,64 @@ impl Cluster {
             _ => return Err(format!("exec: {program:?}: executable file not found in $PATH")),
         };
         Ok((process, warning))
+    }
+
+    /// `warning` becomes what is to be said of its flags.
+    fn make_apiserver(
+        &self,
+        machine: &str,
+        addr: Addr,
+        args: &[Rc<str>],
+        warning: &mut Option<String>,
+    ) -> Result<Process, String> {
+        let config = &self.config;
+        let mut c = kube_apiserver::Config::new(addr, self.etcd, config.seed(), config.epoch);
+        c.etcd_servers = self.etcd_addrs();
+        if config.control_planes > 1 {
+            c.peers = self.apiservers().into_iter().filter_map(|a| self.ip_of(a)).map(|ip| ip.to_string().into()).collect();
+        }
+        c.instance = self.apiservers().iter().position(|a| *a == addr).unwrap_or(0) as u8;
+        c.machine = self.nodes.get(machine).and_then(|n| n.runtime).unwrap_or_default();
+        c.service_cidr = config.service_cidr.clone();
+        c.hostname = machine.into();
+        c.ca_pem = laptop::CA_PEM.into();
+        if let Some(node) = self.nodes.get(machine) {
+            c.advertise_address = node.config.ip.to_string().into();
+        }
+        let mut flags = Flags::parse("kube-apiserver", args)?;
+        flags.apiserver(&mut c)?;
+        let servers: Vec<Addr> = flags.etcd_servers.iter().filter_map(|url| self.etcd_at(url, machine)).collect();
+        if !servers.is_empty() {
+            c.etcd_servers = servers;
+        }
+        *warning = flags.warning();
+        let mut server = kube_apiserver::ApiServer::new(c);
+        for (name, node) in &self.nodes {
+            server.set_kubelet(name, Some(node.kubelet));
+        }
+        Ok(Process::ApiServer(server))
+    }
+
+    /// As [`Cluster::make_apiserver`]; `apiserver` is the one that it speaks to.
+    fn make_controller_manager(
+        &self,
+        machine: &str,
+        apiserver: Addr,
+        args: &[Rc<str>],
+        warning: &mut Option<String>,
+    ) -> Result<Process, String> {
+        let config = &self.config;
+        let mut c = kube_controller_manager::Config::new(apiserver, machine);
+        c.cluster_cidr = config.pod_cidr.clone();
+        c.node_cidr_mask_size = config.node_cidr_mask as u8;
+        c.service_cluster_ip_range = config.service_cidr.clone();
+        (c.kube_api_qps, c.kube_api_burst) = (config.kube_api_qps, config.kube_api_burst);
+        c.root_ca = laptop::CA_PEM.into();
+        // kubeadm's sa.key, which kube-apiserver has too.
+        c.service_account_key = kube_apiserver::Config::new(self.apiserver, self.etcd, config.seed(), config.epoch).seed;
+        let mut flags = Flags::parse("kube-controller-manager", args)?;
+        flags.controller_manager(&mut c)?;
+        *warning = flags.warning();
+        Ok(Process::ControllerManager(kube_controller_manager::KubeControllerManager::new(c, config.seed().derive(machine))))
     }
 }
