@@ -3,7 +3,8 @@
 //!
 //! Of the configuration `clusterDNS`, `clusterDomain`, `maxPods`, `staticPodPath` and what concerns eviction by `memory.available`
 //! (`evictionHard`, `evictionSoft` with its grace periods, `evictionPressureTransitionPeriod`) have an effect; of the flags
-//! `--cloud-provider=external`, `--hostname-override`, `--node-labels` and `--register-with-taints`. Left out by name: all others.
+//! `--cloud-provider=external`, `--hostname-override`, `--node-labels` and `--register-with-taints`. All others are named in the
+//! journal when the kubelet starts.
 
 use apimachinery::{Credential, Quantity, Value, yaml};
 use base::Duration;
@@ -13,6 +14,9 @@ use crate::cluster::Cluster;
 use crate::kubeadm_files::KUBELET_CONFIGURATION;
 use crate::process::Process;
 use crate::systemd::{BOOTSTRAP_CONF, KUBELET_CONF, KUBELET_CONFIG};
+
+/// The one signal of eviction that is looked at.
+const SIGNAL: &str = "memory.available";
 
 impl Cluster {
     fn disk_text(&self, machine: &str, path: &str) -> Option<String> {
@@ -34,6 +38,35 @@ impl Cluster {
             ["--cloud-provider", "--hostname-override", "--node-ip", "--node-labels", "--register-with-taints", "--v"];
         let flags = self.kubelet_flags(machine).into_iter();
         flags.map(|f| f.split('=').next().unwrap_or_default().to_string()).filter(|f| !USED.contains(&&**f)).collect()
+    }
+
+    /// Fields of the configuration that kubeadm doesn't write like that and that change nothing here; or that it can't be read.
+    pub(crate) fn unused_configuration(&self, machine: &str) -> Vec<String> {
+        const USED: [&str; 9] = [
+            "clusterDNS",
+            "clusterDomain",
+            "maxPods",
+            "staticPodPath",
+            "evictionHard",
+            "evictionSoft",
+            "evictionSoftGracePeriod",
+            "evictionMaxPodGracePeriod",
+            "evictionPressureTransitionPeriod",
+        ];
+        let Some(text) = self.disk_text(machine, KUBELET_CONFIG).filter(|text| text != KUBELET_CONFIGURATION) else {
+            return Vec::new();
+        };
+        let (Ok(written), Ok(usual)) = (yaml::parse(&text), yaml::parse(KUBELET_CONFIGURATION)) else {
+            return vec![KUBELET_CONFIG.into()];
+        };
+        let fields = written.value.as_map().into_iter().flat_map(|fields| fields.iter());
+        let unused = fields.filter(|(name, value)| !USED.contains(&&**name) && usual.value.get(name) != Some(value));
+        let signals = ["evictionHard", "evictionSoft"].into_iter().flat_map(|field| {
+            let set = written.value.at(&[field]).and_then(Value::as_map).into_iter().flat_map(|signals| signals.iter());
+            set.filter(|(signal, _)| &**signal != SIGNAL).map(move |(signal, _)| format!("{field}.{signal}"))
+        });
+        let names = unused.map(|(name, _)| name.to_string()).chain(signals);
+        names.map(|name| format!("{name} of {KUBELET_CONFIG}")).collect()
     }
 
     /// Reads what is on the disk of the kubelet's machine. A hollow kubelet has none.
@@ -145,7 +178,6 @@ fn environment_words(text: &str) -> Vec<String> {
 
 /// Thresholds of `memory.available`: a quantity, or a percentage of the machine's memory.
 fn apply_eviction(v: &Value, config: &mut kubelet::Config) {
-    const SIGNAL: &str = "memory.available";
     let capacity = config.memory_bytes;
     let threshold = |field: &str| {
         let text = v.str_at(&[field, SIGNAL])?;

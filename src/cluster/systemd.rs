@@ -173,18 +173,18 @@ impl Cluster {
     /// The kubelet's process was started. False: it ends at once, because it has no configuration, and the journal says which.
     pub(crate) fn kubelet_unit_started(&mut self, machine: &str) -> bool {
         let missing = self.missing_configuration(machine);
-        let unused = self.unused_flags(machine);
+        let unused = [self.unused_flags(machine), self.unused_configuration(machine)].concat();
         let now = self.now();
         let units = self.units_mut(machine);
         let journal = |units: &mut Units, text: &str| units.journal.systemd(now, Unit::Kubelet, text);
         journal(units, "Started kubelet.service - kubelet: The Kubernetes Node Agent.");
         let Some(why) = missing else {
             units.enter(Unit::Kubelet, State::Running, now);
-            for flag in unused {
+            for what in unused {
                 units.journal.kubelet(
                     now,
                     units.kubelet.pid,
-                    &format!("Kubottle: {flag} has no effect on the kubelet in this bottle"),
+                    &format!("Kubottle: {what} has no effect on the kubelet in this bottle"),
                 );
             }
             return true;
