@@ -1,18 +1,12 @@
 // What every walk through the page in Chromium needs: a browser, a count of what passed, and the things that are done again and again.
 import { mkdir } from "node:fs/promises";
 import { join, resolve } from "node:path";
-import { chromium } from "playwright-core";
 import { serve } from "./serve.mjs";
+import { close, launch, page as visit, sleep, test } from "./walk.mjs";
 
-const ARGS = ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking", "--disable-component-update", "--disable-sync"];
+export { apply, check, sleep } from "./walk.mjs";
 
-export const sleep = (ms) => new Promise((done) => setTimeout(done, ms));
-
-export function check(condition, text) {
-  if (!condition) throw new Error(text);
-}
-
-/** A browser on the site at the path of the first argument; `--shots DIR` keeps pictures. */
+/** A browser on the site at the path of the first argument; `--shots DIR` keeps pictures, `--only PART` is one part of the walk. */
 export async function begin(also = {}) {
   const dist = resolve(process.argv[2] ?? "dist");
   const at = process.argv.indexOf("--shots");
@@ -21,32 +15,15 @@ export async function begin(also = {}) {
   const wanted = only < 0 ? "" : process.argv[only + 1];
   if (shots) await mkdir(shots, { recursive: true });
   const site = await serve(dist, also);
-  const browser = await chromium.launch({ executablePath: process.env.CHROMIUM ?? "/usr/bin/chromium", args: ARGS });
-  let passed = 0;
-  let failed = 0;
+  const browser = await launch();
   return {
     site,
     browser,
+    test,
     wants: (part) => !wanted || part.startsWith(wanted),
-    async test(name, body) {
-      const began = Date.now();
-      try {
-        await body();
-        passed += 1;
-        console.log(`ok   ${name} (${Date.now() - began} ms)`);
-      } catch (error) {
-        failed += 1;
-        console.log(`FAIL ${name} (${Date.now() - began} ms)\n     ${String(error?.stack ?? error).split("\n").slice(0, 12).join("\n     ")}`);
-      }
-    },
     async open(width, height, theme, path = "", options = {}) {
       const context = await browser.newContext({ viewport: { width, height }, colorScheme: theme, ...options });
-      const page = await context.newPage();
-      page.errors = [];
-      page.on("console", (m) => m.type() === "error" && page.errors.push(m.text()));
-      page.on("pageerror", (e) => page.errors.push(String(e)));
-      await page.goto(site.url + path);
-      return page;
+      return visit(context, site.url + path, site.url);
     },
     async shot(page, name) {
       if (shots) await page.screenshot({ path: join(shots, `${name}.png`) });
@@ -54,8 +31,7 @@ export async function begin(also = {}) {
     async end() {
       await browser.close();
       site.stop();
-      console.log(`${passed} passed, ${failed} failed`);
-      process.exit(failed ? 1 : 0);
+      close();
     },
   };
 }
@@ -72,15 +48,6 @@ export async function lens(page, title) {
   else await page.getByRole("tab", { name: title, exact: true }).click();
   await page.waitForFunction(() => document.querySelectorAll("[data-box], .list li").length > 3, null, { timeout: 20_000 });
   await sleep(700);
-}
-
-export async function apply(page, yaml) {
-  await page.evaluate(() => document.querySelector('[role="tab"][aria-controls="manifests"]')?.click());
-  const area = page.locator(".cm-content").first();
-  await area.click();
-  await page.keyboard.press("Control+A");
-  await page.keyboard.insertText(yaml);
-  await page.keyboard.press("Control+Enter");
 }
 
 /** Opens a box's inspector by its id, whatever lies over it. */

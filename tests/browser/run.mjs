@@ -2,62 +2,23 @@
 // usage: node run.mjs DIST [--shots DIR]     closing line: "N passed, M failed"
 import { mkdir, readFile } from "node:fs/promises";
 import { join, resolve } from "node:path";
-import { chromium } from "playwright-core";
 import { serve } from "./serve.mjs";
+import { apply, booted, box, check, close, launch, page as visit, sleep, test } from "./walk.mjs";
 
 const dist = resolve(process.argv[2] ?? "dist");
 const shotsAt = process.argv.indexOf("--shots");
 const shots = resolve(shotsAt < 0 ? "." : (process.argv[shotsAt + 1] ?? "."));
 await mkdir(shots, { recursive: true });
 const site = await serve(dist, { "/visit.mjs": resolve("benches/browser/visit.mjs") });
-const ARGS = ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking", "--disable-component-update", "--disable-sync"];
-const browser = await chromium.launch({ executablePath: process.env.CHROMIUM ?? "/usr/bin/chromium", args: ARGS });
+const browser = await launch();
 
-let passed = 0;
-let failed = 0;
-async function test(name, body) {
-  const began = Date.now();
-  try {
-    await body();
-    passed += 1;
-    console.log(`ok   ${name} (${Date.now() - began} ms)`);
-  } catch (error) {
-    failed += 1;
-    console.log(`FAIL ${name} (${Date.now() - began} ms)\n     ${String(error?.stack ?? error).split("\n").slice(0, 6).join("\n     ")}`);
-  }
-}
-function check(condition, text) {
-  if (!condition) throw new Error(text);
-}
-const sleep = (ms) => new Promise((done) => setTimeout(done, ms));
-
-/** A page that notes console errors and requests to other hosts. */
 async function open(width, height, theme, path = "") {
   const context = await browser.newContext({ viewport: { width, height }, colorScheme: theme });
-  const page = await context.newPage();
-  page.errors = [];
-  page.foreign = [];
-  page.on("console", (m) => m.type() === "error" && page.errors.push(m.text()));
-  page.on("pageerror", (e) => page.errors.push(String(e)));
-  page.on("request", (r) => !r.url().startsWith(site.url) && !/^(data|blob):/.test(r.url()) && page.foreign.push(r.url()));
-  await page.goto(site.url + path);
-  return page;
+  return visit(context, site.url + path, site.url);
 }
-const box = (page, id) => page.locator(`[data-box="${id}"]`);
 const boots = (page, ms = 30_000) => box(page, "node/node-2").waitFor({ state: "attached", timeout: ms });
-async function booted(page) {
-  await page.waitForFunction(() => !document.querySelector(".boot"), null, { timeout: 60_000 });
-}
 async function shot(page, name) {
   await page.screenshot({ path: join(shots, `${name}.png`) });
-}
-async function apply(page, yaml) {
-  await page.evaluate(() => document.querySelector('[role="tab"][aria-controls="manifests"]')?.click());
-  const area = page.locator(".cm-content").first();
-  await area.click();
-  await page.keyboard.press("Control+A");
-  await page.keyboard.insertText(yaml);
-  await page.keyboard.press("Control+Enter");
 }
 const WEB = `apiVersion: v1
 kind: Service
@@ -124,13 +85,19 @@ await test("a message opens with its cause", async () => {
   await page.getByRole("tab", { name: "Architecture" }).click();
 });
 await test("pause stands still, and the timeline goes back", async () => {
-  await page.locator("body").click({ position: { x: 700, y: 20 } });
+  const webs = () => page.locator('[data-box^="pod/default/web-"]').count();
+  await page.getByRole("tab", { name: "Architecture", exact: true }).click();
+  await page.waitForFunction(() => document.querySelectorAll('[data-box^="pod/default/web-"]').length === 3, null, { timeout: 15_000 });
   await page.getByLabel(/Pause/).first().click();
-  await sleep(300);
+  await page.waitForFunction(() => /paused/.test(document.querySelector(".when").textContent));
+  const stands = await page.locator(".when").textContent();
+  await sleep(500);
+  check((await page.locator(".when").textContent()) === stands, "the clock goes on");
+  check((await webs()) === 3, `${await webs()} pods before the past is looked at`);
   const scrub = page.locator(".scrub");
   const area = await scrub.boundingBox();
   await page.mouse.click(area.x + area.width * 0.3, area.y + area.height / 2);
-  await page.waitForFunction(() => document.querySelectorAll('[data-box^="pod/default/web-"]').length === 0, null, { timeout: 15_000 });
+  await page.waitForFunction(() => document.querySelectorAll('[data-box^="pod/default/web-"]').length === 0 && document.querySelector('[data-box="kube-apiserver"]'), null, { timeout: 15_000 });
   await shot(page, "past-dark");
 });
 await test("no console error, no request to another host", async () => {
@@ -140,7 +107,6 @@ await test("no console error, no request to another host", async () => {
 await page.context().close();
 
 // The other lenses, of one cluster with a Service and a client: large, then as an embed and on a phone.
-const box1 = (p, id) => p.locator(`[data-box="${id}"]`);
 async function lens(p, title) {
   const pick = p.locator(".lens-pick");
   if (await pick.isVisible()) await pick.selectOption({ label: title });
@@ -179,7 +145,7 @@ for (const theme of ["dark", "light"]) {
     await p.locator('[data-box^="service/default/my-service/"]').first().click();
     await p.getByRole("button", { name: "Run a client pod" }).click();
     await p.waitForFunction(() => /Running|10\.244/.test(document.querySelector('[data-box="pod/default/client"]')?.textContent ?? ""), null, { timeout: 120_000 });
-    await box1(p, "pod/default/client").click();
+    await box(p, "pod/default/client").click();
     await p.getByRole("button", { name: "Send a request" }).click();
     await p.waitForFunction(() => /accepts/.test(document.querySelector('[data-box="hop/4"]')?.getAttribute("aria-label") ?? ""), null, { timeout: 120_000 });
     await sleep(400);
@@ -192,7 +158,7 @@ for (const theme of ["dark", "light"]) {
     await legible(p, "control plane");
     await shot(p, `control-plane-${theme}`);
     if (theme === "light") return;
-    await box1(p, "kube-controller-manager").click();
+    await box(p, "kube-controller-manager").click();
     await p.getByRole("button", { name: "Freeze" }).click();
     await tiles(p, "Heal: no new pod");
     await shot(p, "control-plane-frozen-dark");
@@ -266,5 +232,4 @@ await test("a moment has the same hash in wasm as natively", async () => {
 });
 await browser.close();
 site.stop();
-console.log(`${passed} passed, ${failed} failed`);
-process.exit(failed ? 1 : 0);
+close();
