@@ -3,7 +3,7 @@ SHELL := /bin/bash
 ENV := . "$$(tools/setup.sh --print-env)";
 PORT ?= 8080
 
-.PHONY: serve build test lint bench setup browser-test clean
+.PHONY: serve build test lint bench setup browser-test engines-test clean
 
 setup:
 	@tools/setup.sh
@@ -26,6 +26,11 @@ test: setup
 
 browser-test: build
 	@$(ENV) tools/browser-test.sh
+
+# The same site in Firefox and WebKitGTK; ENGINES=firefox or webkit is one of them.
+engines-test: build
+	@tools/setup.sh --engines
+	@$(ENV) tools/engines-test.sh
 
 bench: build
 	@$(ENV) tools/bench.sh

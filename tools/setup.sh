@@ -1,10 +1,11 @@
 #!/usr/bin/env bash
 # Brings a machine to everything that building and testing Kubottle needs. Idempotent; a warm run takes a second.
 #
-#   tools/setup.sh [--no-browser]        then:  . "$(tools/setup.sh --print-env)"
+#   tools/setup.sh [--no-browser] [--engines]        then:  . "$(tools/setup.sh --print-env)"
 #
 # Installs into $KUBOTTLE_TOOLS (default ~/.cache/kubottle/tools): wasm-bindgen (the version of Cargo.lock), Trunk, wasm-opt. By the system's
-# package manager, if missing: a C compiler, Node.js, Chromium with its driver. The wasm32 standard library comes from the first of
+# package manager, if missing: a C compiler, Node.js, Chromium with its driver; with --engines also Firefox and WebKitGTK with theirs
+# (geckodriver is built, where there is no package of it). The wasm32 standard library comes from the first of
 #   present   the rustc on PATH has it
 #   rustup    `rustup target add` (not where RUSTUP_AUTO_INSTALL=0 says that rustup must not fetch)
 #   debian    Debian's rustc-web, with the library built from its sources (needs apt)
@@ -16,11 +17,14 @@ ENV_FILE=$TOOLS/env.sh
 TARGET=wasm32-unknown-unknown
 TRUNK_VERSION=0.22.1
 BINARYEN_VERSION=132.0.0
+GECKODRIVER_VERSION=0.37.1
 BROWSER=1
+ENGINES=0
 for argument in "$@"; do
   case $argument in
     --print-env) echo "$ENV_FILE"; exit 0 ;;
     --no-browser) BROWSER=0 ;;
+    --engines) ENGINES=1 ;;
     *) echo "setup.sh: unknown option $argument" >&2; exit 2 ;;
   esac
 done
@@ -122,6 +126,10 @@ if ! "$TOOLS/bin/wasm-opt" --version 2>/dev/null | grep -q "${BINARYEN_VERSION%%
 fi
 if [ $BROWSER = 1 ] && ! command -v chromium >/dev/null; then
   apt_install chromium chromium-driver
+fi
+if [ $ENGINES = 1 ]; then
+  apt_install firefox-esr webkit2gtk-driver xvfb
+  command -v geckodriver >/dev/null || install_crate geckodriver "$GECKODRIVER_VERSION" 0
 fi
 [ -d www/node_modules ] || (cd www && npm ci --silent --no-audit --no-fund)
 say "ready: $(rustc --version | cut -d' ' -f1-2), wasm-bindgen $WASM_BINDGEN_VERSION, trunk $TRUNK_VERSION"

@@ -9,7 +9,7 @@ const dist = resolve(process.argv[2] ?? "dist");
 const shotsAt = process.argv.indexOf("--shots");
 const shots = resolve(shotsAt < 0 ? "." : (process.argv[shotsAt + 1] ?? "."));
 await mkdir(shots, { recursive: true });
-const site = await serve(dist, { "/visit.mjs": resolve("benches/browser/visit.mjs") });
+const site = await serve(dist, { "/visit.mjs": resolve("benches/browser/visit.mjs"), "/digest.mjs": resolve("tests/browser/digest.mjs") });
 const browser = await launch();
 
 async function open(width, height, theme, path = "") {
@@ -204,29 +204,8 @@ await test("a moment has the same hash in wasm as natively", async () => {
   const context = await browser.newContext();
   const page = await context.newPage();
   await page.goto(`${site.url}empty.html`);
-  // The same as `a_moment_has_the_same_hash_here_and_in_wasm` of src/session/tests.rs.
-  const wasm = await page.evaluate(async (text) => {
-    const { Visit } = await import("/visit.mjs");
-    const worker = new Worker("./worker_loader.js", { type: "module" });
-    const visit = new Visit((message) => worker.postMessage(message));
-    worker.onmessage = (event) => visit.take(event.data);
-    await visit.next((kind) => kind === "Ready", 1);
-    const epoch = 1767225600000000;
-    const past = (us) => visit.next((kind, body) => kind === "Clock" && body.head_us >= epoch + us, 1);
-    visit.post({ Start: { protocol: 1, config: { Named: "demo" }, seed: 1, epoch_us: epoch, resume: null } });
-    visit.post({ Pace: "SkipBoot" });
-    visit.post({ Pace: { Speed: "Max" } });
-    await past(45_000_000);
-    visit.post({ Seek: { at_us: epoch + 40_000_000 } });
-    visit.post({ Apply: { id: 1, name: "web.yaml", text, dry_run: false } });
-    // The fork's head is younger: wait until it has been seen there, then until it is old enough.
-    await visit.next((kind, body) => kind === "Clock" && body.branch === 1, 1);
-    await past(101_000_000);
-    visit.post({ Seek: { at_us: epoch + 100_000_000 } });
-    const saved = visit.next((kind) => kind === "Saved", 1);
-    visit.post("Save");
-    return (await saved).digest;
-  }, await readFile("tests/golden/digest.yaml", "utf8"));
+  const text = await readFile("tests/golden/digest.yaml", "utf8");
+  const wasm = await page.evaluate(async (text) => (await import("/digest.mjs")).digest(text), text);
   check(wasm === native, `wasm ${wasm}, natively ${native}`);
   await context.close();
 });
