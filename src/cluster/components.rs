@@ -118,9 +118,6 @@ impl Cluster {
         let config = &self.config;
         let mut c = kube_apiserver::Config::new(addr, self.etcd, config.seed(), config.epoch);
         c.etcd_servers = self.etcd_addrs();
-        if config.control_planes > 1 {
-            c.peers = self.apiservers().into_iter().filter_map(|a| self.ip_of(a)).map(|ip| ip.to_string().into()).collect();
-        }
         c.instance = self.apiservers().iter().position(|a| *a == addr).unwrap_or(0) as u8;
         c.machine = self.nodes.get(machine).and_then(|n| n.runtime).unwrap_or_default();
         c.service_cidr = config.service_cidr.clone();

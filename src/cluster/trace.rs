@@ -123,10 +123,16 @@ impl Trace {
     }
 }
 
-/// Lease renewals and the heartbeats between members of etcd: drawn only when asked for.
+/// Lease renewals (nodes', leaders', kube-apiservers') and the heartbeats between members of etcd: drawn only when asked for.
 pub fn is_heartbeat(message: &Message) -> bool {
+    const SERVERS: &str = "/registry/masterleases/";
     match &message.payload {
         Payload::ApiRequest { request, .. } => request.gvr.resource == "leases",
+        Payload::Etcd(etcd_api::Message::Request { request, .. }) => match &**request {
+            etcd_api::Request::Range(range) => range.range.key.starts_with(SERVERS),
+            etcd_api::Request::Txn(txn) => txn.compare.iter().any(|c| c.key.starts_with(SERVERS)),
+            _ => false,
+        },
         Payload::Etcd(etcd_api::Message::Raft(m)) => m.body.is_heartbeat(),
         _ => false,
     }

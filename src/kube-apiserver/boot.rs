@@ -59,6 +59,9 @@ impl ApiServer {
 
     fn boot_done(&mut self, now: Time, out: &mut Outbox) {
         self.boot = Boot::Done;
+        if !std::mem::replace(&mut self.is_master, true) {
+            self.renew_master_lease(now, out);
+        }
         if !self.customs.is_empty() {
             self.look_at_definitions(now, out);
         }
@@ -110,14 +113,6 @@ impl ApiServer {
     }
 
     fn filled_in(&self, line: &str, now: Time) -> String {
-        let mut line = std::borrow::Cow::Borrowed(line);
-        for form in ["{\"ip\":\"ADVERTISE_ADDRESS\"}", "{\"addresses\":[\"ADVERTISE_ADDRESS\"],\"conditions\":{\"ready\":true}}"]
-        {
-            if !self.config.peers.is_empty() && line.contains(form) {
-                let all: Vec<String> = self.config.peers.iter().map(|ip| form.replace("ADVERTISE_ADDRESS", ip)).collect();
-                line = line.replace(form, &all.join(",")).into();
-            }
-        }
         line.replace("ADVERTISE_ADDRESS", &self.config.advertise_address)
             .replace("FIRST_SERVICE_IP", &alloc::first_ip(&self.config.service_cidr))
             .replace("SERVICE_CIDR", &self.config.service_cidr.replace(',', "\",\""))

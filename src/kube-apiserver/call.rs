@@ -3,7 +3,7 @@
 use std::rc::Rc;
 
 use apimachinery::status::Status;
-use apimachinery::{Object, Request, Response, UserInfo};
+use apimachinery::{Gvr, Object, Request, Response, UserInfo, key};
 use etcd_api::{Compare, Key, Op};
 use sim::{Addr, MsgId, StreamId};
 
@@ -107,6 +107,8 @@ pub enum Pending {
     Watch,
     /// A bootstrap object.
     Boot,
+    /// The renewal of the server's own key among all servers'.
+    Master(crate::master_leases::Step),
     /// Something whose answer doesn't matter.
     Ignored,
 }
@@ -131,4 +133,13 @@ impl Call {
             self.warnings.push(text);
         }
     }
+}
+
+/// The warning that every use of a deprecated version carries. Models `APILifecycleDeprecated` and its kin.
+pub(crate) fn deprecation(gvr: Gvr) -> Option<Rc<str>> {
+    let core = gvr.group.is_empty();
+    if core && gvr.resource == "endpoints" {
+        return Some(key("v1 Endpoints is deprecated in v1.33+; use discovery.k8s.io/v1 EndpointSlice"));
+    }
+    (core && gvr.resource == "componentstatuses").then(|| key("v1 ComponentStatus is deprecated in v1.19+"))
 }

@@ -38,9 +38,6 @@ pub struct Config {
     /// The host's name, for the identity lease.
     pub hostname: Rc<str>,
     pub epoch: Time,
-    /// Addresses of all servers of the cluster, if there are several: the endpoints of the Service `kubernetes`. Left out: the
-    /// reconciler that takes away those of servers that are gone.
-    pub peers: Vec<Rc<str>>,
     /// Which of several servers of one cluster this is: names and UIDs that it makes up are its own.
     pub instance: u8,
 }
@@ -64,7 +61,6 @@ impl Config {
             ca_pem: "-----BEGIN CERTIFICATE-----\n-----END CERTIFICATE-----\n".into(),
             hostname: "control-plane".into(),
             epoch,
-            peers: Vec::new(),
             instance: 0,
         }
     }

@@ -100,7 +100,7 @@ impl ApiServer {
             }
         }
         self.arm_sweep(out);
-        out.timer(RECONNECT_DELAY, timer::RECONNECT);
+        self.arm_reconnect(out);
     }
 
     fn answered_by_etcd(&mut self, pending: Pending, revision: i64, response: &Response, now: Time, out: &mut Outbox) {
@@ -132,6 +132,7 @@ impl ApiServer {
             (Pending::Load(storage), Response::Range(r)) => self.loaded(storage, &r.kvs, revision, now, out),
             (Pending::Watch, _) => {}
             (Pending::Boot, _) => self.boot_step(now, out),
+            (Pending::Master(step), response) => self.master_step(step, response, now, out),
             _ => {}
         }
     }
@@ -165,10 +166,11 @@ impl ApiServer {
             Pending::Boot => {
                 // What is missing is created when etcd is back.
                 self.boot = crate::boot::Boot::Loading;
-                out.timer(RECONNECT_DELAY, timer::RECONNECT);
+                self.arm_reconnect(out);
             }
-            Pending::Load(_) | Pending::Watch => out.timer(RECONNECT_DELAY, timer::RECONNECT),
-            Pending::Ignored => {}
+            Pending::Load(_) | Pending::Watch => self.arm_reconnect(out),
+            // The next one begins anew.
+            Pending::Master(_) | Pending::Ignored => {}
         }
     }
 
@@ -263,11 +265,19 @@ impl ApiServer {
         for id in ids {
             self.give_up(id, Status::new(500, "", text), now, out);
         }
-        out.timer(RECONNECT_DELAY, timer::RECONNECT);
+        self.arm_reconnect(out);
+    }
+
+    /// What is missing is opened a little later, once for all that failed.
+    fn arm_reconnect(&mut self, out: &mut Outbox) {
+        if !std::mem::replace(&mut self.reconnects, true) {
+            out.timer(RECONNECT_DELAY, timer::RECONNECT);
+        }
     }
 
     /// Opens what is missing after etcd was away.
     pub(crate) fn reopen_watches(&mut self, now: Time, out: &mut Outbox) {
+        self.reconnects = false;
         for storage in self.caches.storages() {
             match self.caches[storage].synced {
                 true => self.open_watch(storage, self.caches[storage].revision + 1, now, out),

@@ -25,6 +25,7 @@ mod discovery;
 mod endpoints;
 mod etcd_client;
 mod fields;
+mod master_leases;
 mod memo;
 mod metrics;
 mod observe;

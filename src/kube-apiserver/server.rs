@@ -3,7 +3,7 @@
 use std::rc::Rc;
 
 use apimachinery::status::Status;
-use apimachinery::{Gvr, Object, Request, Response, UserInfo, Verb, WatchEventType, key, resources};
+use apimachinery::{Gvr, Object, Request, Response, UserInfo, Verb, WatchEventType, resources};
 use base::{Duration, Map, Time, Vector};
 use sim::{Addr, Message, MsgId, Outbox, Payload, StreamId};
 
@@ -12,7 +12,7 @@ use crate::alloc::Allocations;
 use crate::authz;
 use crate::boot::Boot;
 use crate::cache::PodIndex;
-use crate::call::{Call, Origin, Pending};
+use crate::call::{Call, Origin, Pending, deprecation};
 use crate::codec::DeleteOptions;
 use crate::config::Config;
 use crate::custom::{Caches, Customs};
@@ -36,6 +36,7 @@ pub(crate) mod timer {
     pub const RECONNECT: u64 = 6;
     pub const AGGREGATOR: u64 = 7;
     pub const DEFINITIONS: u64 = 8;
+    pub const MASTER_LEASE: u64 = 9;
 }
 
 /// How long events are gathered before they are sent: one message then carries them all.
@@ -74,6 +75,8 @@ pub struct ApiServer {
     /// Numbers etcd requests, and everything random.
     pub(crate) counter: u64,
     pub(crate) boot: Boot,
+    /// Its key among all servers' is kept alive by a timer.
+    pub(crate) is_master: bool,
     /// Requests that wait for the end of the boot.
     pub(crate) held: Vector<Message>,
     pub(crate) allocations: Allocations,
@@ -90,6 +93,8 @@ pub struct ApiServer {
     /// Requests answered by code, for /metrics.
     pub(crate) answered: Map<(Verb, u16), u64>,
     pub(crate) requests: crate::metrics::Requests,
+    /// [`timer::RECONNECT`] is set.
+    pub(crate) reconnects: bool,
     flush_armed: bool,
     sweep_armed: bool,
     deadline_armed: Option<Time>,
@@ -118,6 +123,7 @@ impl ApiServer {
             collections: Map::default(),
             counter: 0,
             boot: Boot::default(),
+            is_master: false,
             held: Vector::default(),
             allocations: Allocations::default(),
             relays: Relays::default(),
@@ -130,6 +136,7 @@ impl ApiServer {
             ring: Ring::default(),
             answered: Map::default(),
             requests: Default::default(),
+            reconnects: false,
             flush_armed: false,
             sweep_armed: false,
             deadline_armed: None,
@@ -200,6 +207,7 @@ impl ApiServer {
             timer::RECONNECT => self.reopen_watches(now, out),
             timer::AGGREGATOR => self.check_remotes(now, out),
             timer::DEFINITIONS => self.look_at_definitions(now, out),
+            timer::MASTER_LEASE => self.renew_master_lease(now, out),
             _ => {}
         }
     }
@@ -448,15 +456,6 @@ impl ApiServer {
         }
         self.relay_peer_gone(peer, out);
     }
-}
-
-/// The warning that every use of a deprecated version carries. Models `APILifecycleDeprecated` and its kin.
-fn deprecation(gvr: Gvr) -> Option<Rc<str>> {
-    let core = gvr.group.is_empty();
-    if core && gvr.resource == "endpoints" {
-        return Some(key("v1 Endpoints is deprecated in v1.33+; use discovery.k8s.io/v1 EndpointSlice"));
-    }
-    (core && gvr.resource == "componentstatuses").then(|| key("v1 ComponentStatus is deprecated in v1.19+"))
 }
 
 /// Reading from the cache, for the server's own needs.

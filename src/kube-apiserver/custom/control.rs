@@ -196,7 +196,7 @@ impl ApiServer {
     }
 
     /// A request of the server to itself.
-    fn own_request(&mut self, mut request: Request, now: Time, out: &mut Outbox) {
+    pub(crate) fn own_request(&mut self, mut request: Request, now: Time, out: &mut Outbox) {
         request.user_agent = AGENT.into();
         let cause = out.handling;
         match self.new_call(now, cause, Addr::OUTSIDE, 0, &Rc::new(request), own_user()) {
