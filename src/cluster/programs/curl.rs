@@ -1,33 +1,13 @@
 //! curl, as far as people use it inside clusters: GET, HEAD, POST with data and headers, `-i -I -s -S -f -o -w -v -k -L -m -4 -6
-//! --connect-timeout`.
+//! -G --data-urlencode --connect-timeout`.
 //! Other options are refused by name. `https` is spoken in clear, because TLS is not modelled.
 
 use cri_api::machine::Sys;
 use cri_api::program::Fd;
 use cri_api::{Errno, Poll, Program};
 
+use super::curl_args::{Data, Options, parse, url_encoded};
 use super::resolve::Resolve;
-
-#[derive(Clone, Default)]
-struct Options {
-    url: String,
-    method: Option<String>,
-    headers: Vec<String>,
-    data: Option<String>,
-    include: bool,
-    head: bool,
-    silent: bool,
-    show_error: bool,
-    fail: bool,
-    verbose: bool,
-    output: Option<String>,
-    write_out: Option<String>,
-    /// Seconds.
-    max_time: Option<f64>,
-    connect_timeout: Option<f64>,
-    /// Only IPv6 (or only IPv4).
-    family: Option<bool>,
-}
 
 #[derive(Clone)]
 enum State {
@@ -47,6 +27,8 @@ pub struct Curl {
     path: String,
     state: State,
     request: String,
+    /// The data as it is sent. `None`: none was given.
+    body: Option<String>,
     received: Vec<u8>,
     began: base::Time,
 }
@@ -59,6 +41,7 @@ pub fn start(_name: &str) -> Box<dyn Program> {
         path: "/".into(),
         state: State::Start,
         request: String::new(),
+        body: None,
         received: Vec::new(),
         began: base::Time::EPOCH,
     })
@@ -172,6 +155,9 @@ impl Curl {
         let host = host.trim_start_matches('[').trim_end_matches(']');
         self.port = port.unwrap_or(if https { 443 } else { 80 });
         (self.host, self.path) = (host.to_string(), path.to_string());
+        if let Err(path) = self.gather(sys) {
+            return Some(self.fail(sys, 26, &format!("(26) Failed to open {path}")));
+        }
         self.began = sys.now();
         let resolve = match self.options.family {
             Some(v6) => Resolve::of_family(&self.host, v6),
@@ -179,6 +165,36 @@ impl Curl {
         };
         self.state = State::Resolving(Box::new(resolve));
         None
+    }
+
+    /// Puts the data together: for the body, or with `-G` behind the URL.
+    ///
+    /// # Errors
+    /// The file that can't be read.
+    fn gather(&mut self, sys: &mut Sys<'_>) -> Result<(), String> {
+        let mut text = |path: &str| {
+            let bytes = sys.read_file(path).map_err(|_| path.to_string())?;
+            Ok::<String, String>(String::from_utf8_lossy(&bytes).into_owned())
+        };
+        let mut parts = Vec::new();
+        for data in &self.options.data {
+            parts.push(match data {
+                Data::Text(data) => data.clone(),
+                Data::File(path, false) => text(path)?,
+                Data::File(path, true) => text(path)?.replace(['\r', '\n'], ""),
+                Data::Encoded(name, Ok(value)) => format!("{name}{}", url_encoded(value)),
+                Data::Encoded(name, Err(path)) => format!("{name}{}", url_encoded(&text(path)?)),
+            });
+        }
+        let data = (!parts.is_empty()).then(|| parts.join("&"));
+        match data {
+            Some(data) if self.options.get => {
+                self.path.push(if self.path.contains('?') { '&' } else { '?' });
+                self.path.push_str(&data);
+            }
+            data => self.body = data,
+        }
+        Ok(())
     }
 
     fn elapsed(&self, sys: &Sys<'_>) -> i64 {
@@ -215,7 +231,7 @@ impl Curl {
         let method = o.method.clone().unwrap_or_else(|| {
             let default = if o.head {
                 "HEAD"
-            } else if o.data.is_some() {
+            } else if self.body.is_some() {
                 "POST"
             } else {
                 "GET"
@@ -238,14 +254,14 @@ impl Curl {
         for header in &o.headers {
             text.push_str(&format!("{header}\r\n"));
         }
-        if let Some(data) = &o.data {
+        if let Some(data) = &self.body {
             if !has("content-type:") {
                 text.push_str("Content-Type: application/x-www-form-urlencoded\r\n");
             }
             text.push_str(&format!("Content-Length: {}\r\n", data.len()));
         }
         text.push_str("\r\n");
-        text.push_str(o.data.as_deref().unwrap_or(""));
+        text.push_str(self.body.as_deref().unwrap_or(""));
         text
     }
 
@@ -313,74 +329,4 @@ fn complete(bytes: &[u8], head_only: bool) -> bool {
         l.split_once(':').filter(|(n, _)| n.eq_ignore_ascii_case("content-length"))?.1.trim().parse::<usize>().ok()
     });
     head_only || length.is_some_and(|n| bytes.len() - split - 4 >= n)
-}
-
-fn parse(argv: &[String]) -> Result<Options, String> {
-    let mut o = Options::default();
-    let mut args = argv.iter();
-    while let Some(arg) = args.next() {
-        let mut value = |name: &str| args.next().cloned().ok_or_else(|| format!("option {name}: requires parameter"));
-        match arg.as_str() {
-            "-X" | "--request" => o.method = Some(value(arg)?),
-            "-H" | "--header" => o.headers.push(value(arg)?),
-            "-d" | "--data" | "--data-raw" | "--data-binary" => o.data = Some(value(arg)?),
-            "-o" | "--output" => o.output = Some(value(arg)?),
-            "-w" | "--write-out" => o.write_out = Some(value(arg)?),
-            "-m" | "--max-time" | "--connect-timeout" => {
-                let seconds =
-                    Some(value(arg)?.parse().map_err(|_| format!("option {arg}: expected a proper numerical parameter"))?);
-                *(if arg == "--connect-timeout" { &mut o.connect_timeout } else { &mut o.max_time }) = seconds;
-            }
-            "--ipv4" => o.family = Some(false),
-            "--ipv6" => o.family = Some(true),
-            "-A" | "--user-agent" => {
-                let agent = value(arg)?;
-                o.headers.push(format!("User-Agent: {agent}"));
-            }
-            "--include" => o.include = true,
-            "--head" => o.head = true,
-            "--silent" => o.silent = true,
-            "--show-error" => o.show_error = true,
-            "--fail" => o.fail = true,
-            "--verbose" => o.verbose = true,
-            "--insecure" | "--location" | "--http1.1" | "--no-progress-meter" => {}
-            "--cacert" | "--cert" | "--key" => {
-                value(arg)?;
-            }
-            long if long.starts_with("--") => return Err(format!("option {long}: is unknown")),
-            short if short.starts_with('-') && short.len() > 1 => {
-                let letters: Vec<char> = short[1..].chars().collect();
-                for (i, letter) in letters.iter().enumerate() {
-                    match letter {
-                        'i' => o.include = true,
-                        'I' => o.head = true,
-                        's' => o.silent = true,
-                        'S' => o.show_error = true,
-                        'f' => o.fail = true,
-                        'v' => o.verbose = true,
-                        '4' => o.family = Some(false),
-                        '6' => o.family = Some(true),
-                        'k' | 'L' | 'N' | 'g' => {}
-                        'o' | 'w' | 'm' | 'X' | 'H' | 'd' if i + 1 == letters.len() => {
-                            let v = value(&format!("-{letter}"))?;
-                            match letter {
-                                'o' => o.output = Some(v),
-                                'w' => o.write_out = Some(v),
-                                'm' => o.max_time = v.parse().ok(),
-                                'X' => o.method = Some(v),
-                                'H' => o.headers.push(v),
-                                _ => o.data = Some(v),
-                            }
-                        }
-                        other => return Err(format!("option -{other}: is unknown")),
-                    }
-                }
-            }
-            url => o.url = url.to_string(),
-        }
-    }
-    if o.url.is_empty() {
-        return Err("no URL specified".into());
-    }
-    Ok(o)
 }

@@ -4,6 +4,7 @@ mod asked;
 mod cloud;
 mod crictl;
 mod curl;
+mod curl_args;
 mod etcdctl;
 mod etcdctl_args;
 mod etcdctl_print;
