@@ -113,12 +113,28 @@ fn line_matches(want: &str, got: &str) -> bool {
     rest.ends_with(last)
 }
 
-/// `...` stands for any lines.
+/// `...` stands for any lines. Lines in a row that begin with the same made-up name (`web-[..]`) may come in any order: who is first
+/// among them is chance.
 pub fn matches(want: &[String], got: &[String]) -> bool {
     match want.first().map(String::as_str) {
         None => got.is_empty(),
         Some("...") => (0..=got.len()).any(|skip| matches(&want[1..], &got[skip..])),
-        Some(line) => got.first().is_some_and(|g| line_matches(line, g)) && matches(&want[1..], &got[1..]),
+        Some(line) => (0..tied(want).min(got.len())).any(|at| {
+            line_matches(line, &got[at]) && {
+                let others: Vec<String> = got[..at].iter().chain(&got[at + 1..]).cloned().collect();
+                matches(&want[1..], &others)
+            }
+        }),
+    }
+}
+
+/// How many lines begin with the name that the first begins with, if it is made up; else 1.
+fn tied(want: &[String]) -> usize {
+    let name = |line: &String| line.split_whitespace().next().unwrap_or("").to_string();
+    let first = want.first().map(name).unwrap_or_default();
+    match first.contains("[..]") {
+        true => want.iter().take_while(|line| name(line) == first).count(),
+        false => 1,
     }
 }
 
