@@ -68,6 +68,13 @@ impl Balancer {
         }
     }
 
+    /// One more kube-apiserver: it is used as soon as it has answered.
+    pub(crate) fn add(&mut self, addr: Addr) {
+        if self.backends.iter().all(|b| b.addr != addr) {
+            self.backends.push(Backend { addr, up: false, failures: 0, asked: None });
+        }
+    }
+
     /// The kube-apiservers, whether each is used, and how many clients are connected to it. For the page.
     pub fn backends(&self) -> impl Iterator<Item = (Addr, bool, usize)> {
         let clients = |n: usize| self.connections.values().filter(|b| **b == n).count();

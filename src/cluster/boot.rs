@@ -36,6 +36,7 @@ impl Cluster {
             apiserver: Addr::OUTSIDE,
             endpoint: Addr::OUTSIDE,
             etcd: Addr::OUTSIDE,
+            joined: Vector::new(),
             disks: Default::default(),
             events: 0,
             to_page: Vec::new(),
@@ -67,7 +68,7 @@ impl Cluster {
             self.add_proc(&format!("etcd/{machine}"), machine, Process::Stopped);
         }
         self.endpoint = self.apiserver;
-        if config.control_planes > 1 {
+        if config.has_balancer() {
             self.place_control_planes();
         }
         if config.cloud.is_some() {
@@ -104,10 +105,11 @@ impl Cluster {
     /// The kube-apiservers' processes, in the order of their machines.
     pub fn apiservers(&self) -> Vec<Addr> {
         if self.config.control_planes <= 1 {
-            return vec![self.apiserver];
+            return std::iter::once(self.apiserver).chain(self.joined.iter().copied()).collect();
         }
         let leads = self.config.nodes.iter().filter(|n| n.control_plane).take(self.config.control_planes as usize);
-        leads.filter_map(|n| self.addr(&format!("kube-apiserver/{}", n.name))).collect()
+        let first = leads.filter_map(|n| self.addr(&format!("kube-apiserver/{}", n.name)));
+        first.chain(self.joined.iter().copied()).collect()
     }
 
     /// Adds a machine; it is off until [`Cluster::power_on`].
@@ -172,15 +174,20 @@ impl Cluster {
 
     fn tell_machine_of_apiserver(&mut self, machine: Addr) {
         let (apiserver, first) = (self.endpoint, self.control_plane());
-        let ip = |machine: &str| self.config.nodes.iter().find(|n| *n.name == *machine).map(|n| n.ip);
+        let configured = |machine: &str| self.config.nodes.iter().find(|n| *n.name == *machine).map(|n| n.ip);
+        let ip = |machine: &str| self.nodes.get(machine).map(|n| n.config.ip).or_else(|| configured(machine));
         let mut etcd: Vec<(Addr, std::net::IpAddr)> = Vec::new();
         for machine in self.config.etcd_machines(&first) {
             let fallback = (machine == first).then_some(laptop::CONTROL_PLANE_IP.into());
             etcd.extend(self.addr(&format!("etcd/{machine}")).zip(ip(&machine).or(fallback)));
         }
-        let several: Vec<(Addr, std::net::IpAddr)> = match self.config.control_planes {
-            0 | 1 => Vec::new(),
-            _ => self.apiservers().into_iter().filter_map(|a| Some((a, ip(&self.proc(a)?.machine)?))).collect(),
+        for addr in &self.joined {
+            let Some(machine) = self.proc(*addr).map(|p| p.machine.clone()) else { continue };
+            etcd.extend(self.addr(&format!("etcd/{machine}")).zip(ip(&machine)));
+        }
+        let several: Vec<(Addr, std::net::IpAddr)> = match self.config.has_balancer() {
+            false => Vec::new(),
+            true => self.apiservers().into_iter().filter_map(|a| Some((a, ip(&self.proc(a)?.machine)?))).collect(),
         };
         self.with_proc(machine, |p| {
             if let Process::Machine(m) = &mut p.process {
@@ -216,7 +223,7 @@ impl Cluster {
             }
         }
         self.start_at(self.laptop, observer);
-        if config.control_planes > 1 {
+        if config.has_balancer() {
             self.start_at(self.endpoint, observer);
         }
         let off = |name: &Rc<str>| config.backup.as_ref().is_some_and(|b| b.off.contains(name));
@@ -401,6 +408,7 @@ impl Cluster {
         };
         let addr = self.addr(&name).unwrap_or_else(|| self.add_proc(&name, &machine, Process::Stopped));
         self.with_proc(addr, |p| (p.machine, p.container) = (machine.clone(), Some(spec.container.clone())));
+        self.note_control_plane(&spec.program, &machine, addr, observer);
         let made = match &*spec.program {
             "etcd" => self.make_etcd(&machine, addr, Some(spec)).map(Process::Etcd).map_err(|e| {
                 self.log_fatal(addr, &e, observer);

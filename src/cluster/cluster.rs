@@ -67,6 +67,8 @@ pub struct Cluster {
     /// What kubeconfigs lead to: the kube-apiserver, or the load balancer in front of several.
     pub endpoint: Addr,
     pub etcd: Addr,
+    /// kube-apiservers on machines that have joined the control plane later, in this order.
+    pub(crate) joined: Vector<Addr>,
     pub(crate) disks: crate::etcd::Disks,
     /// Deliveries handled since the beginning: inputs are logged at a count.
     pub events: u64,
@@ -349,7 +351,7 @@ impl Cluster {
 
     /// The kube-apiserver that is looked at: of several the first that serves.
     pub fn serving_apiserver(&self) -> Addr {
-        if self.config.control_planes <= 1 {
+        if self.config.control_planes <= 1 && self.joined.is_empty() {
             return self.apiserver;
         }
         let serves = |addr: &Addr| !self.is_silent(*addr) && self.api_at(*addr).is_some_and(|a| a.is_ready());

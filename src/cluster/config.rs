@@ -67,6 +67,8 @@ pub struct Config {
     /// Control-plane nodes with a kube-apiserver, a controller manager and a scheduler each: 1, 3 or 5. Several have a load balancer
     /// in front, and each a member of etcd.
     pub control_planes: u32,
+    /// A load balancer is in front of the control plane even if that is one: it can grow by `kubeadm join --control-plane`.
+    pub load_balancer: bool,
     /// Members of etcd: 1, 3 or 5. As static pods they are on that many control-plane nodes.
     pub etcd_members: u32,
     /// Whether controllers, scheduler and kubelets run.
@@ -105,6 +107,7 @@ impl Config {
             kube_proxy: false,
             static_pods: true,
             control_planes: 1,
+            load_balancer: false,
             etcd_members: 1,
             controllers: true,
             kube_api_qps: 20,
@@ -237,6 +240,7 @@ fn from_value(value: &Value) -> Result<Config, String> {
                 n @ (1 | 3 | 5) => (config.control_planes, config.etcd_members) = (n as u32, n as u32),
                 _ => return Err("controlPlanes: must be 1, 3 or 5".into()),
             },
+            "loadBalancer" => config.load_balancer = flag()?,
             "etcd" => config.etcd_members = etcd_members(v)?,
             "cloud" => config.cloud = Some(cloud(v)?),
             "workers" => {
@@ -252,6 +256,9 @@ fn from_value(value: &Value) -> Result<Config, String> {
             "nodes" => config.nodes = v.items().iter().enumerate().map(|(i, n)| node_from(i, n)).collect::<Result<_, _>>()?,
             other => return Err(format!("unknown field {other:?}")),
         }
+    }
+    if config.load_balancer && !config.static_pods {
+        return Err("loadBalancer: there is one in front of control planes that are static pods".into());
     }
     if config.control_planes > 1 && (!config.static_pods || config.etcd_members != config.control_planes) {
         return Err("controlPlanes: several control planes are static pods with a member of etcd each".into());
@@ -425,6 +432,11 @@ impl Config {
         let IpAddr::V4(ip) = ip else { return None };
         let last = u32::from(ip) as u16;
         self.pod_cidr.contains(',').then(|| Ipv6Addr::new(0xfd00, 0x172, 0x18, 0, 0, 0, 0, last).into())
+    }
+
+    /// Whether kubeconfigs lead to a load balancer.
+    pub fn has_balancer(&self) -> bool {
+        self.control_planes > 1 || self.load_balancer
     }
 
     pub fn seed(&self) -> Seed {

@@ -59,7 +59,7 @@ impl Config {
         let first = self.nodes.iter().find(|n| n.control_plane).or(self.nodes.first());
         let members = self.nodes.iter().filter(|n| n.control_plane).take(self.etcd_members.max(1) as usize);
         Facts {
-            endpoint: if self.control_planes > 1 {
+            endpoint: if self.has_balancer() {
                 format!("https://{}:6443", crate::balancer::IP)
             } else {
                 first.map_or_else(|| "https://172.18.0.2:6443".to_string(), |n| format!("https://{}:6443", n.ip))
@@ -68,7 +68,7 @@ impl Config {
             service_cidr: self.service_cidr.to_string(),
             members: members.map(|n| (n.name.to_string(), n.ip.to_string())).collect(),
             external_cloud: self.cloud.is_some(),
-            local_etcd: self.control_planes > 1,
+            local_etcd: self.has_balancer(),
             seed: self.seed().derive("kubeadm"),
         }
     }

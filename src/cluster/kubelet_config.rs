@@ -19,7 +19,7 @@ use crate::systemd::{BOOTSTRAP_CONF, KUBELET_CONF, KUBELET_CONFIG};
 const SIGNAL: &str = "memory.available";
 
 impl Cluster {
-    fn disk_text(&self, machine: &str, path: &str) -> Option<String> {
+    pub(crate) fn disk_text(&self, machine: &str, path: &str) -> Option<String> {
         let runtime = self.nodes.get(machine)?.runtime?;
         let Process::Machine(m) = &self.proc(runtime)?.process else { return None };
         m.read_host_file(path).map(|bytes| String::from_utf8_lossy(&bytes).into_owned())
@@ -132,12 +132,17 @@ impl Cluster {
 
     /// All shells find another kube-apiserver at its machine's address.
     fn tell_machines_of(&mut self, apiserver: Addr, machine: &str) {
+        self.tell_machines(machine, |m, ip| m.set_apiserver_at(apiserver, ip));
+    }
+
+    /// Tells all machines of something at the address of one.
+    pub(crate) fn tell_machines(&mut self, machine: &str, tell: impl Fn(&mut container_runtime::Runtime, std::net::IpAddr)) {
         let Some(ip) = self.nodes.get(machine).map(|n| n.config.ip) else { return };
         let machines: Vec<Addr> = self.nodes.values().filter_map(|n| n.runtime).chain([self.laptop]).collect();
         for addr in machines {
             self.with_proc(addr, |p| {
                 if let Process::Machine(m) = &mut p.process {
-                    m.set_apiserver_at(apiserver, ip);
+                    tell(m, ip);
                 }
             });
         }
@@ -162,7 +167,7 @@ impl Cluster {
 }
 
 /// `server:` of a kubeconfig's first cluster.
-fn server_of(kubeconfig: &str) -> Option<String> {
+pub(crate) fn server_of(kubeconfig: &str) -> Option<String> {
     value_of(kubeconfig, "server:")
 }
 

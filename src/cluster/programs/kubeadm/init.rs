@@ -5,7 +5,7 @@ use base::Duration;
 
 use super::script::{Cx, Step, why_failed};
 use super::token::{ca_hash, random, secret};
-use super::{Line, fail, identity, preflight};
+use super::{Line, fail, identity, preflight, upload_certs};
 use crate::kubeadm::{ADDONS, BOOTSTRAP, STATIC_PODS, control_plane_mark, objects};
 use crate::kubeadm_files::{Facts, certificates, kubelet_files, kubelet_identity, manifests};
 
@@ -15,7 +15,22 @@ const PATIENCE_S: i64 = 240;
 /// Makes what a joining machine needs, unless it is there: the cluster's information for everybody, configuration, and the rights
 /// of bootstrap tokens. `Some`: what failed.
 pub(super) fn ensure_bootstrap(cx: &mut Cx<'_, '_>, server: &str, credential: &Credential) -> Step<Option<String>> {
-    let text = BOOTSTRAP.replace("SERVER", server);
+    // What is shared is as the manifests on this machine say.
+    let pods = cx.read("/etc/kubernetes/manifests/kube-controller-manager.yaml").unwrap_or_default();
+    let api = cx.read("/etc/kubernetes/manifests/kube-apiserver.yaml").unwrap_or_default();
+    let pod_cidr = flag_of(&pods, "cluster-cidr").unwrap_or("10.244.0.0/16");
+    let service_cidr = flag_of(&pods, "service-cluster-ip-range").unwrap_or("10.96.0.0/12");
+    // An address that is this machine's own is not one of the cluster.
+    let own = flag_of(&api, "advertise-address").map(|ip| format!("https://{ip}:6443"));
+    let endpoint = match own.as_deref() == Some(server) {
+        true => String::new(),
+        false => format!("    controlPlaneEndpoint: {}\n", server.trim_start_matches("https://")),
+    };
+    let text = BOOTSTRAP
+        .replace("    controlPlaneEndpoint: ENDPOINT\n", &endpoint)
+        .replace("SERVER", server)
+        .replace("POD_CIDR", pod_cidr)
+        .replace("SERVICE_CIDR", service_cidr);
     for (gvr, object) in objects(&text) {
         let answer = cx.api(server, credential, Request::create(gvr, object.clone()))?;
         let there = answer.as_ref().is_ok_and(|r| r.is_already_exists());
@@ -24,6 +39,11 @@ pub(super) fn ensure_bootstrap(cx: &mut Cx<'_, '_>, server: &str, credential: &C
         }
     }
     Ok(None)
+}
+
+/// A flag of the command in a static pod's manifest.
+fn flag_of<'a>(manifest: &'a str, name: &str) -> Option<&'a str> {
+    manifest.lines().find_map(|l| l.trim().strip_prefix("- --")?.strip_prefix(name)?.strip_prefix('='))
 }
 
 pub(super) fn init(cx: &mut Cx<'_, '_>, line: &Line) -> Step<i32> {
@@ -78,7 +98,7 @@ pub(super) fn init(cx: &mut Cx<'_, '_>, line: &Line) -> Step<i32> {
         seconds += 1;
     }
     cx.say(format!("[control-plane-check] kube-apiserver is healthy after {seconds}.000s\n"));
-    upload(cx, &facts, &server, &credential, &node)
+    upload(cx, line, &facts, &server, &credential, &node)
 }
 
 /// Certificates, kubeconfigs, the kubelet's configuration and manifests, each with its line.
@@ -108,11 +128,21 @@ fn write_files(cx: &mut Cx<'_, '_>, facts: &Facts, node: &str, ip: &str) {
 }
 
 /// What goes into the API once it is there.
-fn upload(cx: &mut Cx<'_, '_>, facts: &Facts, server: &str, credential: &Credential, node: &str) -> Step<i32> {
-    cx.say("[upload-config] Storing the configuration used in ConfigMap \"kubeadm-config\" in the \"kube-system\" Namespace\n[kubelet] Creating a ConfigMap \"kubelet-config\" in namespace kube-system with the configuration for the kubelets in the cluster\n[upload-certs] Skipping phase. Please see --upload-certs\n");
+fn upload(cx: &mut Cx<'_, '_>, line: &Line, facts: &Facts, server: &str, credential: &Credential, node: &str) -> Step<i32> {
+    cx.say("[upload-config] Storing the configuration used in ConfigMap \"kubeadm-config\" in the \"kube-system\" Namespace\n[kubelet] Creating a ConfigMap \"kubelet-config\" in namespace kube-system with the configuration for the kubelets in the cluster\n");
     if let Some(why) = ensure_bootstrap(cx, server, credential)? {
         return fail(cx, &why);
     }
+    let certificate_key = match line.has("upload-certs") {
+        true => match upload_certs::upload(cx, line, server, credential)? {
+            Ok(key) => Some(key),
+            Err(why) => return fail(cx, &format!("error execution phase upload-certs: error uploading certs: {why}")),
+        },
+        false => {
+            cx.say("[upload-certs] Skipping phase. Please see --upload-certs\n");
+            None
+        }
+    };
     cx.say(format!("[mark-control-plane] Marking the node {node} as control-plane by adding the labels: [node-role.kubernetes.io/control-plane node.kubernetes.io/exclude-from-external-load-balancers]\n[mark-control-plane] Marking the node {node} as control-plane by adding the taints [node-role.kubernetes.io/control-plane:NoSchedule]\n"));
     let key = ObjectKey::new("", node);
     for _ in 0..120 {
@@ -150,8 +180,15 @@ fn upload(cx: &mut Cx<'_, '_>, facts: &Facts, server: &str, credential: &Credent
         }
     }
     let endpoint = facts.endpoint.trim_start_matches("https://").to_string();
+    let control_planes = match (certificate_key, line.value("control-plane-endpoint")) {
+        (Some(key), Some(_)) => format!(
+            "You can now join any number of control-plane nodes running the following command on each as root:\n\n  kubeadm join {endpoint} --token {token} \\\n\t--discovery-token-ca-cert-hash {} \\\n\t--control-plane --certificate-key {key}\n\nPlease note that the certificate-key gives access to cluster sensitive data, keep it secret!\nAs a safeguard, uploaded-certs will be deleted in two hours; If necessary, you can use\n\"kubeadm init phase upload-certs --upload-certs\" to reload certs afterward.\n\n",
+            ca_hash()
+        ),
+        _ => String::new(),
+    };
     cx.say(format!(
-        "\nYour Kubernetes control-plane has initialized successfully!\n\nTo start using your cluster, you need to run the following as a regular user:\n\n  mkdir -p $HOME/.kube\n  sudo cp -i /etc/kubernetes/admin.conf $HOME/.kube/config\n  sudo chown $(id -u):$(id -g) $HOME/.kube/config\n\nYou should now deploy a pod network to the cluster.\n\nThen you can join any number of worker nodes by running the following on each as root:\n\nkubeadm join {endpoint} --token {token} \\\n\t--discovery-token-ca-cert-hash {} \n",
+        "\nYour Kubernetes control-plane has initialized successfully!\n\nTo start using your cluster, you need to run the following as a regular user:\n\n  mkdir -p $HOME/.kube\n  sudo cp -i /etc/kubernetes/admin.conf $HOME/.kube/config\n  sudo chown $(id -u):$(id -g) $HOME/.kube/config\n\nYou should now deploy a pod network to the cluster.\n\n{control_planes}Then you can join any number of worker nodes by running the following on each as root:\n\nkubeadm join {endpoint} --token {token} \\\n\t--discovery-token-ca-cert-hash {} \n",
         ca_hash()
     ));
     Ok(0)

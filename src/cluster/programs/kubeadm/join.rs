@@ -1,19 +1,21 @@
-//! `kubeadm join`: a blank machine becomes a worker of a cluster that it knows an address, a token and a digest of.
+//! `kubeadm join`: a blank machine becomes a worker of a cluster that it knows an address, a token and a digest of; or with
+//! `--control-plane` more than that (`join_control_plane`).
 
 use apimachinery::{Credential, ObjectKey, Request, resources};
 use base::Duration;
 
 use super::script::{Cx, Step, why_failed};
 use super::token::{ca_hash, parts};
-use super::{Line, fail, preflight};
+use super::{Line, fail, join_control_plane, preflight};
 use crate::kubeadm_files::{Facts, bootstrap_conf, kubelet_files, kubelet_identity};
 
 /// How long the kubelet may take to get its certificate.
 const PATIENCE_S: i64 = 300;
 
 pub(super) fn join(cx: &mut Cx<'_, '_>, line: &Line, endpoint: &str) -> Step<i32> {
-    if line.has("control-plane") {
-        return fail(cx, "joining another control-plane node is not in this bottle: control planes are set by configuration");
+    let leads = line.has("control-plane");
+    if line.value("certificate-key").is_some() && !leads {
+        return fail(cx, "the option --certificate-key can only be used with --control-plane");
     }
     let Some(token) = line.value("token").or(line.value("discovery-token")).map(String::from) else {
         return fail(cx, "discovery: Invalid value: \"\": bootstrapToken or file must be set");
@@ -30,7 +32,8 @@ pub(super) fn join(cx: &mut Cx<'_, '_>, line: &Line, endpoint: &str) -> Step<i32
     }
     cx.say("[preflight] Running pre-flight checks\n");
     let wanted = ["file /etc/kubernetes/kubelet.conf", "port 10250", "file /etc/kubernetes/pki/ca.crt"];
-    if let Some(code) = preflight::check(cx, line, &wanted)? {
+    // Who brings a control plane may have brought its certificates, too.
+    if let Some(code) = preflight::check(cx, line, &wanted[..if leads { 2 } else { 3 }])? {
         return Ok(code);
     }
     let server = format!("https://{}", endpoint.trim_start_matches("https://"));
@@ -56,15 +59,31 @@ pub(super) fn join(cx: &mut Cx<'_, '_>, line: &Line, endpoint: &str) -> Step<i32
         );
     }
     let ip = preflight::address(cx)?;
+    let config = ObjectKey::new("kube-system", "kubeadm-config");
+    let config = match leads {
+        true => cx.api(&server, &bearer, Request::get(resources::configmaps(), &config))?.ok(),
+        false => None,
+    };
+    let cluster = config.and_then(|r| r.ok().map(join_control_plane::cluster_configuration)).unwrap_or_default();
+    let range = |name: &str| cluster.str_at(&["networking", name]).unwrap_or("").to_string();
+    let stable = cluster.str_at(&["controlPlaneEndpoint"]).filter(|_| leads);
     let facts = Facts {
-        endpoint: server.clone(),
-        pod_cidr: String::new(),
-        service_cidr: String::new(),
+        endpoint: stable.map_or_else(|| server.clone(), |endpoint| format!("https://{endpoint}")),
+        pod_cidr: range("podSubnet"),
+        service_cidr: range("serviceSubnet"),
         members: Vec::new(),
         external_cloud: cx.world("/machine", &[])?.value.bool_at(&["externalCloud"]) == Some(true),
-        local_etcd: false,
+        local_etcd: leads,
         seed: base::Seed(base::hash64(node.as_bytes())),
     };
+    if leads {
+        if let Some(code) = join_control_plane::check(cx, line, &cluster)? {
+            return Ok(code);
+        }
+        if let Some(code) = join_control_plane::prepare(cx, line, &bearer, &facts, (&node, &ip))? {
+            return Ok(code);
+        }
+    }
     let (path, text, mode) = bootstrap_conf(&server, &token);
     cx.write(&path, &text, mode);
     let files = kubelet_files(&facts, &ip);
@@ -85,6 +104,9 @@ pub(super) fn join(cx: &mut Cx<'_, '_>, line: &Line, endpoint: &str) -> Step<i32
     cx.say("[kubelet-check] Waiting for a healthy kubelet at http://127.0.0.1:10248/healthz. This can take up to 4m0s\n");
     cx.sleep(Duration::from_secs(1))?;
     cx.say("[kubelet-check] The kubelet is healthy after 1.000s\n[kubelet-start] Waiting for the kubelet to perform the TLS Bootstrap\n");
+    if leads && let Some(code) = join_control_plane::join_etcd(cx, &facts, &node, &ip)? {
+        return Ok(code);
+    }
     for _ in 0..PATIENCE_S {
         if cx.world("/machine", &[])?.value.bool_at(&["bootstrapped"]) == Some(true) {
             let now = cx.now();
@@ -93,6 +115,9 @@ pub(super) fn join(cx: &mut Cx<'_, '_>, line: &Line, endpoint: &str) -> Step<i32
                 cx.write(&path, &text, mode);
             }
             cx.remove(&path, true);
+            if leads {
+                return join_control_plane::finish(cx, &facts, &node, &ip);
+            }
             cx.say(
                 "\nThis node has joined the cluster:\n* Certificate signing request was sent to apiserver and a response was received.\n* The Kubelet was informed of the new secure connection details.\n\nRun 'kubectl get nodes' on the control-plane to see this node join the cluster.\n\n",
             );

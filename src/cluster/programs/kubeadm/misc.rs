@@ -5,7 +5,7 @@ use apimachinery::{ObjectKey, Request, resources};
 use super::script::{Cx, Step, why_failed};
 use super::{Line, administrator, fail};
 
-pub(super) const USAGE: &str = "Usage: kubeadm init | join ENDPOINT --token T --discovery-token-ca-cert-hash H | reset | token create|list|delete|generate | certs check-expiration|renew | upgrade plan | config print init-defaults|join-defaults | config images list | version\n";
+pub(super) const USAGE: &str = "Usage: kubeadm init | join ENDPOINT --token T --discovery-token-ca-cert-hash H [--control-plane --certificate-key K] | reset | token create|list|delete|generate | certs check-expiration|renew|certificate-key | init phase upload-certs | upgrade plan | config print init-defaults|join-defaults | config images list | version\n";
 
 pub(super) fn version(cx: &mut Cx<'_, '_>, line: &Line) -> Step<i32> {
     match line.value("output") {

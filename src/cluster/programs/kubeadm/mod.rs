@@ -1,19 +1,21 @@
 //! `kubeadm` in a node's shell: makes a machine a control-plane node or a worker, and takes it back.
 //!
-//! `init`, `join`, `reset`, `token create|list|delete|generate`, `certs check-expiration|renew`, `upgrade plan`, `config print
-//! init-defaults|join-defaults`, `config images list`, `version`. They write the files that the real one writes, and make the objects that
-//! it makes; the kubelet does the rest. Left out by name: `upgrade apply|node|diff`, phases one by one, configuration files, external
+//! `init`, `init phase upload-certs`, `join` (also with `--control-plane`), `reset`, `token create|list|delete|generate`, `certs
+//! check-expiration|renew|certificate-key`, `upgrade plan`, `config print init-defaults|join-defaults`, `config images list`, `version`. They write the files that the real one writes, and make the objects that
+//! it makes; the kubelet does the rest. Left out by name: `upgrade apply|node|diff`, other phases one by one, configuration files, external
 //! etcd, the signature of the cluster's information (`bootstrap-signer`), and that certificates of an earlier cluster are refused by a
 //! new one: TLS is not modelled.
 
 mod certs;
 mod init;
 mod join;
+mod join_control_plane;
 mod misc;
 mod preflight;
 mod reset;
 mod script;
 mod token;
+mod upload_certs;
 
 use apimachinery::{Credential, yaml};
 use cri_api::machine::Sys;
@@ -133,6 +135,8 @@ fn command(cx: &mut Cx<'_, '_>, args: &[String]) -> Step<i32> {
         }
         ["version"] => misc::version(cx, &line),
         ["init"] => init::init(cx, &line),
+        ["init", "phase", "upload-certs"] => upload_certs::phase(cx, &line),
+        ["certs", "certificate-key"] => upload_certs::print_key(cx),
         ["join"] => fail(cx, "discovery: Invalid value: \"\": bootstrapToken or file must be set"),
         ["join", endpoint] => join::join(cx, &line, endpoint),
         ["reset"] => reset::reset(cx, &line),

@@ -11,7 +11,7 @@ pub(super) fn address(cx: &mut Cx<'_, '_>) -> Step<String> {
 }
 
 /// Ports of this machine that somebody listens on.
-fn ports(cx: &mut Cx<'_, '_>) -> Step<Vec<i64>> {
+pub(super) fn ports(cx: &mut Cx<'_, '_>) -> Step<Vec<i64>> {
     let told = cx.world("/machine", &[])?;
     Ok(told.value.list_at(&["ports"]).iter().filter_map(|p| p.as_i64()).collect())
 }

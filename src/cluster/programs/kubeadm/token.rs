@@ -116,7 +116,14 @@ pub(super) fn create(cx: &mut Cx<'_, '_>, line: &Line, given: Option<&str>) -> S
     match line.has("print-join-command") {
         true => {
             let endpoint = server.trim_start_matches("https://");
-            cx.say(format!("kubeadm join {endpoint} --token {token} --discovery-token-ca-cert-hash {} \n", ca_hash()));
+            let control_plane = match line.value("certificate-key") {
+                Some(key) => format!("--control-plane --certificate-key {key}"),
+                None => String::new(),
+            };
+            cx.say(format!(
+                "kubeadm join {endpoint} --token {token} --discovery-token-ca-cert-hash {} {control_plane}\n",
+                ca_hash()
+            ));
         }
         false => cx.say(format!("{token}\n")),
     }
