@@ -14,9 +14,8 @@ pub(crate) fn ghosts(goal: &[Object], cluster: &Cluster) -> Vec<Ghost> {
     let Some(api) = cluster.api().filter(|a| a.is_ready()) else { return Vec::new() };
     let mut ghosts = Vec::new();
     for wanted in goal {
-        let namespaced = schema::resource_for_kind(wanted.gvk()).is_none_or(|r| r.namespaced);
         let Some(resource) = schema::resource_for_kind(wanted.gvk()) else { continue };
-        let namespace = match (namespaced, wanted.namespace()) {
+        let namespace = match (resource.namespaced, wanted.namespace()) {
             (false, _) => "",
             (true, "") => "default",
             (true, other) => other,
@@ -41,7 +40,14 @@ pub(crate) fn ghosts(goal: &[Object], cluster: &Cluster) -> Vec<Ghost> {
             }
         }
         lacks.truncate(MOST);
-        ghosts.push(Ghost { kind: wanted.kind().into(), namespace: namespace.into(), name: wanted.name().into(), lacks });
+        ghosts.push(Ghost {
+            kind: wanted.kind().into(),
+            group: resource.gvr.group.to_string(),
+            resource: resource.gvr.resource.to_string(),
+            namespace: namespace.into(),
+            name: wanted.name().into(),
+            lacks,
+        });
     }
     ghosts
 }

@@ -126,6 +126,11 @@ impl Player {
         self.lab.steps.get(self.step)
     }
 
+    /// What the step's goal still lacks: nothing once it is passed.
+    pub fn ghosts(&self) -> &[Ghost] {
+        &self.ghosts
+    }
+
     /// When the step began: where a reset leads.
     pub fn began(&self) -> Time {
         self.began

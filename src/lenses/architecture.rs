@@ -2,6 +2,7 @@
 
 use protocol::{Layer, Point, Rect, Scene, SceneBox, SceneHead, Shape, Span, State, Thing, View};
 
+use crate::ghosts;
 use crate::grammar::{component, connection, horizontal, part, pill, pod, vertical};
 use crate::heat::heat_map;
 use crate::observed::{NodeSeen, Observed};
@@ -23,12 +24,13 @@ pub fn architecture(seen: &Observed, view: &View) -> Scene {
     control_plane(&mut scene, seen, right);
     laptop(&mut scene, seen);
     let top = MARGIN + CONTROL_PLANE_HEIGHT + 64.0;
-    let pending_bottom = pending(&mut scene, seen, top);
     let room = view.height - top - MARGIN;
     let bottom = match seen.cells.is_empty() {
         true => nodes(&mut scene, seen, top, right, room),
         false => heat_map(&mut scene, &seen.cells, Rect::new(LEFT, top, right - LEFT, 0.0)),
     };
+    let pending_bottom = pending(&mut scene, seen, top);
+    let pending_bottom = wanted(&mut scene, seen, pending_bottom);
     scene.head = SceneHead {
         lens: protocol::Lens::Architecture,
         width,
@@ -190,6 +192,14 @@ fn chips(scene: &mut Scene, c: &crate::observed::Component, rect: Rect, y: f32) 
     }
 }
 
+/// What a lab's goal still lacks: its pods wait below those that have no node yet, other kinds lie in a tray.
+fn wanted(scene: &mut Scene, seen: &Observed, top: f32) -> f32 {
+    let left = ghosts::ring(scene, &seen.ghosts);
+    let (pods, others) = ghosts::of_kinds(left, &["Pod"]);
+    let y = ghosts::column(scene, &pods, Rect::new(4.0, top, LEFT - 14.0, POD_HEIGHT), None);
+    ghosts::tray(scene, &others, Rect::new(2.0, y, LEFT - 10.0, 0.0))
+}
+
 /// Pods without a node wait left of the nodes.
 fn pending(scene: &mut Scene, seen: &Observed, top: f32) -> f32 {
     let mut y = top;
@@ -212,7 +222,8 @@ fn pending(scene: &mut Scene, seen: &Observed, top: f32) -> f32 {
 }
 
 fn nodes(scene: &mut Scene, seen: &Observed, top: f32, right: f32, room: f32) -> f32 {
-    let n = seen.nodes.len();
+    let wanted = ghosts::machines(seen);
+    let n = seen.nodes.len() + wanted.len();
     if n == 0 {
         return top;
     }
@@ -222,15 +233,18 @@ fn nodes(scene: &mut Scene, seen: &Observed, top: f32, right: f32, room: f32) ->
     let w = (full - (columns - 1.0) * GAP) / columns;
     let h = ((room - (rows - 1.0) * GAP) / rows)
         .clamp(NODE_HEAD + 2.0 * (POD_HEIGHT + POD_GAP), NODE_HEAD + 5.0 * (POD_HEIGHT + POD_GAP) + 6.0);
-    let mut bottom = top;
-    for (i, node) in seen.nodes.iter().enumerate() {
+    let place = |i: usize| {
         let (row, column) = ((i as f32 / columns).floor(), i as f32 % columns);
-        let rect = Rect::new(LEFT + column * (w + GAP), top + row * (h + GAP), w, h);
-        node_box(scene, node, rect);
-        bottom = bottom.max(rect.y + rect.h);
-        node_edges(scene, seen, node, rect, i, n);
+        Rect::new(LEFT + column * (w + GAP), top + row * (h + GAP), w, h)
+    };
+    for (i, node) in seen.nodes.iter().enumerate() {
+        node_box(scene, node, place(i));
+        node_edges(scene, seen, node, place(i), i, n);
     }
-    bottom
+    for (i, ghost) in wanted.into_iter().enumerate() {
+        scene.add_box(ghosts::outline(ghost, place(seen.nodes.len() + i)));
+    }
+    place(n - 1).y + h
 }
 
 fn node_edges(scene: &mut Scene, seen: &Observed, node: &NodeSeen, rect: Rect, i: usize, n: usize) {

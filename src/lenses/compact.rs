@@ -2,6 +2,7 @@
 
 use protocol::{Layer, Point, Rect, Scene, SceneBox, SceneHead, Shape, Span, Thing, View};
 
+use crate::ghosts;
 use crate::grammar::{component, connection, pod, vertical};
 use crate::observed::Observed;
 
@@ -76,10 +77,18 @@ pub(crate) fn architecture(seen: &Observed, view: &View) -> Scene {
         connection(&mut scene, &seen.traffic, &kubelet, "kube-apiserver", start, vertical(start, end));
         y += rect.h + GAP;
     }
+    for ghost in ghosts::machines(seen) {
+        scene.add_box(ghosts::outline(ghost, Rect::new(MARGIN, y, inner, 38.0)));
+        y += 38.0 + GAP;
+    }
     for p in seen.pending.iter().take(4) {
         scene.add_box(pod(p, None, Rect::new(MARGIN, y, inner / 2.0, 28.0)));
         y += 34.0;
     }
+    let left = ghosts::ring(&mut scene, &seen.ghosts);
+    let (pods, others) = ghosts::of_kinds(left, &["Pod"]);
+    y = ghosts::column(&mut scene, &pods, Rect::new(MARGIN, y, inner / 2.0, 0.0), None);
+    y = ghosts::tray(&mut scene, &others, Rect::new(MARGIN, y, inner / 2.0, 0.0));
     scene.head = SceneHead {
         lens: protocol::Lens::Architecture,
         width,

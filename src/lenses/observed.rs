@@ -5,7 +5,7 @@ mod control_plane;
 mod service;
 
 use base::Time;
-use protocol::{Glyph, MessageKind, Span, State, Thing};
+use protocol::{Ghost, Glyph, MessageKind, Span, State, Thing};
 
 pub use components::{Client, Connections, Fault, Link, NodeClients};
 pub use control_plane::{CheckSeen, ComponentHealth, Health, LeaseSeen, MemberSeen, NodeHealth};
@@ -33,6 +33,8 @@ pub struct Observed {
     pub more_pending: u32,
     /// Who talked lately, by box ids.
     pub traffic: Vec<Traffic>,
+    /// What the goal of a lab's step still lacks.
+    pub ghosts: Vec<Ghost>,
 }
 
 /// A component of the control plane.

@@ -3,6 +3,7 @@
 
 use protocol::{Glyph, Layer, Point, Rect, Scene, SceneBox, SceneEdge, SceneHead, Shape, Span, State, Thing, View};
 
+use crate::ghosts;
 use crate::grammar::{horizontal, pod, vertical};
 use crate::observed::{EndpointSeen, HopSeen, Place, ServiceSeen};
 use crate::words::{caption, wrap};
@@ -12,12 +13,17 @@ const TOP: f32 = 54.0;
 const ROW: f32 = 60.0;
 const PLACE: f32 = 36.0;
 const MIN_WIDTH: f32 = 860.0;
+const NO_SERVICE: &str = "There is no Service yet. Apply one, or run `kubectl expose deployment web --port=80`.";
+/// Kinds whose pods a Service leads to.
+const WORKLOADS: [&str; 8] =
+    ["Pod", "Deployment", "ReplicaSet", "StatefulSet", "DaemonSet", "ReplicationController", "Job", "CronJob"];
 
 /// Draws a Service; without one it says how to get one.
 pub fn service_network(seen: &ServiceSeen, view: &View) -> Scene {
     let mut scene = Scene::default();
     let width = view.width.max(320.0);
     let height = match &seen.service {
+        None if !seen.ghosts.is_empty() => without_service(&mut scene, seen, width).max(view.height),
         None => view.height,
         Some(_) if view.compact || view.width < MIN_WIDTH => tall(&mut scene, seen, width),
         Some(_) => wide(&mut scene, seen, width, view.height),
@@ -29,10 +35,7 @@ pub fn service_network(seen: &ServiceSeen, view: &View) -> Scene {
         title: seen.title.clone(),
         choices: seen.choices.clone(),
         choose: "Service".into(),
-        empty: seen
-            .service
-            .is_none()
-            .then(|| "There is no Service yet. Apply one, or run `kubectl expose deployment web --port=80`.".into()),
+        empty: scene.boxes.is_empty().then(|| NO_SERVICE.into()),
         ..SceneHead::default()
     };
     scene
@@ -60,7 +63,10 @@ fn wide(scene: &mut Scene, seen: &ServiceSeen, width: f32, room: f32) -> f32 {
     let rules = rules(scene, seen, table, first);
     selector(scene, seen, Rect::new(x[3], TOP + 18.0, end_w, 18.0));
     edges(scene, seen);
-    let bottom = clients.max(addresses).max(ends).max(rules) + 22.0;
+    let below = |i: usize, y: f32, w: f32| Rect::new(x[i], y, w, 0.0);
+    let wanted =
+        wanted(scene, seen, below(1, addresses + 10.0, vip_w), below(3, ends, end_w), below(0, clients + 12.0, client_w));
+    let bottom = clients.max(addresses).max(ends).max(rules).max(wanted) + 22.0;
     let hops_h = (room - bottom - 14.0).clamp(74.0, 116.0);
     let y = bottom.max(room - hops_h - 14.0);
     hops(scene, seen, Rect::new(22.0, y, inner, hops_h), seen.hops.len().max(1))
@@ -83,7 +89,40 @@ fn tall(scene: &mut Scene, seen: &ServiceSeen, width: f32) -> f32 {
     low = endpoints(scene, seen, Rect::new(margin + half + 24.0, y + 46.0, half, ROW));
     let rules = rules(scene, seen, Rect::new(margin, y, half, 0.0), y + 46.0);
     edges(scene, seen);
-    hops(scene, seen, Rect::new(margin, low.max(rules) + 14.0, inner, 66.0), if inner >= 520.0 { 2 } else { 1 })
+    let left = Rect::new(margin, rules + 10.0, half, 0.0);
+    let wanted = wanted(scene, seen, left, Rect { x: margin + half + 24.0, y: low, ..left }, left);
+    hops(scene, seen, Rect::new(margin, low.max(rules).max(wanted) + 14.0, inner, 66.0), if inner >= 520.0 { 2 } else { 1 })
+}
+
+/// There is no Service, but a lab's goal has something: outlines where it will be. Returns where they end.
+fn without_service(scene: &mut Scene, seen: &ServiceSeen, width: f32) -> f32 {
+    let w = ((width - 60.0) / 2.0).min(220.0);
+    let x = width / 2.0 - w - 20.0;
+    let mut y = TOP + 10.0;
+    for (i, line) in wrap(NO_SERVICE, (2.0 * w / 6.4) as usize, 5).into_iter().enumerate() {
+        caption(scene, &format!("no service {i}"), Point::new(x + 2.0, y), line);
+        y += 16.0;
+    }
+    let services = Rect::new(x, y + 32.0, w, 0.0);
+    let workloads = Rect { x: width / 2.0 + 20.0, ..services };
+    caption(scene, "address", Point::new(services.x + 2.0, y + 22.0), "virtual address");
+    caption(scene, "endpoints", Point::new(workloads.x + 2.0, y + 22.0), "endpoints");
+    wanted(scene, seen, services, workloads, services) + 12.0
+}
+
+/// What a lab's goal still lacks: Services among the addresses, workloads among the endpoints, the rest in a tray (never over the
+/// Services). Returns where the lowest of them ends.
+fn wanted(scene: &mut Scene, seen: &ServiceSeen, services: Rect, workloads: Rect, tray: Rect) -> f32 {
+    if seen.ghosts.is_empty() {
+        return 0.0;
+    }
+    let left = ghosts::ring(scene, &seen.ghosts);
+    let (addresses, left) = ghosts::of_kinds(left, &["Service"]);
+    let (pods, others) = ghosts::of_kinds(left, &WORKLOADS);
+    let low = ghosts::column(scene, &addresses, services, None);
+    let ends = ghosts::column(scene, &pods, workloads, None);
+    let tray = if tray.x == services.x { Rect { y: low, ..tray } } else { tray };
+    low.max(ends).max(ghosts::tray(scene, &others, tray))
 }
 
 /// The name, and below it the pods that answer. Returns where they end.

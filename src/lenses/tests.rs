@@ -1,5 +1,7 @@
 //! Scenes as text, and what must hold of every scene: nothing outside, nothing on top of anything else.
 
+mod ghosts;
+
 use base::{Duration, Time};
 use expect_test::{Expect, expect};
 use protocol::{Glyph, Layer, Lens, Rect, Scene, SceneBox, Shape, State, Thing, View, ViewOptions};

@@ -47,7 +47,7 @@ impl Cells {
 
 impl State {
     /// All of them; the place is the number.
-    pub const ALL: [State; 10] = [
+    pub const ALL: [State; 11] = [
         State::Idle,
         State::Active,
         State::Ok,
@@ -58,6 +58,7 @@ impl State {
         State::Done,
         State::Off,
         State::Writing,
+        State::Missing,
     ];
 
     /// A byte for it.

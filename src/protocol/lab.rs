@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::Lens;
+use crate::{Lens, Thing};
 
 /// What the learner does with a lab.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -137,10 +137,43 @@ pub struct LabQuestion {
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Ghost {
     pub kind: String,
+    /// Group and plural, as in a [`Thing::Object`].
+    pub group: String,
+    pub resource: String,
     pub namespace: String,
     pub name: String,
     /// Fields and what they should be; empty: the object is missing.
     pub lacks: Vec<String>,
+}
+
+impl Ghost {
+    /// The object that it would be, or is.
+    pub fn thing(&self) -> Thing {
+        Thing::object(&self.group, &self.resource, &self.namespace, &self.name)
+    }
+
+    /// It isn't there at all.
+    pub fn is_missing(&self) -> bool {
+        self.lacks.is_empty()
+    }
+
+    /// The whole of it in words: `missing: Deployment web`, `Deployment web differs from the goal: spec.replicas is 2, not 3`.
+    pub fn words(&self) -> String {
+        let place = match self.namespace.as_str() {
+            "" | "default" => String::new(),
+            other => format!(" in {other}"),
+        };
+        let object = format!("{} {}{place}", self.kind, self.name);
+        match self.is_missing() {
+            true => format!("missing: {object}"),
+            false => format!("{object} {}", self.difference()),
+        }
+    }
+
+    /// `differs from the goal: spec.replicas is 2, not 3`
+    pub fn difference(&self) -> String {
+        format!("differs from the goal: {}", self.lacks.join("; "))
+    }
 }
 
 /// A piece of a lab's text.

@@ -24,10 +24,12 @@
 //! - `Entry`: one entry of a Raft log. State `Ok`: applied (filled); `Writing`: committed (outlined); `Pending`: appended (dashed);
 //!   `Idle`: missing (dotted).
 //! - `Tag`: a label or selector, `title` (11, mono) centred; `Ok` matches, `Failing` doesn't (dashed, struck through). Height 18.
+//! - `Tray`: a dashed, faint frame; `title` (11) with baseline y+15 from x+8.
 //! - `Cells`: a row of many alike, one node each, see [`Cells`]. The row itself is no target, its cells are.
 //! - `Plain`: no frame; title and lines as in `Card` but starting at x, y+12.
 //!
-//! A box with a `crown` has it above its upper right corner (a cylinder: above its middle).
+//! A box with a `crown` has it above its upper right corner (a cylinder: above its middle). One that `differs` has a dashed ring, 3 px
+//! around it.
 //!
 //! Titles and lines that don't fit are cut with an ellipsis by the page; the full text is in `aria`.
 
@@ -151,6 +153,7 @@ pub enum Shape {
     Bar,
     Entry,
     Tag,
+    Tray,
     Cells,
 }
 
@@ -187,6 +190,8 @@ pub enum State {
     Off,
     /// etcd writing: amber as the write it is.
     Writing,
+    /// Not there, but a lab's goal has it: a dashed, faint outline.
+    Missing,
 }
 
 /// The sign that says the state a second time, without colour.
@@ -243,6 +248,8 @@ pub struct SceneBox {
     pub glyph: Glyph,
     /// It leads: a crown is drawn at its upper edge.
     pub crown: bool,
+    /// It is otherwise than a lab's goal has it: a dashed ring is drawn around it; `aria` says what it lacks.
+    pub differs: bool,
     /// How full a `Bar` is, from 0 to 1.
     pub level: f32,
     /// Of `Cells`: what is in the row.

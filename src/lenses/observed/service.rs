@@ -1,6 +1,6 @@
 //! One Service from its clients to its endpoints, and the last request that went this way.
 
-use protocol::{Choice, Glyph, State, Thing};
+use protocol::{Choice, Ghost, Glyph, State, Thing};
 
 use super::PodSeen;
 
@@ -20,6 +20,8 @@ pub struct ServiceSeen {
     pub more_endpoints: usize,
     /// The last request, hop by hop.
     pub hops: Vec<HopSeen>,
+    /// What the goal of a lab's step still lacks.
+    pub ghosts: Vec<Ghost>,
 }
 
 /// A box with a name and a line.
