@@ -68,7 +68,12 @@ fn row_of_cells(props: &ListProps, b: &SceneBox, row: &Cells) -> Html {
 
 fn row(props: &ListProps, b: &SceneBox) -> Html {
     let more: String = b.lines.first().map(|l| l.iter().map(|s| s.text.as_str()).collect()).unwrap_or_default();
-    let inner = html! { <>{ icons::glyph(b.glyph) }<span class="name">{ &b.title }</span><span class="more">{ more }</span></> };
+    // What a lab's goal lacks is told whole: a dash says nothing in a list.
+    let (name, more) = match b.state == State::Missing && b.opens.is_some() || b.differs {
+        true => (b.aria.clone(), String::new()),
+        false => (b.title.clone(), more),
+    };
+    let inner = html! { <>{ icons::glyph(b.glyph) }<span class="name">{ name }</span><span class="more">{ more }</span></> };
     match b.opens.clone() {
         None => html! { <div class="row">{ inner }</div> },
         Some(thing) => html! { <button class="row" onclick={open(&props.run, thing)}>{ inner }</button> },

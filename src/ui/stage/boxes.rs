@@ -35,6 +35,9 @@ pub fn BoxView(props: &BoxProps) -> Html {
             if props.selected || props.cursor {
                 <rect class="ring" x="-4" y="-4" width={(b.rect.w + 8.0).to_string()} height={(b.rect.h + 8.0).to_string()} rx={(radius(b) + 4.0).to_string()} />
             }
+            if b.differs {
+                <rect class="differs" x="-3" y="-3" width={(b.rect.w + 6.0).to_string()} height={(b.rect.h + 6.0).to_string()} rx={(radius(b) + 3.0).to_string()} />
+            }
             { frame(b) }
             { words(b) }
             { crown(b) }
@@ -71,6 +74,7 @@ fn shape_class(b: &SceneBox) -> &'static str {
         Shape::Bar => "bar",
         Shape::Entry => "entry",
         Shape::Tag => "tag-box",
+        Shape::Tray => "tray",
         Shape::Cells => "cells-row",
     }
 }
@@ -88,6 +92,7 @@ pub fn state_class(state: State) -> &'static str {
         State::Done => "st-done",
         State::Off => "st-off",
         State::Writing => "st-writing",
+        State::Missing => "st-missing",
     }
 }
 
@@ -177,6 +182,7 @@ fn words(b: &SceneBox) -> Html {
         Shape::Slot | Shape::Entry | Shape::Cells => html! {},
         Shape::Bar => title(&b.title, middle, h / 2.0 + 4.0, 11.0, w - 12.0, "middle", ""),
         Shape::Tag => title(&b.title, middle, h / 2.0 + 4.0, 11.0, w - 6.0, "middle", "mono"),
+        Shape::Tray => title(&b.title, 8.0, 15.0, 11.0, w - 12.0, "start", "s-dim"),
         Shape::Group => group_words(b),
         Shape::Card => card_words(b, 14.0, 22.0, 39.0),
         Shape::Plain => card_words(b, 0.0, 12.0, 28.0),
