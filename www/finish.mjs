@@ -4,7 +4,8 @@
 // - the release gets its name: a hash of all files that the visitor's browser runs;
 // - the icons, the manifest, the loader of <kube-bottle> and the page with five embeds are put beside;
 // - sw.js learns every file with its hash;
-// - embed.html is index.html under another name (the page looks at its address), so that both share every file.
+// - embed.html is index.html under another name (the page looks at its address), so that both share every file. Only its policy comes
+//   from a script.
 
 import { createHash } from "node:crypto";
 import { copyFile, cp, mkdir, readFile, readdir, writeFile } from "node:fs/promises";
@@ -34,6 +35,19 @@ const POLICY = [
   "form-action 'none'",
 ].join("; ");
 
+const META = `<meta http-equiv="Content-Security-Policy" content="${POLICY}">`;
+/**
+ * For embed.html, before all else: the policy. In a frame without an origin of its own no file is 'self' to WebKit, not even this one;
+ * there the policy names the site's origin, which is the same to the others.
+ */
+const POLICY_SCRIPT = `(function () {
+  var meta = document.createElement("meta");
+  meta.httpEquiv = "Content-Security-Policy";
+  meta.content = ${JSON.stringify(POLICY)}.replace(/'self'/g, self.origin === "null" ? location.origin : "'self'");
+  document.currentScript.replaceWith(meta);
+})();
+`;
+
 async function files(at = folder) {
   const found = [];
   for (const entry of await readdir(at, { withFileTypes: true })) {
@@ -57,7 +71,7 @@ async function strict(html) {
   // In a frame without an origin of its own a style sheet with a hash would not be loaded at all.
   html = html.replace(/<link[^>]*rel="?stylesheet[^>]*>/g, (link) => link.replace(/\sintegrity="[^"]*"/, ""));
   // The first thing in the head, before anything that it rules.
-  return html.replace(/<meta charset="?utf-8"?\s*\/?>/i, (charset) => `${charset}\n  <meta http-equiv="Content-Security-Policy" content="${POLICY}">`);
+  return html.replace(/<meta charset="?utf-8"?\s*\/?>/i, (charset) => `${charset}\n  ${META}`);
 }
 
 async function main() {
@@ -67,16 +81,18 @@ async function main() {
   await mkdir(join(folder, "icons"), { recursive: true });
   await cp(join(www, "icons"), join(folder, "icons"), { recursive: true });
 
+  await writeFile(join(folder, "policy.js"), POLICY_SCRIPT);
+
   let html = await strict(await readFile(join(folder, "index.html"), "utf8"));
-  if (!html.includes("Content-Security-Policy")) throw new Error("index.html has no <meta charset> to put the policy behind");
+  if (!html.includes(META)) throw new Error("index.html has no <meta charset> to put the policy behind");
   const made = ["index.html", "embed.html", "sw.js"];
   const hashes = {};
   for (const name of (await files()).filter((n) => !made.includes(n))) hashes[name] = sha256(await readFile(join(folder, name)));
   const release = sha256(JSON.stringify(hashes) + html).slice(0, 12);
   html = html.replace("</title>", `</title>\n  <meta name="kubottle-release" content="${release}">\n  <link rel="manifest" href="./site.webmanifest">`);
-  for (const name of ["index.html", "embed.html"]) {
-    await writeFile(join(folder, name), html);
-    hashes[name] = sha256(html);
+  for (const [name, page] of [["index.html", html], ["embed.html", html.replace(META, '<script src="./policy.js"></script>')]]) {
+    await writeFile(join(folder, name), page);
+    hashes[name] = sha256(page);
   }
   const worker = (await readFile(join(www, "sw.js"), "utf8")).replace('"$RELEASE"', JSON.stringify(release)).replace("$FILES", () => JSON.stringify(hashes));
   await writeFile(join(folder, "sw.js"), worker);
