@@ -22,5 +22,7 @@ export async function digest(text) {
   visit.post({ Seek: { at_us: epoch + 100_000_000 } });
   const saved = visit.next((kind) => kind === "Saved", 1);
   visit.post("Save");
-  return (await saved).digest;
+  const { digest } = await saved;
+  worker.terminate();
+  return digest;
 }

@@ -60,6 +60,19 @@ async function clean(browser, site) {
   check(problems.length === 0, problems.join("\n"));
 }
 
+const inside = (browser) => browser.frame(() => document.getElementById("b").shadowRoot.querySelector("iframe"));
+
+/** The policy holds: no script runs that isn't a file of the site. Last, because it counts as a problem. */
+async function strict(browser) {
+  const ran = await browser.run(() => {
+    const script = document.createElement("script");
+    script.textContent = "window.ran = true";
+    document.head.append(script);
+    return window.ran;
+  });
+  check(!ran, "a script inside the page has run");
+}
+
 const booted = (browser, ms = 180_000) =>
   browser.wait("the end of the boot", ms, () => !document.querySelector(".boot") && document.querySelectorAll('[data-box^="node/"]').length >= 3);
 const terminal = (browser, what, pattern, ms = 60_000) =>
@@ -83,6 +96,8 @@ async function walk(name, browser, site) {
     check(wide <= 0, `the page is ${wide} px too wide`);
     await shot("boot");
     await clean(browser, site);
+    await strict(browser);
+    await browser.run(() => void (window.problems.length = 0));
   });
   await test(`${name}: the terminal answers, and all are Ready`, async () => {
     await browser.click(".term");
@@ -125,19 +140,24 @@ async function walk(name, browser, site) {
         await browser.run((yaml) => {
           const note = (name) => [(value) => (window[name] = value), (error) => (window[name] = { error: error.message })];
           const bottle = document.getElementById("b");
-          bottle.apply(yaml).then(...note("applied"));
-          bottle.exec("kubectl wait --for=condition=Available deployment/web --timeout=5m >/dev/null && kubectl get deployment web -o name").then(...note("ran"));
+          const line = "kubectl wait --for=condition=Available deployment/web --timeout=5m >/dev/null && kubectl get deployment web -o name";
+          bottle.apply(yaml).then((answer) => (note("applied")[0](answer), bottle.exec(line))).then(...note("ran"));
         }, WEB);
-        const applied = await browser.wait("apply", 60_000, () => window.applied);
+        const applied = await browser.wait("apply", 60_000, () => window.applied ?? window.ran);
         check(applied.lines?.join() === "deployment.apps/web created", JSON.stringify(applied));
         const ran = await browser.wait("exec", 180_000, () => window.ran);
         check(ran.code === 0 && ran.stdout === "deployment.apps/web\n", JSON.stringify(ran));
         await shot(attributes ? "embed-sandboxed" : "embed");
         await clean(browser, outer);
-        await browser.frame(() => document.getElementById("b").shadowRoot.querySelector("iframe"));
+        await inside(browser);
         const pods = await browser.run(() => document.querySelectorAll('[data-box^="pod/default/web-"]').length);
         check(pods === 2, `${pods} pods are drawn`);
         await clean(browser, site);
+        await strict(browser);
+      } catch (error) {
+        await inside(browser).catch(() => {});
+        const says = await browser.run(() => [...(window.problems ?? ["none of its scripts has run"]), document.body.innerText.replace(/\s+/g, " ").slice(0, 150)]);
+        throw new Error(`${error.message}\nthe frame says: ${says.join("; ")}`);
       } finally {
         await browser.frame();
         outer.stop();

@@ -69,7 +69,8 @@ export async function launch(name, width = 1440, height = 900) {
   if (engine.screen) {
     const [x, display] = await screen();
     running.push(x);
-    Object.assign(env, { DISPLAY: display, GDK_BACKEND: "x11" });
+    // Pictures go to the window by shared memory: by the GPU's buffers, which Mesa then plays, it draws eight a second.
+    Object.assign(env, { DISPLAY: display, GDK_BACKEND: "x11", WEBKIT_DISABLE_DMABUF_RENDERER: "1" });
   }
   const port = await freePort();
   const [program, ...args] = engine.driver(port);
