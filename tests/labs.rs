@@ -35,7 +35,8 @@ fn prove(path: &Path, booted: &mut BTreeMap<String, cluster::Bottle>) -> (String
     };
     let bottle = booted.entry(format!("{:?}", lab.recipe)).or_insert_with(|| labs::prove::booted(&lab.config));
     let began = Instant::now();
-    let problems = labs::prove::prove(&lab, bottle);
+    let mut problems: Vec<String> = labs::translation::check(&name(path), &files).0.iter().map(ToString::to_string).collect();
+    problems.extend(labs::prove::prove(&lab, bottle));
     (name(path), began.elapsed().as_millis(), problems)
 }
 

@@ -143,6 +143,8 @@ pub(crate) fn import(name: &str, files: &Files) -> Result<Lab, Mistakes> {
     Ok(Lab {
         name: name.into(),
         title,
+        language: String::new(),
+        languages: Vec::new(),
         minutes: 10,
         tour: false,
         config,

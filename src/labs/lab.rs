@@ -14,6 +14,9 @@ use crate::trial::Try;
 pub struct Lab {
     pub name: String,
     pub title: String,
+    /// Of its text, and those that there are; none: it isn't known (a lab of another form).
+    pub language: String,
+    pub languages: Vec<String>,
     pub minutes: u32,
     /// Steps without checks are captions: whoever has read one goes on.
     pub tour: bool,

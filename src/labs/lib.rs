@@ -27,6 +27,7 @@ mod script;
 mod state;
 #[cfg(test)]
 mod tests;
+pub mod translation;
 mod trial;
 mod view;
 

@@ -8,6 +8,7 @@ use protocol::{Lens, Speed};
 use crate::lab::{Deed, Lab, Step};
 use crate::markdown;
 use crate::mistakes::{Mistakes, Node, Reader};
+use crate::translation::{self, Translation};
 use crate::{Files, limits};
 
 const FIELDS: [&str; 10] = ["title", "minutes", "cluster", "speed", "setup", "steps", "row", "lens", "summary", "tour"];
@@ -21,14 +22,12 @@ pub(crate) fn lab(name: &str, files: &Files, language: &str) -> Result<Lab, Mist
         mistakes.add("", 0, "there is no lab.yaml (and no index.json of Killercoda)");
         return Err(mistakes);
     };
-    let translated = format!("lab.{language}.md");
-    let (prose_name, prose) =
-        match file(&translated).or_else(|| file(&format!("lab.{}.md", language.split('-').next().unwrap_or("")))) {
-            Some(prose) => (translated.as_str(), prose),
-            None => ("lab.md", file("lab.md").unwrap_or_default()),
-        };
+    let language = translation::fitting(files, language);
+    let prose_name = language.as_ref().map_or_else(|| "lab.md".into(), |l| format!("lab.{l}.md"));
+    let prose = file(&prose_name).unwrap_or_default();
+    let (head, prose) = if language.is_some() { translation::parts(prose) } else { ("", prose.to_string()) };
     if prose.trim().is_empty() {
-        mistakes.add(prose_name, 0, "is missing or empty");
+        mistakes.add(&prose_name, 0, "is missing or empty");
         return Err(mistakes);
     }
     let document = match yaml::parse(text) {
@@ -42,10 +41,15 @@ pub(crate) fn lab(name: &str, files: &Files, language: &str) -> Result<Lab, Mist
     for duplicate in document.duplicates.iter().take(3) {
         reader.mistakes.add("lab.yaml", 1, duplicate.clone());
     }
-    let root = Node { value: &document.value, path: String::new() };
+    let mut translation = Translation::read(head, &prose_name, &mut reader.mistakes);
+    let translated = translation.apply(&document.value);
+    translation.tell_unused(head, &prose_name, &mut reader.mistakes);
+    let root = Node { value: &translated, path: String::new() };
     let mut lab = of_root(&mut reader, &root);
     lab.name = name.into();
-    texts(&mut reader, &mut lab, prose_name, prose);
+    lab.language = language.unwrap_or_else(|| "en".into());
+    lab.languages = translation::languages(files);
+    texts(&mut reader, &mut lab, &prose_name, &prose);
     match reader.mistakes.is_empty() {
         true => Ok(lab),
         false => Err(reader.mistakes),
@@ -70,6 +74,8 @@ fn of_root(reader: &mut Reader<'_>, root: &Node<'_>) -> Lab {
     Lab {
         name: String::new(),
         title,
+        language: String::new(),
+        languages: Vec::new(),
         minutes: root.get("minutes").map_or(5, |n| reader.number(&n, 600) as u32),
         tour,
         config,

@@ -76,7 +76,7 @@ pub struct Player {
     heard: Vec<bool>,
     heard_wrong: Vec<bool>,
     began: Time,
-    seen: Option<u64>,
+    pub(crate) seen: Option<u64>,
     round: Option<Round>,
     tried: Vec<Option<Tried>>,
     tried_at: Option<(Time, u64)>,

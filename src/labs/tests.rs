@@ -6,7 +6,7 @@ use apimachinery::yaml;
 use expect_test::{Expect, expect};
 use protocol::{Block, LabPhase};
 
-use crate::{Lab, Player, prove, read, wanted};
+use crate::{Deed, Lab, Player, Test, prove, read, translation, wanted};
 
 fn files(list: &[(&str, &str)]) -> Vec<(String, String)> {
     list.iter().map(|(path, text)| ((*path).to_string(), (*text).to_string())).collect()
@@ -87,6 +87,117 @@ fn the_text_of_the_readers_language_is_taken() {
     assert_eq!((german.title.as_str(), german.steps[0].title.as_str()), ("Hülsen", "Eins"));
     assert_eq!((english.title.as_str(), english.steps[0].title.as_str()), ("Pods", "One"));
     assert_eq!(wanted(&list[..1], "de"), ["lab.md", "lab.de.md"]);
+}
+
+const MESSAGES: &str = r#"
+title: Pods
+steps:
+- checks:
+  - {want: A pod web runs, get: pod/web, fail: "There is no pod `web` ({count})."}
+  - ask: Who made it?
+    options: [kubectl, the kubelet]
+    answer: the kubelet
+    replies: {kubectl: It only asked.}
+  wrong: [{say: That is a Job., get: jobs, try: [{run: kubectl create job x --image=y}]}]
+  hints: ["Try `kubectl run web --image=nginx`"]
+  solution: [{answer: the kubelet}]
+"#;
+
+const GERMAN: &str = r#"---
+A pod web runs: Ein Pod web läuft
+There is no pod `web` ({count}).: Es gibt keinen Pod `web` ({count}).
+Who made it?: Wer hat ihn gestartet?
+the kubelet: das Kubelet
+It only asked.: Es hat nur darum gebeten.
+That is a Job.: Das ist ein Job.
+Try `kubectl run web --image=nginx`: Versuche `kubectl run web --image=nginx`
+---
+# Hülsen
+
+## Eins
+
+Frage `kubectl get pods`{{exec}}, dann:
+
+```
+kubectl run web --image=nginx
+```{{exec}}
+"#;
+
+fn in_german(german: &str) -> Vec<(String, String)> {
+    let text = "## One\n\nAsk `kubectl get pods`{{exec}}, then:\n\n```\nkubectl run web --image=nginx\n```{{exec}}\n";
+    files(&[("lab.yaml", MESSAGES), ("lab.md", text), ("lab.de.md", german)])
+}
+
+#[test]
+fn what_lab_yaml_says_is_translated() {
+    let list = in_german(GERMAN);
+    let lab = read("x", &list, "de-AT").unwrap();
+    assert_eq!((lab.language.as_str(), lab.languages.as_slice()), ("de", &["en".to_string(), "de".to_string()][..]));
+    let step = &lab.steps[0];
+    assert_eq!(
+        (step.checks[0].want.as_str(), step.checks[0].fail.as_str()),
+        ("Ein Pod web läuft", "Es gibt keinen Pod `web` ({count}).")
+    );
+    let Test::Question(question) = &step.checks[1].test else { panic!("no question: {:?}", step.checks[1]) };
+    assert_eq!((question.options.join(", "), question.answers.join(", ")), ("kubectl, das Kubelet".into(), "das Kubelet".into()));
+    assert_eq!(question.replies, [("kubectl".to_string(), "Es hat nur darum gebeten.".to_string())]);
+    assert_eq!(step.wrong[0].say, "Das ist ein Job.");
+    let Deed::Answer { text, .. } = &step.solution[0] else { panic!("no answer: {:?}", step.solution) };
+    assert_eq!(text, "das Kubelet", "the solution gives the answer that is right in this language");
+    assert_eq!(read("x", &list, "fr").unwrap().steps[0].checks[0].want, "A pod web runs");
+    assert_eq!(translation::check("x", &list).to_string(), "");
+    // Without a map the messages stay as they are, and that is no mistake.
+    let plain = in_german(GERMAN.splitn(3, "---\n").nth(2).unwrap());
+    assert_eq!(translation::check("x", &plain).to_string(), "");
+    assert_eq!(read("x", &plain, "de").unwrap().steps[0].checks[0].want, "A pod web runs");
+}
+
+#[test]
+fn a_translation_that_does_not_fit_is_told_by_name() {
+    let cases = [
+        ("## Eins", "## Eins\n## Zwei\n## Drei", "lab.de.md:14: has 3 sections"),
+        (
+            "kubectl run web --image=nginx\n",
+            "kubectl run web --image=httpd\n",
+            "lab.de.md:12: step 1 (Eins): \"kubectl run web --image=nginx{{exec}}\" of lab.md is missing",
+        ),
+        ("`{{exec}}, dann", "`, dann", "\"kubectl get pods{{exec}}\" of lab.md is missing"),
+        ("# Hülsen\n", "# Hülsen\n\n`ls`{{copy}}\n", "the introduction: \"ls{{copy}}\" is not in lab.md"),
+        ("Who made it?:", "Who was it?:", "lab.de.md:4: no step of lab.yaml has the text \"Who was it?\""),
+        ("Who made it?: Wer hat ihn gestartet?\n", "", "the text \"Who made it?\" is not translated"),
+        ("keinen Pod `web` ({count})", "keinen Pod `web`", "the translation has \"web\" where lab.yaml has \"web, {count}\""),
+        ("Versuche `kubectl run web", "Versuche `kubectl run x", "where lab.yaml has \"kubectl run web --image=nginx\""),
+        ("the kubelet: das Kubelet\n", "the kubelet: [x]\n", "lab.de.md:5: \"the kubelet\": must be one text"),
+        ("the kubelet: das", "the kubelet: kubectl: das", "lab.de.md:5: "),
+    ];
+    for (old, new, expected) in cases {
+        assert!(GERMAN.contains(old), "{old}");
+        let told = translation::check("x", &in_german(&GERMAN.replace(old, new))).to_string();
+        assert!(told.contains(expected), "{new:?}: {told}");
+    }
+    let swapped = |a: &str, b: &str| files(&[("lab.yaml", MESSAGES), ("lab.md", a), ("lab.de.md", b)]);
+    let (one, two) = ("```\none\n```\n", "```\ntwo\n```\n");
+    let told = translation::check("x", &swapped(&format!("## A\n{one}{two}"), &format!("## B\n{two}{one}"))).to_string();
+    assert_eq!(told, "lab.de.md:1: step 1 (B): its code stands in another order than in lab.md");
+}
+
+#[test]
+fn a_lab_goes_on_in_another_language() {
+    let list = in_german(GERMAN);
+    let lab = |language: &str| Rc::new(read("x", &list, language).unwrap());
+    let bottle = prove::booted(&lab("en").config);
+    let mut player = Player::resumed(lab("en"), 0, &bottle);
+    let mut at = bottle.clone();
+    player.answer(1, "The kubelet");
+    player.advance(&mut at);
+    assert!(player.state().checks[1].holds);
+    assert!(player.translate(lab("de")));
+    player.advance(&mut at);
+    let checks = player.state().checks;
+    assert_eq!((checks[1].want.as_str(), checks[1].holds), ("Wer hat ihn gestartet?", true));
+    assert_eq!(checks[0].message, "Es gibt keinen Pod `web` (0).");
+    let other = self::lab("title: A\nsteps:\n- checks: [{want: x, get: pods}]\n").unwrap();
+    assert!(!player.translate(Rc::new(other)), "a lab of another shape is another lab");
 }
 
 const INDEX: &str = r#"{

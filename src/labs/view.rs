@@ -2,7 +2,9 @@
 
 use protocol::{LabCheck, LabPhase, LabQuestion, LabState, LabStepText, LabText};
 
-use crate::lab::{Lab, Test};
+use std::rc::Rc;
+
+use crate::lab::{Lab, Question, Test};
 use crate::{Phase, Player};
 
 impl Lab {
@@ -19,6 +21,8 @@ impl Lab {
         LabText {
             name: self.name.clone(),
             title: self.title.clone(),
+            language: self.language.clone(),
+            languages: self.languages.clone(),
             minutes: self.minutes,
             tour: self.tour,
             intro: self.intro.clone(),
@@ -30,6 +34,25 @@ impl Lab {
 }
 
 impl Player {
+    /// Goes on with the same lab in another language: an answer becomes what it is there. False: it is another lab.
+    pub fn translate(&mut self, lab: Rc<Lab>) -> bool {
+        let shape = |lab: &Lab| lab.steps.iter().map(|s| (s.checks.len(), s.wrong.len())).collect::<Vec<_>>();
+        if shape(&lab) != shape(&self.lab) {
+            return false;
+        }
+        let checks = |lab: &Lab| lab.steps.get(self.step).map(|s| s.checks.clone()).unwrap_or_default();
+        for ((old, new), answer) in checks(&self.lab).iter().zip(&checks(&lab)).zip(&mut self.answers) {
+            if let (Test::Question(old), Test::Question(new), Some(text)) = (&old.test, &new.test, answer) {
+                let words = |q: &Question| [q.options.clone(), q.answers.clone()].concat();
+                let at = words(old).iter().position(|w| w.eq_ignore_ascii_case(text.trim()));
+                *text = at.and_then(|i| words(new).get(i).cloned()).unwrap_or_else(|| text.clone());
+            }
+        }
+        self.lab = lab;
+        self.seen = None;
+        true
+    }
+
     /// How far the learner is.
     pub fn state(&self) -> LabState {
         let phase = match self.phase {

@@ -20,6 +20,8 @@ pub enum LabCommand {
     Solve,
     /// Back to the moment at which the step began (as a fork: nothing is lost).
     Reset,
+    /// The same lab's files with another language: the text is sent anew, and the lab goes on where it is.
+    Language(LabFiles),
     /// An answer to a question of the step.
     Answer { check: u32, text: String },
 }
@@ -44,6 +46,9 @@ pub struct LabFiles {
 pub struct LabText {
     pub name: String,
     pub title: String,
+    /// Of the text, and those to choose from, as in `lang`: `de`. Empty where it isn't known.
+    pub language: String,
+    pub languages: Vec<String>,
     /// About how long it takes.
     pub minutes: u32,
     /// Nothing is to be done: the steps are captions of what is shown, in large type.

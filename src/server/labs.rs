@@ -73,8 +73,8 @@ pub fn index(path: &Path) -> Result<String, Failure> {
             let line = yaml.lines().find_map(|l| l.strip_prefix(key)?.strip_prefix(':'));
             line.map(|l| l.trim().trim_matches('"').to_string()).unwrap_or_default()
         };
-        let languages: Vec<Value> =
-            files.iter().filter_map(|(p, _)| p.strip_prefix("lab.")?.strip_suffix(".md")).map(Value::from).collect();
+        let languages = labs::translation::languages(&files).into_iter().filter(|l| l != "en");
+        let languages: Vec<Value> = languages.map(Value::from).collect();
         list.push(value!({
             "folder": (name.as_str()),
             "languages": languages,
@@ -116,7 +116,8 @@ fn check(folders: &[String]) -> Result<(), Failure> {
     for argument in folders {
         for folder in labs_in(Path::new(argument)).map_err(|e| format!("{argument}: {e}"))? {
             let name = name_of(&folder);
-            let lab = match labs::read(&name, &files(&folder)?, "en") {
+            let files = files(&folder)?;
+            let lab = match labs::read(&name, &files, "en") {
                 Ok(lab) => Rc::new(lab),
                 Err(mistakes) => {
                     bad += 1;
@@ -125,13 +126,15 @@ fn check(folders: &[String]) -> Result<(), Failure> {
                 }
             };
             lab.warnings.iter().for_each(|w| println!("{name}: {w}"));
+            let untranslated = labs::translation::check(&name, &files);
             let key = format!("{:?}", lab.recipe);
             if !booted.iter().any(|(k, _)| *k == key) {
                 booted.push((key.clone(), labs::prove::booted(&lab.config)));
             }
             let Some((_, bottle)) = booted.iter().find(|(k, _)| *k == key) else { continue };
             let began = Instant::now();
-            let problems = labs::prove::prove(&lab, bottle);
+            let mut problems: Vec<String> = untranslated.0.iter().map(ToString::to_string).collect();
+            problems.extend(labs::prove::prove(&lab, bottle));
             let word = if problems.is_empty() { "proved" } else { "FAILS" };
             println!("{name}: {word}, {} steps, {} ms", lab.steps.len(), began.elapsed().as_millis());
             problems.iter().for_each(|p| println!("  {p}"));
