@@ -102,6 +102,17 @@ pub fn is_framed() -> bool {
     window().parent().ok().flatten().is_some_and(|parent| parent != window())
 }
 
+/// What a language calls itself (`Deutsch`); its code where the browser doesn't know.
+pub fn language_name(code: &str) -> String {
+    let named = || {
+        let kind: Function =
+            Reflect::get(&Reflect::get(&js_sys::global(), &"Intl".into())?, &"DisplayNames".into())?.dyn_into()?;
+        let names = Reflect::construct(&kind, &Array::of2(&code.into(), &object(&[("type", "language".into())])))?;
+        call(&names, "of", &[&code.into()])
+    };
+    named().ok().and_then(|name: JsValue| name.as_string()).unwrap_or_else(|| code.to_owned())
+}
+
 /// A text as a part of an address. Slashes and colons stay readable.
 pub fn encode(text: &str) -> String {
     let encoded: String = js_sys::encode_uri_component(text).into();

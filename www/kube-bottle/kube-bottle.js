@@ -70,7 +70,7 @@ export class KubeBottle extends HTMLElement {
     const url = new URL("embed.html", base);
     const query = url.searchParams;
     query.set("host", location.origin);
-    for (const name of ["theme", "speed", "lab", "config", "seed", "read-only"]) {
+    for (const name of ["theme", "speed", "lab", "lang", "config", "seed", "read-only"]) {
       if (this.hasAttribute(name)) query.set(name, this.getAttribute(name));
     }
     const hash = new URLSearchParams();

@@ -28,6 +28,8 @@ pub(super) struct Desk {
     pub look: Option<u32>,
     /// The list over the page; the inner None: not here yet.
     pub list: Option<Option<Vec<catalogue::Entry>>>,
+    /// The language that was chosen in this visit.
+    language: Option<String>,
     /// Step and wall time of its beginning, in ms.
     since: Option<(u32, f64)>,
     phase: LabPhase,
@@ -61,7 +63,16 @@ impl App {
         self.seen.lab = None;
         self.desk.error = None;
         self.desk.list = None;
-        ctx.link().send_future(async move { Msg::Do(Do::Lab(LabDo::Fetched(labs::fetch::files(name).await))) });
+        let language = self.lab_language();
+        ctx.link().send_future(async move { Msg::Do(Do::Lab(LabDo::Fetched(labs::fetch::files(name, language).await))) });
+    }
+
+    /// The reader's: chosen just now, said by the address (`?lang=de`: an embed's page knows its readers), chosen in an earlier visit,
+    /// the browser's. Where a lab hasn't it, English.
+    fn lab_language(&self) -> String {
+        let chosen = self.desk.language.clone().or_else(|| super::keep::wanted("lang"));
+        let chosen = chosen.or_else(|| js::remembered(labs::LANGUAGE_KEY));
+        chosen.or_else(|| js::window().navigator().language()).unwrap_or_default()
     }
 
     /// Opens what was fetched, once the worker has a cluster.
@@ -107,6 +118,15 @@ impl App {
                 self.lab_told(&command);
                 self.send(&ToWorker::Lab(command));
             }
+            LabDo::Language(language) => {
+                js::remember(labs::LANGUAGE_KEY, &language);
+                if let Some(files) = &mut self.desk.open {
+                    files.language = language.clone();
+                    let command = LabCommand::Language(files.clone());
+                    self.send(&ToWorker::Lab(command));
+                }
+                self.desk.language = Some(language);
+            }
             LabDo::Look(step) => self.desk.look = step,
             LabDo::Exec { text, interrupt } => self.type_for_learner(ctx, &text, interrupt, TRIES),
             LabDo::Copy(text) => copy(&text),
@@ -117,7 +137,8 @@ impl App {
             }
             LabDo::Leave => {
                 self.send(&ToWorker::Lab(LabCommand::Close));
-                self.desk = super::lab::Desk { asked: true, ..Desk::default() };
+                let language = self.desk.language.take();
+                self.desk = Desk { asked: true, language, ..Desk::default() };
                 (self.seen.lab, self.seen.lab_text) = (None, None);
                 self.sheet = Sheet::None;
             }

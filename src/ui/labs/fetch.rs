@@ -11,6 +11,7 @@ use crate::js;
 /// Files of a lab, and bytes of one, at most; the worker has limits of its own.
 const MAX_FILES: usize = 200;
 const MAX_BYTES: usize = 256 << 10;
+const MAX_LANGUAGES: usize = 20;
 
 /// A text beside the page or elsewhere. `None`: it is not there.
 async fn text(url: &str) -> Result<Option<String>, String> {
@@ -35,24 +36,24 @@ pub async fn list() -> Result<Vec<Entry>, String> {
     catalogue::read(&index)
 }
 
-/// All files of a lab.
+/// All files of a lab, for a reader of `language`. Of the page's own labs every language comes, to choose from; what a lab elsewhere
+/// has besides English nobody knows, so the reader's is tried.
 ///
 /// # Errors
 /// A sentence.
-pub async fn files(name: String) -> Result<LabFiles, String> {
-    let language = js::window().navigator().language().unwrap_or_default();
-    let language: String = language.chars().take_while(char::is_ascii_alphabetic).collect();
-    let (base, wanted) = match name.starts_with("https://") || name.starts_with("http://") {
-        true => (format!("{}/", name.trim_end_matches('/')), vec!["lab.yaml".to_string(), "lab.md".to_string()]),
+pub async fn files(name: String, language: String) -> Result<LabFiles, String> {
+    let (base, languages) = match name.starts_with("https://") || name.starts_with("http://") {
+        true => (format!("{}/", name.trim_end_matches('/')), vec![main_part(&language)]),
         false => {
             let entries = list().await?;
             let entry = entries.into_iter().find(|e| e.name == name || e.folder == name);
             let entry = entry.ok_or_else(|| format!("there is no lab {name:?}"))?;
-            let mut wanted = vec!["lab.yaml".to_string(), "lab.md".to_string()];
-            wanted.extend(entry.languages.iter().filter(|l| **l == language).map(|l| format!("lab.{l}.md")));
-            (js::beside_page(&format!("labs/{}/", entry.folder)), wanted)
+            (js::beside_page(&format!("labs/{}/", entry.folder)), entry.languages)
         }
     };
+    let mut wanted = vec!["lab.yaml".to_string(), "lab.md".to_string()];
+    let others = languages.iter().filter(|l| !l.is_empty() && *l != "en").take(MAX_LANGUAGES);
+    wanted.extend(others.map(|l| format!("lab.{l}.md")));
     let mut files = Vec::new();
     for path in wanted {
         if let Some(text) = text(&format!("{base}{path}")).await? {
@@ -64,6 +65,11 @@ pub async fn files(name: String) -> Result<LabFiles, String> {
     }
     let passed = js::remembered(&super::key(&name)).and_then(|n| n.parse().ok()).unwrap_or(0);
     Ok(LabFiles { name, files, language, passed, resumed: false })
+}
+
+/// `de-AT` → `de`, in letters only: it becomes part of an address.
+fn main_part(language: &str) -> String {
+    language.chars().take_while(char::is_ascii_alphabetic).take(8).collect::<String>().to_ascii_lowercase()
 }
 
 /// A scenario of Killercoda's form: what its index names.

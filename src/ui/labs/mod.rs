@@ -21,6 +21,8 @@ pub enum LabDo {
     /// Get this lab's files: a name of the catalogue, or an address.
     Open(String),
     Fetched(Result<LabFiles, String>),
+    /// Read it in this language, from now on.
+    Language(String),
     /// To the worker.
     Tell(LabCommand),
     /// Look at another step's text.
@@ -43,6 +45,9 @@ pub enum LabDo {
 pub fn begun_key(name: &str) -> String {
     format!("{}:begun", key(name))
 }
+
+/// Where the page remembers the language that was chosen for labs.
+pub const LANGUAGE_KEY: &str = "kubottle-lab-language";
 
 /// What the page remembers of a lab between visits: how many steps were passed.
 pub fn key(name: &str) -> String {

@@ -1,12 +1,13 @@
 //! The panel at the left: the step's text, what has to hold, what is still missing, hints, and the way on.
 
 use protocol::{Ghost, LabCheck, LabCommand, LabPhase, LabState, LabStepState, LabText};
-use web_sys::HtmlInputElement;
+use web_sys::{HtmlInputElement, HtmlSelectElement};
 use yew::prelude::*;
 
 use super::{LabDo, text};
 use crate::app::Do;
 use crate::icons;
+use crate::js;
 use crate::shared::Shared;
 
 #[derive(Properties, PartialEq)]
@@ -31,24 +32,26 @@ pub fn LabPanel(props: &LabProps) -> Html {
     let step = words.steps.get(at as usize);
     html! {
         <section class={classes!("lab", words.tour.then_some("tour"))} aria-label={format!("Lab: {}", words.title)}>
-            { head(props, &words.title) }
+            { head(props, &words.title, Some(words)) }
             { steps(props, words, state, at) }
             <div class="lab-body" ref={body} tabindex="0">
-                if at == 0 {
-                    { text::blocks(&words.intro, &props.run) }
-                }
-                { for words.warnings.iter().map(|w| html! { <p class="lab-warning">{ w }</p> }) }
-                if let Some(step) = step {
-                    <h2>{ format!("{}. {}", at + 1, step.title) }</h2>
-                    { text::blocks(&step.blocks, &props.run) }
-                }
+                <div class="lab-text" lang={language(words)}>
+                    if at == 0 {
+                        { text::blocks(&words.intro, &props.run) }
+                    }
+                    { for words.warnings.iter().map(|w| html! { <p class="lab-warning">{ w }</p> }) }
+                    if let Some(step) = step {
+                        <h2>{ format!("{}. {}", at + 1, step.title) }</h2>
+                        { text::blocks(&step.blocks, &props.run) }
+                    }
+                </div>
                 if here {
                     { progress(props, state) }
                 } else {
                     <p class="note">{ "You are looking at another step." }<button class="link" onclick={emit(props, LabDo::Look(None))}>{ " Back to yours" }</button></p>
                 }
                 if finished && here {
-                    <div class="lab-outro">{ text::blocks(&words.outro, &props.run) }</div>
+                    <div class="lab-outro" lang={language(words)}>{ text::blocks(&words.outro, &props.run) }</div>
                 }
             </div>
             { foot(props, words, state) }
@@ -74,7 +77,7 @@ fn without_text(props: &LabProps) -> Html {
     let error = props.error.clone().or(broken);
     html! {
         <section class="lab" aria-label="Lab">
-            { head(props, "Lab") }
+            { head(props, "Lab", None) }
             <div class="lab-body">
                 if let Some(error) = error {
                     <p class="lab-warning">{ "This lab can't be opened:" }</p>
@@ -87,13 +90,42 @@ fn without_text(props: &LabProps) -> Html {
     }
 }
 
-fn head(props: &LabProps, title: &str) -> Html {
+fn head(props: &LabProps, title: &str, words: Option<&LabText>) -> Html {
     html! {
         <header>
-            <b>{ title }</b>
+            <b lang={words.and_then(language)}>{ title }</b>
+            { words.map(|words| languages(props, words)).unwrap_or_default() }
             <button class="btn small ghost" title="All labs" onclick={emit(props, LabDo::Catalogue(true))}>{ "All labs" }</button>
             <button class="btn icon small ghost" title="Leave the lab" aria-label="Leave the lab" onclick={emit(props, LabDo::Leave)}>{ icons::icon("close") }</button>
         </header>
+    }
+}
+
+/// For a screen reader, which else would read it as English.
+fn language(words: &LabText) -> Option<String> {
+    (!words.language.is_empty()).then(|| words.language.clone())
+}
+
+/// The languages that the lab is in, by their own names; nothing to choose if there is one.
+fn languages(props: &LabProps, words: &LabText) -> Html {
+    if words.languages.len() < 2 {
+        return html! {};
+    }
+    let (run, there) = (props.run.clone(), words.languages.clone());
+    let onchange = Callback::from(move |event: Event| {
+        let select: HtmlSelectElement = event.target_unchecked_into();
+        if let Some(language) = there.get(select.selected_index().max(0) as usize) {
+            run.emit(Do::Lab(LabDo::Language(language.clone())));
+        }
+    });
+    // A solution under way gives its answers in the language in which it began.
+    let disabled = props.state.as_ref().is_some_and(|s| s.phase == LabPhase::Solving);
+    let option =
+        |l: &String| html! { <option lang={l.clone()} selected={*l == words.language}>{ js::language_name(l) }</option> };
+    html! {
+        <select class="select" title="Language of the lab's text" aria-label="Language of the lab's text" {disabled} {onchange}>
+            { for words.languages.iter().map(option) }
+        </select>
     }
 }
 
