@@ -376,9 +376,11 @@ impl PodWorker {
 
     /// The next init container, and sidecars that ended. True: the containers' turn has come.
     fn plan_init(&self, fresh: bool, steps: &mut VecDeque<Step>) -> bool {
-        let initialized = !fresh && app_specs(&self.pod).iter().any(|s| self.latest(&s.name).is_some());
+        // What ran in an earlier sandbox runs again in this one.
+        let here = |c: &&ContainerStatus| !fresh && self.sandbox.as_ref().is_some_and(|s| s.id == c.sandbox);
+        let initialized = app_specs(&self.pod).iter().any(|s| self.latest(&s.name).filter(here).is_some());
         for spec in init_specs(&self.pod) {
-            let latest = self.latest(&spec.name).filter(|_| !fresh);
+            let latest = self.latest(&spec.name).filter(here);
             let running = latest.is_some_and(|c| c.state == ContainerState::Running);
             match spec.kind {
                 Kind::Sidecar => {
