@@ -123,6 +123,7 @@ impl Cluster {
                 boot: self.config.epoch,
                 cpus: (node.cpu_milli / 1000).max(1) as u32,
                 memory: node.memory as u64,
+                disk: node.disk as u64,
                 programs: images::programs(),
                 images: images::images(),
                 root: images::node_root(name),
@@ -322,10 +323,11 @@ impl Cluster {
         self.place_apiserver_of(name);
         let kubelet = self.make_kubelet(&node);
         if let Some(runtime) = node.runtime {
-            let notice = kubelet.memory_notice();
+            let (memory, (disk, processes)) = (kubelet.memory_notice(), kubelet.usage_notice());
             self.with_proc(runtime, |p| {
                 if let Process::Machine(machine) = &mut p.process {
-                    machine.notify_memory(notice);
+                    machine.notify_memory(memory);
+                    machine.notify_usage(disk, processes);
                 }
             });
         }
@@ -348,6 +350,7 @@ impl Cluster {
         config.node_ip6 = self.config.second_address(node.config.ip);
         config.cpu_milli = node.config.cpu_milli;
         config.memory_bytes = node.config.memory;
+        config.disk_bytes = node.config.disk;
         config.max_pods = node.config.pods;
         config.labels = node.config.labels.clone();
         self.configure_kubelet(&mut config);

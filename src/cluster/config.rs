@@ -18,6 +18,8 @@ pub struct NodeConfig {
     pub cpu_milli: i64,
     /// Bytes.
     pub memory: i64,
+    /// Bytes of the one disk: capacity of `ephemeral-storage`.
+    pub disk: i64,
     pub pods: i64,
     /// A simulated node without containers: its pods are Running at once.
     pub hollow: bool,
@@ -396,6 +398,7 @@ fn node_from(i: usize, value: &Value) -> Result<NodeConfig, String> {
             "hollow" => config.hollow = v.as_bool() == Some(true),
             "cpu" => config.cpu_milli = quantity()?.milli_value(),
             "memory" => config.memory = quantity()?.value(),
+            "disk" => config.disk = quantity()?.value().max(0),
             "pods" => config.pods = v.as_i64().unwrap_or(110),
             "ip" => {
                 config.ip = v.as_str().and_then(|s| s.parse().ok()).ok_or_else(|| format!("nodes[{i}].ip: must be an address"))?
@@ -419,6 +422,7 @@ pub fn node(n: u32, name: &str, control_plane: bool) -> NodeConfig {
         control_plane,
         cpu_milli: 4000,
         memory: 8 * GI,
+        disk: 100 * GI,
         pods: 110,
         hollow: false,
         labels: Vec::new(),

@@ -1,22 +1,20 @@
 //! What a kubelet is started with: its kubeconfig, `/var/lib/kubelet/config.yaml` and the words of its environment files, read from
 //! the machine's disk when it starts, so that who edits them and restarts it sees the effect.
 //!
-//! Of the configuration `clusterDNS`, `clusterDomain`, `maxPods`, `staticPodPath` and what concerns eviction by `memory.available`
-//! (`evictionHard`, `evictionSoft` with its grace periods, `evictionPressureTransitionPeriod`) have an effect; of the flags
+//! Of the configuration `clusterDNS`, `clusterDomain`, `maxPods`, `staticPodPath` and what concerns eviction (`evictionHard`,
+//! `evictionSoft` with its grace periods, `evictionPressureTransitionPeriod`, `mergeDefaultEvictionSettings`) have an effect; of the flags
 //! `--cloud-provider=external`, `--hostname-override`, `--node-labels` and `--register-with-taints`. All others are named in the
 //! journal when the kubelet starts.
 
-use apimachinery::{Credential, Quantity, Value, yaml};
+use apimachinery::{Credential, Value, yaml};
 use base::Duration;
+use kubelet::{Amount, Signal, Threshold};
 use sim::Addr;
 
 use crate::cluster::Cluster;
 use crate::kubeadm_files::KUBELET_CONFIGURATION;
 use crate::process::Process;
 use crate::systemd::{BOOTSTRAP_CONF, KUBELET_CONF, KUBELET_CONFIG};
-
-/// The one signal of eviction that is looked at.
-const SIGNAL: &str = "memory.available";
 
 impl Cluster {
     pub(crate) fn disk_text(&self, machine: &str, path: &str) -> Option<String> {
@@ -42,7 +40,7 @@ impl Cluster {
 
     /// Fields of the configuration that kubeadm doesn't write like that and that change nothing here; or that it can't be read.
     pub(crate) fn unused_configuration(&self, machine: &str) -> Vec<String> {
-        const USED: [&str; 9] = [
+        const USED: [&str; 10] = [
             "clusterDNS",
             "clusterDomain",
             "maxPods",
@@ -52,6 +50,7 @@ impl Cluster {
             "evictionSoftGracePeriod",
             "evictionMaxPodGracePeriod",
             "evictionPressureTransitionPeriod",
+            "mergeDefaultEvictionSettings",
         ];
         let Some(text) = self.disk_text(machine, KUBELET_CONFIG).filter(|text| text != KUBELET_CONFIGURATION) else {
             return Vec::new();
@@ -63,7 +62,9 @@ impl Cluster {
         let unused = fields.filter(|(name, value)| !USED.contains(&&**name) && usual.value.get(name) != Some(value));
         let signals = ["evictionHard", "evictionSoft"].into_iter().flat_map(|field| {
             let set = written.value.at(&[field]).and_then(Value::as_map).into_iter().flat_map(|signals| signals.iter());
-            set.filter(|(signal, _)| &**signal != SIGNAL).map(move |(signal, _)| format!("{field}.{signal}"))
+            let is_read = |v: &Value| v.as_str().and_then(Amount::parse).is_some();
+            set.filter(move |(signal, v)| Signal::parse(signal).is_none() || !is_read(v))
+                .map(move |(signal, _)| format!("{field}.{signal}"))
         });
         let names = unused.map(|(name, _)| name.to_string()).chain(signals);
         names.map(|name| format!("{name} of {KUBELET_CONFIG}")).collect()
@@ -181,21 +182,22 @@ fn environment_words(text: &str) -> Vec<String> {
     values.flat_map(|(_, v)| v.trim().trim_matches('"').split_whitespace().map(String::from).collect::<Vec<_>>()).collect()
 }
 
-/// Thresholds of `memory.available`: a quantity, or a percentage of the machine's memory.
+/// Thresholds of the signals that are modelled. Who sets one hard one sets them all, unless the defaults are to be merged in.
 fn apply_eviction(v: &Value, config: &mut kubelet::Config) {
-    let capacity = config.memory_bytes;
-    let threshold = |field: &str| {
-        let text = v.str_at(&[field, SIGNAL])?;
-        match text.strip_suffix('%') {
-            Some(percent) => percent.parse::<f64>().ok().map(|p| (capacity as f64 * p / 100.0) as i64),
-            None => Quantity::parse(text).ok().map(|q| q.value()),
-        }
-    };
     let duration = |path: &[&str]| v.str_at(path).and_then(seconds_of);
-    if let Some(bytes) = threshold("evictionHard") {
-        config.eviction_hard_memory = bytes;
+    let amount = |field: &str, signal: Signal| v.str_at(&[field, signal.name()]).and_then(Amount::parse);
+    let merge = v.bool_at(&["mergeDefaultEvictionSettings"]) == Some(true);
+    if v.get("evictionHard").is_some() {
+        config.eviction.retain(|t| merge && v.str_at(&["evictionHard", t.signal.name()]).is_none());
     }
-    config.eviction_soft_memory = threshold("evictionSoft").zip(duration(&["evictionSoftGracePeriod", SIGNAL]));
+    for signal in Signal::ALL {
+        config.eviction.extend(amount("evictionHard", signal).map(|amount| Threshold::hard(signal, amount)));
+    }
+    for signal in Signal::ALL {
+        let grace = duration(&["evictionSoftGracePeriod", signal.name()]);
+        let soft = amount("evictionSoft", signal).filter(|_| grace.is_some());
+        config.eviction.extend(soft.map(|amount| Threshold { signal, amount, grace }));
+    }
     config.eviction_max_pod_grace_s = v.int_at(&["evictionMaxPodGracePeriod"]).unwrap_or(0);
     if let Some(period) = duration(&["evictionPressureTransitionPeriod"]).filter(|d| *d > Duration::ZERO) {
         config.eviction_pressure_transition = period;

@@ -27,6 +27,7 @@ pub fn machine(config: &Config) -> Runtime {
         boot: config.epoch,
         cpus: 8,
         memory: 16 << 30,
+        disk: 100 << 30,
         programs: images::programs(),
         images: images::images(),
         root: images::laptop_root(&hosts(config)),

@@ -58,6 +58,9 @@ pub struct Container {
     pub(crate) cpu: crate::stats::CpuMeter,
     /// Bytes of memory, as they are counted for the machine.
     pub(crate) held_memory: u64,
+    /// Bytes of the disk that it can be held for: its layer, its log, and the volumes it may write to.
+    pub(crate) held_disk: u64,
+    pub(crate) log_bytes: u64,
 }
 
 impl Container {
@@ -157,6 +160,8 @@ impl Runtime {
             oom: false,
             cpu: Default::default(),
             held_memory: 0,
+            held_disk: 0,
+            log_bytes: 0,
         };
         self.containers.insert(id.clone(), Rc::new(container));
         cri::Response::Container { container: id }
@@ -423,6 +428,7 @@ impl Runtime {
         self.remove_log_file(id);
         if let Some(gone) = self.containers.remove(id) {
             self.held_memory -= gone.held_memory;
+            self.watch.forget(gone.held_disk);
         }
         self.machines.remove(id);
         cri::Response::Done

@@ -131,6 +131,22 @@ impl Runtime {
         cri::Response::Images(self.pulled.iter().filter_map(describe).collect())
     }
 
+    pub(crate) fn image_pulled(&mut self, image: Text, out: &mut Outbox) {
+        if self.pulled.insert(image.clone()) {
+            self.watch.images += self.find_image(&image).map_or(0, |i| i.size_bytes.max(0) as u64);
+            self.notice_usage(None, out);
+        }
+    }
+
+    pub(crate) fn remove_image(&mut self, name: &str) -> cri::Response {
+        let full: Text = full_name(name).into();
+        if self.pulled.remove(&full) {
+            let size = self.find_image(&full).map_or(0, |i| i.size_bytes.max(0) as u64);
+            self.watch.images = self.watch.images.saturating_sub(size);
+        }
+        cri::Response::Done
+    }
+
     pub(crate) fn image_ref(&self, name: &str) -> (Rc<str>, Rc<str>) {
         (full_name(name).into(), digest(name).into())
     }

@@ -11,6 +11,7 @@ mod bridge;
 mod container;
 mod crictl;
 mod dial;
+mod disk;
 mod egress;
 mod exec;
 mod files;
@@ -52,6 +53,8 @@ pub struct Config {
     pub cpus: u32,
     /// Bytes.
     pub memory: u64,
+    /// Bytes of the one disk.
+    pub disk: u64,
     pub programs: Rc<ProgramTable>,
     pub images: Rc<Images>,
     /// The node's own root filesystem (its shell).
@@ -116,6 +119,8 @@ pub struct Runtime {
     held_memory: u64,
     /// The kubelet is told when less is available.
     memory_notice: u64,
+    /// The disk and the processes (see `disk.rs`).
+    watch: disk::Watch,
     /// CPU time of containers that have ended.
     ended_cpu: u64,
     counter: u64,
@@ -158,6 +163,7 @@ impl Runtime {
             stopped: false,
             held_memory: 0,
             memory_notice: 0,
+            watch: disk::Watch::default(),
             ended_cpu: 0,
             counter: 0,
         }
@@ -245,7 +251,7 @@ impl Runtime {
             Some(Wake::EgressTimeout(id)) => self.egress_timeout(now, id, out),
             Some(Wake::Syn(owner, conn, tries)) => self.syn_timeout(now, owner, conn, tries, out),
             Some(Wake::Pulled(image)) => {
-                self.pulled.insert(image);
+                self.image_pulled(image, out);
             }
             None => {}
         }
@@ -260,6 +266,7 @@ impl Runtime {
         let (delay, response) = match request {
             R::Version if self.network.is_ready() => {
                 self.repeat_memory_notice(out);
+                self.notice_usage(None, out);
                 // A kubelet that has just started learns that the network is there already.
                 self.event(cri::Event::NetworkReady(true), out);
                 (Duration::ZERO, cri::Response::Version { runtime: "containerd".into(), version: "2.4.2".into() })
@@ -271,6 +278,7 @@ impl Runtime {
             R::PullImage { image } => self.pull(image, out),
             R::ImageStatus { image } => (Duration::ZERO, self.image_status(image)),
             R::ListImages => (Duration::ZERO, self.list_images()),
+            R::RemoveImage { image } => (Duration::from_millis(40), self.remove_image(image)),
             R::CreateContainer { sandbox, config } => (CREATE_TIME, self.create_container(now, sandbox, config)),
             R::StartContainer { container } => (START_TIME, self.start_container(now, container, out)),
             R::StopContainer { container, grace } => {
@@ -348,6 +356,7 @@ impl Runtime {
             }
         }
         self.weigh(now, id, out);
+        self.weigh_disk(id, out);
         if !self.limits.is_empty() {
             self.notice_limits(out);
         }

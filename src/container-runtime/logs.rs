@@ -25,6 +25,11 @@ pub(crate) struct LogLine {
     pub stderr: bool,
 }
 
+/// A line's length in its file: with time, stream and tag.
+fn on_disk(line: &LogLine) -> u64 {
+    line.text.len() as u64 + 46
+}
+
 /// Somebody who follows a log.
 #[derive(Clone, Debug)]
 pub(crate) struct Follower {
@@ -62,10 +67,11 @@ impl Runtime {
             bytes.drain(..start);
             c.partial[stream] = buffer;
             for line in &new {
+                c.log_bytes += on_disk(line);
                 c.log.push_back(line.clone());
             }
             while c.log.len() > MAX_LINES {
-                c.log.pop_front();
+                c.log_bytes -= c.log.pop_front().map_or(0, |line| on_disk(&line));
             }
         });
         self.write_log_file(now, id, &new);
@@ -87,6 +93,7 @@ impl Runtime {
                     new.push(LogLine { time: now, text, newline: false, stderr: stream == 1 });
                 }
             }
+            c.log_bytes += new.iter().map(on_disk).sum::<u64>();
             c.log.extend(new.iter().cloned());
         });
         self.write_log_file(now, id, &new);

@@ -88,7 +88,7 @@ impl Runtime {
     pub fn node_memory(&self) -> NodeStats {
         let capacity = self.config.memory;
         let used = self.held_memory + SYSTEM_MEMORY.min(capacity / 8);
-        NodeStats { cpu_nanos_total: 0, memory_working_set_bytes: used, memory_capacity_bytes: capacity }
+        NodeStats { memory_working_set_bytes: used, memory_capacity_bytes: capacity, ..NodeStats::default() }
     }
 
     /// Use of each running container and of the machine.
@@ -97,7 +97,8 @@ impl Runtime {
         let containers: Vec<ContainerStats> = running.iter().filter_map(|id| self.container_stats(now, id)).collect();
         let up = now.since(self.config.boot).as_micros().max(0) as u64;
         let cpu_nanos_total = up * SYSTEM_MILLI + self.ended_cpu + containers.iter().map(|c| c.cpu_nanos_total).sum::<u64>();
-        cri::Response::Stats { node: NodeStats { cpu_nanos_total, ..self.node_memory() }, containers }
+        let node = NodeStats { cpu_nanos_total, ..self.with_disk(self.node_memory()) };
+        cri::Response::Stats { node, containers, volumes: self.volume_stats() }
     }
 
     fn container_stats(&mut self, now: Time, id: &Id) -> Option<ContainerStats> {
@@ -112,6 +113,9 @@ impl Runtime {
             started_at: container.started_at?,
             cpu_nanos_total,
             memory_working_set_bytes: container.held_memory,
+            rootfs_used_bytes: self.layer_bytes(id, container),
+            logs_used_bytes: container.log_bytes,
+            processes: self.machines.get(id).map_or(1, |m| m.process_count() as u64),
         })
     }
 

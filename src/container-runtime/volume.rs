@@ -36,7 +36,9 @@ impl Runtime {
             if let Some(limit) = self.limits.get_mut(&volume) {
                 limit.exceeded = exceeded;
             }
-            self.event(cri::Event::VolumeLimit { volume, exceeded }, out);
+            if exceeded {
+                self.event(cri::Event::UsageHigh, out);
+            }
         }
     }
 

@@ -96,6 +96,10 @@ pub struct ContainerConfig {
     pub memory_limit: i64,
     /// Millicores; 0: unlimited.
     pub cpu_limit_milli: i64,
+    /// Bytes of the disk that the container may take (what it writes to its own layer, and its log), and its pod with all
+    /// containers and emptyDirs; 0: unlimited. Nothing stops who writes: the kubelet ends the pod when it finds out.
+    pub disk_limit: i64,
+    pub pod_disk_limit: i64,
     /// -1000 to 1000: who is killed first when the machine's memory doesn't suffice.
     pub oom_score_adj: i32,
     /// Where the termination message is read from when it ends.
@@ -172,6 +176,9 @@ pub enum Request {
         image: Text,
     },
     ListImages,
+    RemoveImage {
+        image: Text,
+    },
     CreateContainer {
         sandbox: Id,
         config: Rc<ContainerConfig>,
@@ -310,6 +317,10 @@ pub struct ContainerStats {
     /// CPU time since its start. Never falls while the container runs.
     pub cpu_nanos_total: u64,
     pub memory_working_set_bytes: u64,
+    /// What it has written to its own layer, and its log.
+    pub rootfs_used_bytes: u64,
+    pub logs_used_bytes: u64,
+    pub processes: u64,
 }
 
 /// Use of a whole machine: its containers, and the system around them.
@@ -319,12 +330,25 @@ pub struct NodeStats {
     pub cpu_nanos_total: u64,
     pub memory_working_set_bytes: u64,
     pub memory_capacity_bytes: u64,
+    /// The one disk: images, containers' layers and logs, volumes, the system.
+    pub disk_used_bytes: u64,
+    pub disk_capacity_bytes: u64,
+    pub processes: u64,
+    pub process_capacity: u64,
 }
 
 impl NodeStats {
     /// The signal `memory.available`.
     pub fn memory_available_bytes(&self) -> u64 {
         self.memory_capacity_bytes.saturating_sub(self.memory_working_set_bytes)
+    }
+    /// The signals `nodefs.available` and `imagefs.available`: there is one disk.
+    pub fn disk_available_bytes(&self) -> u64 {
+        self.disk_capacity_bytes.saturating_sub(self.disk_used_bytes)
+    }
+    /// The signal `pid.available`.
+    pub fn processes_available(&self) -> u64 {
+        self.process_capacity.saturating_sub(self.processes)
     }
 }
 
@@ -361,6 +385,8 @@ pub enum Response {
     Stats {
         node: NodeStats,
         containers: Vec<ContainerStats>,
+        /// What lies in the volumes on the disk: `<pod uid>/<volume name>` and bytes.
+        volumes: Vec<(Text, u64)>,
     },
     /// HTTP status and the beginning of the body; for TCP 0.
     Dialed {
@@ -397,11 +423,9 @@ pub enum Event {
         process: Text,
         pid: u32,
     },
-    /// What is in an emptyDir on the disk has grown beyond its `sizeLimit`, or is below it again.
-    VolumeLimit {
-        volume: Text,
-        exceeded: bool,
-    },
+    /// A pod may have taken more of the disk than it may (an emptyDir's `sizeLimit`, a limit of `ephemeral-storage`), or what the
+    /// disk or the kernel's numbers of processes have left has fallen below what was to be watched for.
+    UsageHigh,
     /// The machine's available memory has fallen below what the kernel was to watch for (memcg's threshold notifier).
     MemoryLow,
     /// The CNI plugin has a configuration or lost it.

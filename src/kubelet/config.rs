@@ -8,6 +8,8 @@ use base::{Duration, Seed};
 use client_go::ClientConfig;
 use sim::Addr;
 
+use crate::eviction::Threshold;
+
 type Text = Rc<str>;
 
 /// Flags, configuration file and machine of one kubelet.
@@ -26,15 +28,14 @@ pub struct Config {
     pub cpu_milli: i64,
     pub memory_bytes: i64,
     pub max_pods: i64,
-    /// `evictionHard` for `memory.available`, in bytes.
-    pub eviction_hard_memory: i64,
-    /// `evictionSoft` and its grace period; none by default.
-    pub eviction_soft_memory: Option<(i64, Duration)>,
+    /// Bytes of the node's disk: its capacity of `ephemeral-storage`.
+    pub disk_bytes: i64,
+    /// `evictionHard` and `evictionSoft`.
+    pub eviction: Vec<Threshold>,
     /// `evictionMaxPodGracePeriod`: what a soft eviction grants.
     pub eviction_max_pod_grace_s: i64,
     /// `evictionPressureTransitionPeriod`
     pub eviction_pressure_transition: Duration,
-    pub ephemeral_storage: Text,
     /// Besides those that every kubelet sets.
     pub labels: Vec<(Text, Text)>,
     /// `--register-with-taints`: key, value, effect.
@@ -63,11 +64,10 @@ impl Config {
             cpu_milli: 2000,
             memory_bytes: 4 << 30,
             max_pods: 110,
-            eviction_hard_memory: 100 << 20,
-            eviction_soft_memory: None,
+            disk_bytes: 100 << 30,
+            eviction: Threshold::defaults(),
             eviction_max_pod_grace_s: 0,
             eviction_pressure_transition: Duration::from_secs(300),
-            ephemeral_storage: "100Gi".into(),
             labels: Vec::new(),
             taints: Vec::new(),
             external_cloud: false,

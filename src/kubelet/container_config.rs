@@ -48,6 +48,8 @@ pub fn build(cx: &Cx, worker: &PodWorker, spec: &Spec, attempt: u32) -> Result<C
         read_only_rootfs: spec.value.bool_at(&["securityContext", "readOnlyRootFilesystem"]) == Some(true),
         privileged: spec.value.bool_at(&["securityContext", "privileged"]) == Some(true),
         memory_limit: limit("memory").map_or(0, |q| q.value()),
+        disk_limit: limit("ephemeral-storage").map_or(0, |q| q.value()),
+        pod_disk_limit: crate::eviction::pod_disk_limit(&worker.pod).map_or(0, |q| q.value()),
         oom_score_adj: crate::eviction::oom_score_adj(cx.config, &worker.pod, spec),
         cpu_limit_milli: limit("cpu").map_or(0, |q| q.milli_value()),
         termination_message_path: Some(spec.text("terminationMessagePath"))

@@ -63,7 +63,7 @@ pub fn resource(config: &Config, pod: &Object, selector: &Value, own_container: 
         (Some(q), ..) => q,
         (None, "limits", "cpu") => Quantity::milli(config.cpu_milli),
         (None, "limits", "memory") => Quantity::new(config.memory_bytes),
-        (None, "limits", "ephemeral-storage") => Quantity::parse(&config.ephemeral_storage).unwrap_or(Quantity::ZERO),
+        (None, "limits", "ephemeral-storage") => Quantity::binary(config.disk_bytes),
         _ => Quantity::ZERO,
     };
     let divided = match resource {

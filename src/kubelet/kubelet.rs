@@ -64,7 +64,9 @@ pub enum CriCall {
     ListImages,
     Manifests,
     /// Statistics for the eviction manager.
-    Memory,
+    Usage,
+    /// Images, to remove those that nobody uses.
+    UnusedImages,
     Other,
 }
 
@@ -343,7 +345,7 @@ impl Kubelet {
             let r = admission::requests(&worker.pod);
             (used, count) = ((used.0 + r.0, used.1 + r.1), count + 1);
         }
-        let (reason, message) = crate::eviction::refuse(self.eviction.pressure, pod)
+        let (reason, message) = crate::eviction::refuse(self.eviction.pressures, pod)
             .or_else(|| admission::refuse(&self.config, self.node.object.as_ref(), pod, used, count))?;
         if let Some(request) = self.recorder.event(pod, EventType::Warning, &reason, &message, out.now) {
             self.send_event(request, out);
@@ -486,7 +488,10 @@ impl Kubelet {
             (CriCall::ListPods, cri::Response::Pods(pods)) => self.on_relisted(pods, out),
             (CriCall::ListImages, cri::Response::Images(images)) => self.on_images(images, out),
             (CriCall::Manifests, cri::Response::Files(files)) => self.on_manifests(files, out),
-            (CriCall::Memory, cri::Response::Stats { node, containers }) => self.on_memory_stats(node, containers, out),
+            (CriCall::Usage, cri::Response::Stats { node, containers, volumes }) => {
+                self.on_usage(&crate::eviction::Usage { node: *node, containers, volumes }, out);
+            }
+            (CriCall::UnusedImages, cri::Response::Images(images)) => self.remove_unused_images(images, out),
             (CriCall::Manifests, _) => self.on_manifests(&[], out),
             _ => {}
         }
@@ -570,8 +575,7 @@ impl Kubelet {
                 self.on_runtime_back(out);
                 self.cri(CriCall::ListPods, cri::Request::ListPodSandbox, out);
             }
-            cri::Event::MemoryLow => self.on_memory_low(out),
-            cri::Event::VolumeLimit { volume, exceeded } => self.on_volume_limit(volume, *exceeded, out),
+            cri::Event::MemoryLow | cri::Event::UsageHigh => self.on_usage_high(out),
             cri::Event::SystemOom { process, pid } => self.on_system_oom(process, *pid, out),
             cri::Event::NetworkReady(ready) => {
                 if std::mem::replace(&mut self.node.network, *ready) != *ready && self.node.registered {
@@ -664,7 +668,7 @@ impl Kubelet {
                 pod.into_iter().for_each(|pod| self.ensure_mirror(&pod, out));
             }
             Wake::Event => self.try_event(out),
-            Wake::Eviction => self.look_at_memory(out),
+            Wake::Eviction => self.look_at_usage(out),
             Wake::JobDone(pod) => self.finish_hollow(&pod, out),
             Wake::Hollow(pod) => self.retry_hollow(&pod, out),
         }

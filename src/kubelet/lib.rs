@@ -5,7 +5,7 @@
 //! volumes, and then takes one step after another (sandbox, images, init containers, containers), each answered by the runtime.
 //! Read [`kubelet`] for the flow of messages, `pod_worker` for the life of a pod, `node` for registration and heartbeat.
 //!
-//! Left out by name: eviction by pressure of disk or processes, in-place resize, device plugins and DRA, user namespaces, image garbage collection,
+//! Left out by name: in-place resize, device plugins and DRA, user namespaces, image garbage collection,
 //! credential providers, checkpoints, swap, pod certificates.
 
 mod admission;
@@ -45,4 +45,5 @@ mod volumes;
 mod wheel;
 
 pub use config::Config;
+pub use eviction::{Amount, Signal, Threshold};
 pub use kubelet::{Kubelet, WorkerView};

@@ -171,8 +171,11 @@ mod tests {
             started_at: Time(2_500_000),
             cpu_nanos_total: cpu,
             memory_working_set_bytes: memory,
+            rootfs_used_bytes: 0,
+            logs_used_bytes: 0,
+            processes: 1,
         };
-        let node = NodeStats { cpu_nanos_total: 7_000_000_000, memory_working_set_bytes: 9, memory_capacity_bytes: 10 };
+        let node = NodeStats { cpu_nanos_total: 7_000_000_000, memory_working_set_bytes: 9, ..NodeStats::default() };
         let text = resource(&node, &[container("a", 1_500_000_000, 3), container("b", 500_000_000, 4)], Time(60_000_000));
         for line in [
             "container_cpu_usage_seconds_total{container=\"a\",namespace=\"default\",pod=\"web\"} 1.5 60000",

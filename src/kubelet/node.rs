@@ -309,10 +309,16 @@ impl Kubelet {
             return;
         }
         let Some(node) = self.node.object.clone() else { return };
-        let next = status(&self.config, self.not_ready(), self.eviction.pressure, &self.node.images, Some(&node), out.now);
-        if node.condition_is_true("MemoryPressure") != self.eviction.pressure {
-            let has = if self.eviction.pressure { "NodeHasInsufficientMemory" } else { "NodeHasSufficientMemory" };
-            self.node_status_event(has, out);
+        let pressures = self.eviction.pressures;
+        let next = status(&self.config, self.not_ready(), pressures, &self.node.images, Some(&node), out.now);
+        for (condition, now, reasons) in [
+            ("MemoryPressure", pressures.memory, ["NodeHasSufficientMemory", "NodeHasInsufficientMemory"]),
+            ("DiskPressure", pressures.disk, ["NodeHasNoDiskPressure", "NodeHasDiskPressure"]),
+            ("PIDPressure", pressures.pid, ["NodeHasSufficientPID", "NodeHasInsufficientPID"]),
+        ] {
+            if node.condition_is_true(condition) != now {
+                self.node_status_event(reasons[usize::from(now)], out);
+            }
         }
         let due = out.now.since(self.node.reported) >= REPORT_INTERVAL;
         if !due && !differs(&node, &next) {

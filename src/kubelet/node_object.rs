@@ -6,6 +6,7 @@ use apimachinery::{Fields, Object, Quantity, Value, value};
 use base::Time;
 
 use crate::config::Config;
+use crate::eviction::Pressures;
 
 const VERSION: &str = "v1.37.2";
 
@@ -41,7 +42,7 @@ pub fn initial_node(config: &Config, not_ready: NotReady, images: &Value, now: T
         "apiVersion": "v1", "kind": "Node",
         "metadata": {"name": (&config.node_name), "labels": (Fields::from_entries(labels)), "annotations": annotations},
         "spec": {},
-        "status": (status(config, not_ready, false, images, None, now))
+        "status": (status(config, not_ready, Pressures::default(), images, None, now))
     });
     let mut node = Object::from_value(node).expect("a map was built");
     let taints = taints(config);
@@ -62,7 +63,14 @@ fn taints(config: &Config) -> Vec<Value> {
 }
 
 /// The status as of now. Transition times are taken over from `old` where nothing changed.
-pub fn status(config: &Config, not_ready: NotReady, pressure: bool, images: &Value, old: Option<&Object>, now: Time) -> Value {
+pub fn status(
+    config: &Config,
+    not_ready: NotReady,
+    pressures: Pressures,
+    images: &Value,
+    old: Option<&Object>,
+    now: Time,
+) -> Value {
     let ips = std::iter::once(config.node_ip).chain(config.node_ip6);
     let mut addresses: Vec<Value> = ips.map(|ip| value!({"type": "InternalIP", "address": (ip.to_string())})).collect();
     addresses.push(value!({"type": "Hostname", "address": (&config.node_name)}));
@@ -70,7 +78,7 @@ pub fn status(config: &Config, not_ready: NotReady, pressure: bool, images: &Val
     let mut status = value!({
         "addresses": addresses,
         "capacity": (&resources), "allocatable": resources,
-        "conditions": (conditions(not_ready, pressure, old, now)),
+        "conditions": (conditions(not_ready, pressures, old, now)),
         "daemonEndpoints": {"kubeletEndpoint": {"Port": 10250}},
         "declaredFeatures": ["ExtendWebSocketsToKubelet", "InPlacePodLevelResourcesVerticalScaling",
             "InPlacePodVerticalScalingInitContainers", "RestartAllContainersOnContainerExits"],
@@ -98,7 +106,7 @@ fn resources(config: &Config) -> Value {
     };
     let mut resources = value!({
         "cpu": (Quantity::milli(config.cpu_milli).canonical()), "memory": memory, "pods": (config.max_pods.to_string()),
-        "ephemeral-storage": (&config.ephemeral_storage)
+        "ephemeral-storage": (Quantity::binary(config.disk_bytes).canonical())
     });
     if !config.is_hollow() {
         resources.set_at(&["hugepages-1Gi"], "0");
@@ -119,21 +127,24 @@ fn node_info(config: &Config) -> Value {
     })
 }
 
-fn conditions(not_ready: NotReady, pressure: bool, old: Option<&Object>, now: Time) -> Vec<Value> {
+fn conditions(not_ready: NotReady, pressures: Pressures, old: Option<&Object>, now: Time) -> Vec<Value> {
     let ready = match not_ready {
         None => ("Ready", "True", "KubeletReady", "kubelet is posting ready status"),
         Some(why) => ("Ready", "False", "KubeletNotReady", why),
     };
-    let memory = match pressure {
+    let memory = match pressures.memory {
         false => ("MemoryPressure", "False", "KubeletHasSufficientMemory", "kubelet has sufficient memory available"),
         true => ("MemoryPressure", "True", "KubeletHasInsufficientMemory", "kubelet has insufficient memory available"),
     };
-    let all = [
-        memory,
-        ("DiskPressure", "False", "KubeletHasNoDiskPressure", "kubelet has no disk pressure"),
-        ("PIDPressure", "False", "KubeletHasSufficientPID", "kubelet has sufficient PID available"),
-        ready,
-    ];
+    let disk = match pressures.disk {
+        false => ("DiskPressure", "False", "KubeletHasNoDiskPressure", "kubelet has no disk pressure"),
+        true => ("DiskPressure", "True", "KubeletHasDiskPressure", "kubelet has disk pressure"),
+    };
+    let pid = match pressures.pid {
+        false => ("PIDPressure", "False", "KubeletHasSufficientPID", "kubelet has sufficient PID available"),
+        true => ("PIDPressure", "True", "KubeletHasInsufficientPID", "kubelet has insufficient PID available"),
+    };
+    let all = [memory, disk, pid, ready];
     let heartbeat = now.rfc3339();
     let condition = |(kind, status, reason, message): (&str, &str, &str, &str)| {
         let before = old.and_then(|o| o.condition(kind)).filter(|c| c.str_at(&["status"]) == Some(status));

@@ -175,7 +175,7 @@ impl Kubelet {
             (Served::Run, cri::Response::ExecSync { stdout, stderr, .. }) => {
                 text(&format!("{}{}", String::from_utf8_lossy(stdout), String::from_utf8_lossy(stderr)))
             }
-            (Served::Stats(document), cri::Response::Stats { node, containers }) => {
+            (Served::Stats(document), cri::Response::Stats { node, containers, .. }) => {
                 self.stats_document(document, node, containers)
             }
             (_, cri::Response::Error { message, .. }) => Status::internal(message).into(),

@@ -197,6 +197,7 @@ pub(crate) fn cri_verb(request: &cri::Request) -> &'static str {
         R::PullImage { .. } => "PullImage",
         R::ImageStatus { .. } => "ImageStatus",
         R::ListImages => "ListImages",
+        R::RemoveImage { .. } => "RemoveImage",
         R::CreateContainer { .. } => "CreateContainer",
         R::StartContainer { .. } => "StartContainer",
         R::StopContainer { .. } => "StopContainer",

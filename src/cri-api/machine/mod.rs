@@ -371,6 +371,17 @@ impl Machine {
         writable.filter_map(|m| Some(volumes.get(m.volume()?)?.tree.memory())).sum()
     }
 
+    /// How many processes there are, zombies included.
+    pub fn process_count(&self) -> usize {
+        self.procs.len()
+    }
+
+    /// Bytes in the volumes on a disk that the machine can write to.
+    pub fn disk_bytes(&self, volumes: &Volumes) -> u64 {
+        let writable = self.namespace.mounts().filter(|m| !m.read_only && &*m.fs_type != "tmpfs");
+        writable.filter_map(|m| volumes.get(m.volume()?).map(|v| v.tree.used().saturating_sub(v.tree.memory()))).sum()
+    }
+
     /// The kernel's killer of last resort: ends the machine's biggest process because the node has no memory left.
     pub fn kill_biggest(&mut self) -> Option<Pid> {
         let living = self.procs.iter().filter(|(_, p)| p.zombie.is_none());
