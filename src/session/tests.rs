@@ -170,6 +170,22 @@ impl Page {
 }
 
 #[test]
+fn a_page_that_draws_slowly_is_told_of_more_than_its_picture() {
+    let mut page = Page::open();
+    page.session.receive(ToWorker::Pace(Pace::Speed(protocol::Speed::Milli(10_000))));
+    page.session.receive(ToWorker::Pace(Pace::Play));
+    let (mut pictures, mut timelines) = (0, 0);
+    for _ in 0..40 {
+        page.wall_ms.set(page.wall_ms.get() + 150.0);
+        let Some(batch) = page.session.tick(&|| page.wall_ms.get()).batch else { continue };
+        pictures += batch.messages.iter().filter(|m| matches!(m, ToPage::Scene(_))).count();
+        timelines += batch.messages.iter().filter(|m| matches!(m, ToPage::Timeline(_))).count();
+        page.session.receive(ToWorker::Ack { seq: batch.seq });
+    }
+    assert!(pictures >= 5 && timelines >= 5, "{pictures} pictures, {timelines} timelines");
+}
+
+#[test]
 fn kube_apiserver_is_the_only_hub() {
     let mut page = Page::open();
     page.run(15);

@@ -79,10 +79,12 @@ impl Session {
         self.bottle.is_some() && (wall_ms - self.last_lists_ms >= LISTS_MS || self.scene_is_due(wall_ms))
     }
 
-    /// Draws and inspects, or lists, what has changed since the last look: one at a time.
+    /// Draws and inspects, or lists, what has changed since the last look: one at a time. What has been due for longer comes first: to
+    /// a page that draws slowly a picture is due at every look.
     pub(super) fn look(&mut self, wall_ms: f64) {
         self.glance(wall_ms);
-        if self.scene_is_due(wall_ms) {
+        let late = |last_ms: f64, every_ms: f64| wall_ms - last_ms - every_ms;
+        if self.scene_is_due(wall_ms) && late(self.last_scene_ms, SCENE_MS) >= late(self.last_lists_ms, LISTS_MS) {
             let shown = self.bottle.as_ref().map(Bottle::shown);
             self.drawn_at = shown.map_or(self.drawn_at, |cluster| (cluster.events, cluster.now()));
             self.last_scene_ms = wall_ms;
