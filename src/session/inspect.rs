@@ -2,7 +2,9 @@
 
 use apimachinery::{Gvr, Object, ResponseBody, Value, yaml};
 use cluster::{Bottle, Cluster, Record};
-use protocol::{Action, Glyph, Inspector, Log, MessageDetail, MessageRef, Offer, Row, Source, Span, Stage, State, Tab, Thing};
+use protocol::{
+    Action, Ghost, Glyph, Inspector, Log, MessageDetail, MessageRef, Offer, Row, Source, Span, Stage, State, Tab, Thing,
+};
 use sim::{MsgId, Payload};
 
 use crate::offers::{self, offer};
@@ -43,6 +45,25 @@ pub(crate) fn as_it_is(label: &str, value: impl Into<String>) -> Row {
 
 pub(crate) fn gone(title: String) -> Inspector {
     Inspector { title, subtitle: "is not there at this moment".into(), gone: true, state: State::Idle, ..Inspector::default() }
+}
+
+/// A lab's goal has this object, and it isn't there or not like that: says so.
+pub(crate) fn wanted(inspector: &mut Inspector, ghost: &Ghost) {
+    if ghost.is_missing() {
+        inspector.gone = false;
+        inspector.state = State::Missing;
+        inspector.subtitle = format!("missing: the lab's goal has this {}", ghost.kind);
+        inspector.tabs = vec![(Tab::Overview, None)];
+        inspector.overview =
+            Some(vec![row("Kind", &*ghost.kind), row("Namespace", &*ghost.namespace), row("Name", &*ghost.name)]);
+        return;
+    }
+    inspector.subtitle = format!("{} · {}", inspector.subtitle, ghost.difference());
+    if let Some(rows) = &mut inspector.overview {
+        let lacks = ghost.lacks.iter().map(|lack| row("Differs", &**lack));
+        let heading = |(i, row)| Row { heading: (i == 0).then(|| "The lab's goal".into()), ..row };
+        rows.extend(lacks.enumerate().map(heading));
+    }
 }
 
 fn object(bottle: &Bottle, group: &str, resource: &str, namespace: &str, name: &str, tab: Tab) -> Inspector {

@@ -6,7 +6,7 @@ use std::rc::Rc;
 use cluster::Input;
 use cri_api::host::HostMessage;
 use labs::Player;
-use protocol::{LabCommand, LabFiles, LabPhase, LabState, ToPage};
+use protocol::{Ghost, LabCommand, LabFiles, LabPhase, LabState, Level, ToPage};
 
 use crate::session::Session;
 
@@ -41,6 +41,7 @@ impl Session {
             LabCommand::Open(files) => self.open_lab(&files),
             LabCommand::Close => self.lab = None,
             LabCommand::Reset => self.reset_step(),
+            LabCommand::Language(files) => self.translate_lab(&files),
             command => {
                 let Some(run) = &mut self.lab else { return };
                 match command {
@@ -84,6 +85,18 @@ impl Session {
         }
         self.say(ToPage::LabText(Box::new(lab.text())));
         self.lab = Some(Run { player: Player::new(lab, files.passed as usize), trying: false, tried_ms: 0.0, paced: false });
+        self.tell_lab();
+    }
+
+    /// The same lab in another language, where the learner is.
+    fn translate_lab(&mut self, files: &LabFiles) {
+        let Some(run) = &mut self.lab else { return };
+        match labs::read(&files.name, &files.files, &files.language).map(Rc::new) {
+            Ok(lab) if run.player.translate(lab.clone()) => self.say(ToPage::LabText(Box::new(lab.text()))),
+            Ok(_) => self.notice(Level::Error, "These files are another lab's."),
+            Err(mistakes) => self.notice(Level::Error, mistakes.to_string()),
+        }
+        self.look_at_lab();
         self.tell_lab();
     }
 
@@ -167,10 +180,19 @@ impl Session {
     }
 
     fn tell_lab(&mut self) {
-        if let Some(run) = &self.lab {
-            let state = ToPage::Lab(Box::new(run.player.state()));
-            self.send_changed("lab", state);
+        let Some(run) = &self.lab else { return };
+        let state = run.player.state();
+        let before = self.sent.get("lab").map(|m| if let ToPage::Lab(old) = m { &*old.ghosts } else { &[] });
+        if before.unwrap_or_default() != state.ghosts {
+            self.redraw();
         }
+        self.send_changed("lab", ToPage::Lab(Box::new(state)));
+    }
+
+    /// What the goal of the lab's step lacks. It is known of now, not of the past.
+    pub(crate) fn ghosts(&self) -> &[Ghost] {
+        let now = self.bottle.as_ref().is_some_and(|b| !b.is_past());
+        self.lab.as_ref().filter(|_| now).map_or(&[], |run| run.player.ghosts())
     }
 }
 
@@ -187,6 +209,8 @@ mod tests {
         session: Session,
         text: Option<LabText>,
         state: LabState,
+        scene: protocol::Scene,
+        inspector: protocol::Inspector,
         wall_ms: Cell<f64>,
     }
 
@@ -206,10 +230,21 @@ steps:
   - {want: a namespace, get: namespace/more, fail: none}
 ";
 
+    fn lab_files(files: &[(&str, &str)], language: &str) -> LabFiles {
+        let files = files.iter().map(|(p, t)| ((*p).to_string(), (*t).to_string())).collect();
+        LabFiles { name: "test".into(), files, language: language.into(), ..LabFiles::default() }
+    }
+
     impl Page {
         fn open(files: &[(&str, &str)]) -> Page {
-            let (state, wall_ms) = (LabState::default(), Cell::new(0.0));
-            let mut page = Page { session: Session::new(), text: None, state, wall_ms };
+            let mut page = Page {
+                session: Session::new(),
+                text: None,
+                state: LabState::default(),
+                scene: protocol::Scene::default(),
+                inspector: protocol::Inspector::default(),
+                wall_ms: Cell::new(0.0),
+            };
             page.session.receive(ToWorker::Start(Start {
                 protocol: protocol::PROTOCOL_VERSION,
                 config: Config::Named("wire".into()),
@@ -218,8 +253,7 @@ steps:
                 resume: None,
             }));
             page.session.receive(ToWorker::OpenTerminal { tab: 1, cols: 80, rows: 24 });
-            let files = files.iter().map(|(p, t)| ((*p).to_string(), (*t).to_string())).collect();
-            page.tell(LabCommand::Open(LabFiles { name: "test".into(), files, ..LabFiles::default() }));
+            page.tell(LabCommand::Open(lab_files(files, "")));
             page
         }
 
@@ -229,8 +263,12 @@ steps:
 
         /// Ticks until it holds.
         fn until(&mut self, holds: impl Fn(&LabState) -> bool) {
+            self.until_seen(|page| holds(&page.state));
+        }
+
+        fn until_seen(&mut self, holds: impl Fn(&Page) -> bool) {
             for _ in 0..20_000 {
-                if holds(&self.state) {
+                if holds(self) {
                     return;
                 }
                 self.wall_ms.set(self.wall_ms.get() + 20.0);
@@ -243,6 +281,8 @@ steps:
                     match message {
                         ToPage::Lab(state) => self.state = *state,
                         ToPage::LabText(text) => self.text = Some(*text),
+                        ToPage::Scene(patch) => patch.apply_to(&mut self.scene),
+                        ToPage::Inspector(inspector) => self.inspector = *inspector,
                         _ => {}
                     }
                 }
@@ -276,6 +316,62 @@ steps:
         page.until(|s| s.phase == LabPhase::Playing && s.step == 1);
         page.tell(LabCommand::Close);
         assert!(page.session.lab.is_none());
+    }
+
+    const GOAL: &str = "
+title: Web
+cluster: {base: recorded}
+steps:
+- goal: |
+    apiVersion: apps/v1
+    kind: Deployment
+    metadata: {name: web}
+    spec: {replicas: 2}
+  solution:
+  - run: kubectl create deployment web --image=nginx --replicas=2
+";
+
+    #[test]
+    fn what_the_goal_lacks_is_in_the_picture_until_it_is_reached() {
+        let mut page = Page::open(&[("lab.yaml", GOAL), ("lab.md", "# Web\n## One\n")]);
+        let (lens, options) = (protocol::Lens::Architecture, protocol::ViewOptions::default());
+        let view = protocol::View { lens, width: 1090.0, height: 510.0, compact: false, options };
+        page.session.receive(ToWorker::Show(view));
+        let web = protocol::Thing::object("apps", "deployments", "default", "web");
+        page.session.receive(ToWorker::Inspect { thing: Some(web), tab: protocol::Tab::Overview });
+        let told = |page: &Page| page.scene.boxes.get("ghost/Deployment/default/web").map(|b| b.aria.clone());
+        page.until_seen(|p| told(p).as_deref() == Some("missing: Deployment web"));
+        page.until_seen(|p| p.inspector.subtitle == "missing: the lab's goal has this Deployment" && !p.inspector.gone);
+
+        // One that is otherwise says what it lacks, there and in the inspector.
+        page.session
+            .to_laptop(HostMessage::TtyInput { tab: 1, data: (*b"kubectl create deployment web --image=nginx\r").into() });
+        let differs = "differs from the goal: spec.replicas is 1, not 2";
+        page.until_seen(|p| told(p).is_some_and(|aria| aria.ends_with(differs)));
+        page.until_seen(|p| p.inspector.subtitle == format!("default · {differs}"));
+
+        page.session.to_laptop(HostMessage::TtyInput { tab: 1, data: (*b"kubectl scale deployment web --replicas=2\r").into() });
+        page.until(|s| s.phase == LabPhase::Finished);
+        page.until_seen(|p| told(p).is_none() && p.inspector.subtitle == "default");
+    }
+
+    #[test]
+    fn a_lab_goes_on_in_another_language() {
+        let files = [("lab.yaml", GOAL), ("lab.md", "# Web\n## One\n"), ("lab.de.md", "# Netz\n## Eins\n")];
+        let mut page = Page::open(&files);
+        page.until(|s| s.phase == LabPhase::Playing);
+        let told = |p: &Page| p.text.as_ref().map(|t| (t.title.clone(), t.language.clone(), t.languages.join(" ")));
+        assert_eq!(told(&page), Some(("Web".into(), "en".into(), "en de".into())));
+        let began = page.session.lab.as_ref().map(|run| run.player.began());
+        page.tell(LabCommand::Language(lab_files(&files, "de-CH")));
+        page.until_seen(|p| told(p) == Some(("Netz".into(), "de".into(), "en de".into())));
+        assert_eq!(page.session.lab.as_ref().map(|run| run.player.began()), began, "the step did not begin anew");
+        // Files that can't be read, or another lab's, leave it as it is.
+        for yaml in ["title: x\nsteps: 3\n", "title: x\nsteps:\n- checks: [{want: x, get: pods}, {want: y, get: pods}]\n"] {
+            page.tell(LabCommand::Language(lab_files(&[("lab.yaml", yaml), ("lab.md", "# Other\n## One\n")], "en")));
+        }
+        page.until(|s| s.phase == LabPhase::Playing);
+        assert_eq!(told(&page).map(|t| t.0).as_deref(), Some("Netz"));
     }
 
     #[test]

@@ -68,7 +68,7 @@ pub struct Session {
     /// Pods that were drawn last.
     pods_drawn: nodes::Memo,
     /// Last sent of each kind, so that only changes go out.
-    sent: BTreeMap<&'static str, ToPage>,
+    pub(crate) sent: BTreeMap<&'static str, ToPage>,
     /// The last tick was a look.
     looked: bool,
     last_scene_ms: f64,

@@ -96,19 +96,28 @@ impl Session {
     }
 
     fn draw(&mut self) {
+        let ghosts = self.ghosts().to_vec();
         let (Some(bottle), Some(view)) = (&self.bottle, &self.view) else { return };
-        let scene = match view.lens {
+        let mut scene = match view.lens {
             protocol::Lens::PodCreation => {
                 let flow = flow::observe(bottle, &view.options);
                 lenses::pod_creation(&flow, view)
             }
             protocol::Lens::Components => lenses::components(&components::observe(bottle), view),
             protocol::Lens::ControlPlane => lenses::control_plane(&control_plane::observe(bottle, &self.checks), view),
-            protocol::Lens::ServiceNetwork => lenses::service_network(&service::observe(bottle, &view.options), view),
+            protocol::Lens::ServiceNetwork => {
+                let seen = service::observe(bottle, &view.options);
+                lenses::service_network(&lenses::ServiceSeen { ghosts: ghosts.clone(), ..seen }, view)
+            }
             protocol::Lens::Architecture => {
-                lenses::draw_architecture(&observe::observe(bottle, &view.options, &mut self.pods_drawn), view)
+                let seen = observe::observe(bottle, &view.options, &mut self.pods_drawn);
+                lenses::draw_architecture(&lenses::Observed { ghosts: ghosts.clone(), ..seen }, view)
             }
         };
+        if !matches!(view.lens, protocol::Lens::ServiceNetwork | protocol::Lens::Architecture) {
+            // These have no place for what isn't there.
+            lenses::ring(&mut scene, &ghosts);
+        }
         let patch = if std::mem::take(&mut self.reset_scene) {
             ScenePatch::whole(&scene)
         } else {
@@ -133,7 +142,13 @@ impl Session {
         let service = service.filter(|_| self.scene.head.lens == protocol::Lens::ServiceNetwork);
         let inspector = match thing {
             Thing::Check { name } => crate::checks::inspector(&self.checks, name, bottle.shown().now()),
-            thing => inspect::inspect(bottle, thing, *tab, service),
+            thing => {
+                let mut inspector = inspect::inspect(bottle, thing, *tab, service);
+                if let Some(ghost) = self.ghosts().iter().find(|g| g.thing() == *thing) {
+                    inspect::wanted(&mut inspector, ghost);
+                }
+                inspector
+            }
         };
         self.send_changed("inspector", ToPage::Inspector(Box::new(inspector)));
     }
