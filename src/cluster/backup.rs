@@ -10,6 +10,7 @@ use apimachinery::{Value, json, value};
 
 use crate::cluster::Cluster;
 use crate::config::{NodeConfig, node};
+use crate::systemd::KUBELET_CONF;
 
 type Text = Rc<str>;
 
@@ -46,7 +47,7 @@ impl Backup {
             size <= MAX_HOME
         };
         Some(Backup {
-            nodes: cluster.nodes.values().map(|n| (*n.config).clone()).collect(),
+            nodes: cluster.nodes.values().map(|n| as_it_is(cluster, &n.config)).collect(),
             off: cluster.nodes.values().filter(|n| !n.powered).map(|n| n.config.name.clone()).collect(),
             etcd: etcd::backup::write(member),
             home: home.into_iter().filter(small).collect(),
@@ -91,11 +92,17 @@ impl Backup {
     }
 }
 
+/// A machine's configuration as it has become: a blank one that has joined a cluster is blank no more.
+fn as_it_is(cluster: &Cluster, config: &NodeConfig) -> NodeConfig {
+    let joined = cluster.machine(&config.name).is_some_and(|m| m.has_host_file(KUBELET_CONF));
+    NodeConfig { blank: config.blank && !joined, ..config.clone() }
+}
+
 fn node_to_value(n: &NodeConfig) -> Value {
     let labels: Vec<Value> = n.labels.iter().map(|(k, v)| value!([k, v])).collect();
     value!({
         "name": (&n.name), "ip": (n.ip.to_string()), "cp": (n.control_plane), "cpu": (n.cpu_milli), "memory": (n.memory),
-        "pods": (n.pods), "hollow": (n.hollow), "labels": labels
+        "disk": (n.disk), "pods": (n.pods), "hollow": (n.hollow), "blank": (n.blank), "labels": labels
     })
 }
 
@@ -109,8 +116,11 @@ fn node_from_value(i: usize, v: &Value) -> Option<NodeConfig> {
         control_plane: v.bool_at(&["cp"])?,
         cpu_milli: v.int_at(&["cpu"]).filter(|n| (1..=10_000_000).contains(n))?,
         memory: v.int_at(&["memory"]).filter(|n| (0..=1 << 50).contains(n))?,
+        disk: v.int_at(&["disk"]).unwrap_or(100 << 30).clamp(0, 1 << 50),
         pods: v.int_at(&["pods"]).filter(|n| (0..=100_000).contains(n))?,
         hollow: v.bool_at(&["hollow"])?,
+        // Backups of earlier releases don't say.
+        blank: v.bool_at(&["blank"]).unwrap_or(false),
         labels: labels.collect::<Option<_>>()?,
         ..node(i as u32, v.str_at(&["name"])?, false)
     })

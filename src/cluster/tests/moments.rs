@@ -174,6 +174,27 @@ fn another_release_begins_with_etcds_keys_as_after_a_power_cut() {
 }
 
 #[test]
+fn a_machine_that_belongs_to_no_cluster_belongs_to_none_after_a_backup() {
+    let yaml = "nodes: [{name: cp-1, controlPlane: true}, {name: spare, blank: true}, {name: late, blank: true}]";
+    let mut bottle = Bottle::new(Config::from_yaml(yaml).unwrap());
+    run_for(&mut bottle, 60_000);
+    bottle.input(job(&["sh", "-c", "ssh late $(ssh cp-1 kubeadm token create --print-join-command)"], ""));
+    run_for(&mut bottle, 60_000);
+    let nodes = "kubectl get nodes -o name";
+    assert_eq!(printed(&bottle, nodes), "node/cp-1\nnode/late\n");
+    let moment = Moment::of(&bottle, Recipe::Yaml(yaml.into()), "abc").with_backup(&bottle);
+    let read = Moment::from_bytes(&moment.to_bytes()).unwrap();
+    assert_eq!(read, moment);
+    let mut next = Bottle::new(read.config_of_backup().unwrap().unwrap());
+    run_for(&mut next, 60_000);
+    assert_eq!(printed(&next, nodes), "node/cp-1\nnode/late\n");
+    assert_eq!(
+        printed(&next, "ssh spare systemctl is-active kubelet; ssh late systemctl is-active kubelet"),
+        "activating\nactive\n"
+    );
+}
+
+#[test]
 fn bytes_that_are_no_moment_say_why() {
     let mut bottle = Bottle::new(Config::named("recorded").unwrap());
     run_for(&mut bottle, 1_000);
