@@ -406,6 +406,8 @@ await test("a page with five embeds: one download, one after another, each its o
   await p.locator("#deployment").scrollIntoViewIfNeeded();
   const { stdout } = await p.evaluate(() => document.getElementById("deployment").exec("kubectl get deployment web -o name"));
   check(stdout === "deployment.apps/web\n", stdout);
+  // A bottle that isn't seen stands still, and answers when it is seen again.
+  await p.locator("#components").scrollIntoViewIfNeeded();
   const none = await p.evaluate(() => document.getElementById("components").exec("kubectl get deployments -o name"));
   check(none.stdout === "", `${none.stdout}`);
   await shot(p, "embeds-five");
