@@ -207,6 +207,9 @@ fn question(reader: &mut Reader<'_>, node: &Node<'_>) -> Option<Question> {
     if options.len() > limits::OPTIONS {
         reader.wrong(&node.path, format!("at most {} options", limits::OPTIONS));
     }
+    if let Some((_, twice)) = options.iter().enumerate().find(|(i, o)| options[..*i].contains(o)) {
+        reader.wrong(&node.path, format!("two options are called {twice:?}"));
+    }
     let answers: Vec<String> = ["answer", "answers"].into_iter().flat_map(|name| texts(reader, node, name)).collect();
     let mut from = if node.get("get").is_some() { query(reader, node) } else { None };
     match (&mut from, node.get("path")) {

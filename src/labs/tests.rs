@@ -153,6 +153,17 @@ fn what_lab_yaml_says_is_translated() {
 }
 
 #[test]
+fn a_number_is_translated_wherever_it_stands() {
+    let yaml = "title: A\nsteps:\n- checks:\n  - {ask: How many?, answers: [4, four]}\n  solution: [{answer: \"4\"}]\n";
+    let german = "---\nHow many?: Wie viele?\n\"4\": vier\nfour: '4'\n---\n## Eins\n";
+    let list = files(&[("lab.yaml", yaml), ("lab.md", "## One\n"), ("lab.de.md", german)]);
+    let lab = read("x", &list, "de").unwrap();
+    let Test::Question(question) = &lab.steps[0].checks[0].test else { panic!("no question") };
+    let Deed::Answer { text, .. } = &lab.steps[0].solution[0] else { panic!("no answer") };
+    assert_eq!((question.answers.join(" "), text.as_str()), ("vier 4".into(), "vier"));
+}
+
+#[test]
 fn a_translation_that_does_not_fit_is_told_by_name() {
     let cases = [
         ("## Eins", "## Eins\n## Zwei\n## Drei", "lab.de.md:14: has 3 sections"),
@@ -169,6 +180,7 @@ fn a_translation_that_does_not_fit_is_told_by_name() {
         ("Versuche `kubectl run web", "Versuche `kubectl run x", "where lab.yaml has \"kubectl run web --image=nginx\""),
         ("the kubelet: das Kubelet\n", "the kubelet: [x]\n", "lab.de.md:5: \"the kubelet\": must be one text"),
         ("the kubelet: das", "the kubelet: kubectl: das", "lab.de.md:5: "),
+        ("the kubelet: das Kubelet", "the kubelet: kubectl", "two options are called \"kubectl\""),
     ];
     for (old, new, expected) in cases {
         assert!(GERMAN.contains(old), "{old}");

@@ -9,6 +9,7 @@ use std::collections::BTreeMap;
 use apimachinery::{Fields, Value, yaml};
 use protocol::{Block, Does, Inline};
 
+use crate::condition::scalar;
 use crate::markdown::{self, Document};
 use crate::mistakes::Mistakes;
 use crate::{Files, limits};
@@ -96,8 +97,9 @@ fn walk(value: &Value, say: &mut dyn FnMut(&str, bool) -> Option<String>) -> Val
 fn texts(value: &Value, sentence: bool, say: &mut dyn FnMut(&str, bool) -> Option<String>) -> Value {
     match value {
         Value::List(items) => Value::list(items.iter().map(|item| texts(item, sentence, say)).collect()),
-        Value::Str(text) => say(text, sentence).map_or_else(|| value.clone(), |said| Value::str(&said)),
-        other => other.clone(),
+        Value::Map(_) | Value::Null => value.clone(),
+        // A number is the same answer as its digits.
+        other => say(&scalar(other), sentence).map_or_else(|| value.clone(), |said| Value::str(&said)),
     }
 }
 
