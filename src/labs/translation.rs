@@ -4,7 +4,7 @@
 //! The map is laid over the YAML before that is read, so that a question's options, its answers, the replies to them and the solution
 //! that gives them stay one word for one thing.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use apimachinery::{Fields, Value, yaml};
 use protocol::{Block, Does, Inline};
@@ -156,6 +156,9 @@ pub fn check(name: &str, files: &Files) -> Mistakes {
             sentences(&document, &mut translation, &path, &mut mistakes);
         }
     }
+    // A text that stands in two steps is told once.
+    let mut told = BTreeSet::new();
+    mistakes.0.retain(|m| told.insert(m.to_string()));
     mistakes
 }
 
