@@ -131,7 +131,7 @@ fn in_german(german: &str) -> Vec<(String, String)> {
 #[test]
 fn what_lab_yaml_says_is_translated() {
     let list = in_german(GERMAN);
-    let lab = read("x", &list, "de-AT").unwrap();
+    let lab = read("x", &list, "DE-at").unwrap();
     assert_eq!((lab.language.as_str(), lab.languages.as_slice()), ("de", &["en".to_string(), "de".to_string()][..]));
     let step = &lab.steps[0];
     assert_eq!(

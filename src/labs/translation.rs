@@ -135,7 +135,7 @@ pub fn languages(files: &Files) -> Vec<String> {
 pub(crate) fn fitting(files: &Files, language: &str) -> Option<String> {
     let there = languages(files);
     let main = language.split('-').next().unwrap_or_default();
-    [language, main].iter().find_map(|wanted| there.iter().find(|l| l == wanted && *l != "en")).cloned()
+    [language, main].iter().find_map(|wanted| there.iter().find(|l| l.eq_ignore_ascii_case(wanted) && *l != "en")).cloned()
 }
 
 /// What is wrong with a lab's translations, by name: steps, commands or texts that aren't those of `lab.md` and `lab.yaml`.
