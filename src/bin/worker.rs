@@ -19,10 +19,13 @@ mod wasm {
     struct Host {
         session: RefCell<Session>,
         scope: DedicatedWorkerGlobalScope,
-        /// A message to oneself comes back at once; a timer of 0 ms may take 4.
-        channel: MessageChannel,
-        /// A tick is due.
-        due: Cell<bool>,
+        /// A message to oneself comes back at once; a timer of 0 ms may take 4. Two, that take turns: Chromium hands out whatever comes
+        /// to one port for 50 ms before it looks at anything else, and what the page says would wait so long.
+        channels: [MessageChannel; 2],
+        /// Which of them is next.
+        next: Cell<usize>,
+        /// A message to oneself is under way. Never two: each would bring its own successors, and what the page says would wait for all.
+        underway: Cell<bool>,
         timeout: RefCell<Option<Timeout>>,
     }
 
@@ -35,7 +38,6 @@ mod wasm {
         }
 
         fn tick(self: &Rc<Self>) {
-            self.due.set(false);
             let performance = self.scope.performance();
             let clock = move || performance.as_ref().map_or(0.0, web_sys::Performance::now);
             let tick = self.session.borrow_mut().tick(&clock);
@@ -46,22 +48,19 @@ mod wasm {
         }
 
         fn again(self: &Rc<Self>, ms: u32) {
-            if self.due.replace(true) {
+            drop(self.timeout.borrow_mut().take());
+            if self.underway.get() {
                 return;
             }
             if ms == 0 {
-                let _ = self.channel.port2().post_message(&JsValue::NULL);
+                self.underway.set(true);
+                let next = self.next.get();
+                self.next.set(1 - next);
+                let _ = self.channels[next].port2().post_message(&JsValue::NULL);
                 return;
             }
             let host = self.clone();
             *self.timeout.borrow_mut() = Some(Timeout::new(ms, move || host.tick()));
-        }
-
-        /// The user waits: the next tick is now.
-        fn at_once(self: &Rc<Self>) {
-            drop(self.timeout.borrow_mut().take());
-            self.due.set(false);
-            self.again(0);
         }
     }
 
@@ -83,29 +82,35 @@ mod wasm {
     pub fn worker() {
         console_error_panic_hook::set_once();
         let scope: DedicatedWorkerGlobalScope = js_sys::global().unchecked_into();
-        let Ok(channel) = MessageChannel::new() else { return };
+        let (Ok(one), Ok(other)) = (MessageChannel::new(), MessageChannel::new()) else { return };
         let host = Rc::new(Host {
             session: RefCell::new(Session::new()),
             scope: scope.clone(),
-            channel,
-            due: Cell::new(false),
+            channels: [one, other],
+            next: Cell::new(0),
+            underway: Cell::new(false),
             timeout: RefCell::new(None),
         });
         let beat = host.clone();
-        let on_beat = Closure::<dyn FnMut(MessageEvent)>::new(move |_| beat.tick());
-        host.channel.port1().set_onmessage(Some(on_beat.as_ref().unchecked_ref()));
+        let on_beat = Closure::<dyn FnMut(MessageEvent)>::new(move |_| {
+            beat.underway.set(false);
+            beat.tick();
+        });
+        for channel in &host.channels {
+            channel.port1().set_onmessage(Some(on_beat.as_ref().unchecked_ref()));
+        }
         on_beat.forget();
         let listener = host.clone();
-        let on_message =
-            Closure::<dyn FnMut(MessageEvent)>::new(move |event: MessageEvent| {
-                match serde_wasm_bindgen::from_value::<ToWorker>(event.data()) {
-                    Ok(message) => {
-                        listener.session.borrow_mut().receive(message);
-                        listener.at_once();
-                    }
-                    Err(error) => web_sys::console::error_2(&"message of the page".into(), &error.to_string().into()),
+        let on_message = Closure::<dyn FnMut(MessageEvent)>::new(move |event: MessageEvent| {
+            match serde_wasm_bindgen::from_value::<ToWorker>(event.data()) {
+                Ok(message) => {
+                    listener.session.borrow_mut().receive(message);
+                    // The user waits: the next tick is now.
+                    listener.again(0);
                 }
-            });
+                Err(error) => web_sys::console::error_2(&"message of the page".into(), &error.to_string().into()),
+            }
+        });
         scope.set_onmessage(Some(on_message.as_ref().unchecked_ref()));
         on_message.forget();
         host.post(&Session::ready());
