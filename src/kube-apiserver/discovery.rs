@@ -121,7 +121,15 @@ fn aggregated(server: &ApiServer, core: bool) -> Object {
     object(value!({"kind": "APIGroupDiscoveryList", "apiVersion": "apidiscovery.k8s.io/v2", "metadata": {}, "items": items}))
 }
 
+/// What is built in never changes, and clients ask for it every 30 s.
 fn aggregated_group(server: &ApiServer, name: Sym) -> Value {
+    if server.customs.in_group(name) {
+        return describe_group(server, name);
+    }
+    server.memo.discovery.get_or(name, || describe_group(server, name))
+}
+
+fn describe_group(server: &ApiServer, name: Sym) -> Value {
     let of_version = |version: &Sym| {
         let resources: Vec<Value> = server.resources_in(name, *version).iter().map(aggregated_resource).collect();
         value!({"version": (*version), "freshness": "Current", "resources": resources})

@@ -3,10 +3,11 @@
 use std::rc::Rc;
 
 use apimachinery::status::Status;
-use apimachinery::{Gvr, Object, Request, Response, UserInfo, Verb, WatchEventType, resources};
-use base::{Duration, Map, Time, Vector};
+use apimachinery::{Gvr, Object, Request, Response, UserInfo, Value, Verb, WatchEventType, resources};
+use base::{Duration, Map, Sym, Time, Vector};
 use sim::{Addr, Message, MsgId, Outbox, Payload, StreamId};
 
+use crate::admission::{self, Plugin};
 use crate::aggregator::Aggregator;
 use crate::alloc::Allocations;
 use crate::authz;
@@ -55,6 +56,8 @@ pub(crate) struct Memos {
     pub tokens: Memo<Rc<str>, Option<(Rc<UserInfo>, Rc<Claims>)>>,
     pub grants: Memo<u128, authz::Grant>,
     pub bound: Memo<u128, authz::Bound>,
+    /// What aggregated discovery tells of the groups that are built in.
+    pub discovery: Memo<Sym, Value>,
 }
 
 /// One kube-apiserver process. A clone shares everything.
@@ -62,6 +65,7 @@ pub(crate) struct Memos {
 pub struct ApiServer {
     pub(crate) config: Rc<Config>,
     pub(crate) scheme: Rc<Scheme>,
+    pub(crate) admission: Rc<[&'static dyn Plugin]>,
     pub(crate) memo: Memos,
     pub(crate) caches: Caches,
     pub(crate) customs: Customs,
@@ -113,6 +117,7 @@ impl ApiServer {
             caches: Caches::new(scheme.storages.len()),
             customs: Customs::default(),
             endpoints: Endpoints::new(&config.etcd_servers),
+            admission: admission::enabled(&config),
             config: Rc::new(config),
             scheme,
             memo: Memos::default(),

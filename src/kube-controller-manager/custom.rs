@@ -76,12 +76,20 @@ pub fn found(outcomes: &[Outcome]) -> Vec<CustomKind> {
     for group in outcomes.iter().filter_map(|o| o.ok()).flat_map(|document: &Object| document.list_at(&["items"]).iter()) {
         let name = group.str_at(&["metadata", "name"]).unwrap_or("");
         for version in group.list_at(&["versions"]) {
+            if built_in(name, version.str_at(&["version"]).unwrap_or("")) {
+                continue;
+            }
             for r in version.list_at(&["resources"]) {
                 all.extend(custom(name, version.str_at(&["version"]).unwrap_or(""), r, &all));
             }
         }
     }
     all
+}
+
+/// A built-in group version has no other resources than those of the table.
+fn built_in(group: &str, version: &str) -> bool {
+    schema::group_versions().iter().any(|(g, v)| *g == *group && *v == *version)
 }
 
 fn custom(group: &str, version: &str, r: &Value, known: &[CustomKind]) -> Option<CustomKind> {

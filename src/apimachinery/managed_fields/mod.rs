@@ -10,6 +10,7 @@ mod apply;
 mod compare;
 pub mod set;
 
+use std::cell::RefCell;
 use std::cmp::Ordering;
 use std::rc::Rc;
 
@@ -114,8 +115,8 @@ fn change(
     }
     let nothing = ty.map_or_else(Value::map, zero);
     let comparison = compare(ty, live.map_or(&nothing, Object::value), new.value());
-    let changed = comparison.changed.and_then(|set| strip(set, writer.reset));
-    let removed = comparison.removed.and_then(|set| strip(set, writer.reset));
+    let changed = comparison.changed.and_then(|set| stripped(set, writer.reset));
+    let removed = comparison.removed.and_then(|set| stripped(set, writer.reset));
     if changed.is_none() && removed.is_none() {
         return None;
     }
@@ -129,6 +130,41 @@ fn change(
     cap(&mut entries);
     entries.order_by(order);
     Some((!entries.is_empty()).then(|| Value::list(entries)))
+}
+
+/// A set stripped before.
+struct Stripped {
+    from: Value,
+    reset: u64,
+    result: Option<Value>,
+}
+
+const MEMO_SLOTS: usize = 64;
+
+thread_local! {
+    /// A memo outside the state, of bounded size: pods of one template have one set. It holds the sets, so that an address means one.
+    static MEMO: RefCell<[Option<Stripped>; MEMO_SLOTS]> = const { RefCell::new([const { None }; MEMO_SLOTS]) };
+}
+
+/// [`strip`], remembered.
+fn stripped(set: Value, reset: &[&[&str]]) -> Option<Value> {
+    let Value::Map(fields) = &set else { return strip(set, reset) };
+    let mut digest = base::Digest::new();
+    for path in reset {
+        digest.write_u64(path.len() as u64);
+        path.iter().for_each(|name| digest.write(name.as_bytes()));
+    }
+    let reset_hash = digest.finish();
+    let slot = base::mix64(Rc::as_ptr(fields) as usize as u64 ^ reset_hash) as usize % MEMO_SLOTS;
+    let known = MEMO.with_borrow(|memo| {
+        let have = memo[slot].as_ref().filter(|have| have.reset == reset_hash && have.from.ptr_eq(&set))?;
+        Some(have.result.clone())
+    });
+    known.unwrap_or_else(|| {
+        let result = strip(set.clone(), reset);
+        MEMO.with_borrow_mut(|memo| memo[slot] = Some(Stripped { from: set, reset: reset_hash, result: result.clone() }));
+        result
+    })
 }
 
 /// Without what is nobody's and what this endpoint can't change.

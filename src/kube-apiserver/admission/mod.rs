@@ -31,6 +31,7 @@ use base::Sym;
 use etcd_api::{Compare, Op};
 
 use crate::call::Call;
+use crate::config::Config;
 use crate::server::ApiServer;
 use crate::stages::Stages;
 
@@ -132,13 +133,14 @@ static PLUGINS: &[&dyn Plugin] = &[
     &resource_quota::ResourceQuota,
 ];
 
-fn enabled(server: &ApiServer) -> impl Iterator<Item = &'static dyn Plugin> + '_ {
-    PLUGINS.iter().copied().filter(|p| server.config.admission_enabled(p.name(), p.on_by_default()))
+/// Those that run, found once for all requests.
+pub fn enabled(config: &Config) -> Rc<[&'static dyn Plugin]> {
+    PLUGINS.iter().copied().filter(|p| config.admission_enabled(p.name(), p.on_by_default())).collect()
 }
 
 /// Lets every plugin change the object.
 pub fn mutate(server: &ApiServer, a: &mut Attributes) -> Result<(), Status> {
-    for plugin in enabled(server) {
+    for plugin in server.admission.iter() {
         let before = a.object.clone();
         plugin.admit(server, a)?;
         if !a.object.ptr_eq(&before) {
@@ -158,7 +160,7 @@ pub fn refine(call: &mut Call, a: &mut Attributes) {
 
 /// Lets every plugin judge the object.
 pub fn validate(server: &ApiServer, a: &Attributes, extra: &mut Extra, stages: &mut Stages) -> Result<(), Status> {
-    for plugin in enabled(server) {
+    for plugin in server.admission.iter() {
         if let Err(status) = plugin.validate(server, a, extra) {
             stages.refused_by = Some(plugin.name());
             return Err(status);

@@ -234,6 +234,10 @@ impl Customs {
         all
     }
 
+    pub fn in_group(&self, group: Sym) -> bool {
+        !self.is_empty() && self.resources().iter().any(|r| r.gvr.group == group)
+    }
+
     pub fn has_group_version(&self, group: Sym, version: Sym) -> bool {
         !self.is_empty() && self.resources().iter().any(|r| r.gvr.group == group && r.gvr.version == version)
     }
