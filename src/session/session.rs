@@ -23,6 +23,8 @@ use crate::{actions, nodes, timeline};
 
 /// A slice of work takes at most this long, in wall ms, so that a key press is answered soon.
 const SLICE_MS: f64 = 8.0;
+/// The cluster stands by while the page draws a picture, but not longer than this.
+const STAND_BY_MS: f64 = 40.0;
 /// Messages handled between two looks at the wall clock.
 const CHUNK: u64 = 64;
 /// About how many messages a boot takes (it ends when the cluster is Ready, whatever the count).
@@ -44,6 +46,8 @@ pub struct Session {
     scene: Scene,
     reset_scene: bool,
     in_flight: u32,
+    /// The batch with a picture that the page is drawing, and until when the cluster stands by for it, in wall ms.
+    being_drawn: Option<(u32, f64)>,
     seq: u32,
     queue: Vec<ToPage>,
     /// The first trace record that no frame has looked at yet.
@@ -100,6 +104,7 @@ impl Session {
             scene: Scene::default(),
             reset_scene: true,
             in_flight: 0,
+            being_drawn: None,
             seq: 0,
             queue: Vec::new(),
             next_record: MsgId(0),
@@ -162,7 +167,10 @@ impl Session {
             ToWorker::Start(start) => self.begin(start),
             ToWorker::Open(open) => self.open(&open),
             ToWorker::Release { id } => self.set_release(id),
-            ToWorker::Ack { .. } => self.in_flight = self.in_flight.saturating_sub(1),
+            ToWorker::Ack { seq } => {
+                self.in_flight = self.in_flight.saturating_sub(1);
+                self.being_drawn.take_if(|(drawn, _)| *drawn <= seq);
+            }
             ToWorker::Show(view) => {
                 self.reset_scene |= self.view.as_ref().is_none_or(|v| {
                     v.lens != view.lens || v.width != view.width || v.height != view.height || v.compact != view.compact
@@ -342,12 +350,21 @@ impl Session {
             self.sent.insert("clock", stands.clone());
             return Tick { batch: Some(self.batch_of(vec![stands])), again_ms: 0 };
         }
+        // Cores may be few: the frame that shows a picture would wait for the cluster's slices.
+        match self.being_drawn {
+            Some((_, until)) if started < until => return Tick { batch: None, again_ms: (until - started).ceil() as u32 },
+            _ => self.being_drawn = None,
+        }
         // A look takes as long as a slice: it is a task of its own, so that what the page says in between is heard.
         if !std::mem::take(&mut self.looked) && self.in_flight < CREDIT && self.look_is_due(started) {
             self.looked = true;
             self.page_messages();
             self.look(started);
-            return Tick { batch: self.batch(), again_ms: 0 };
+            let batch = self.batch();
+            if let Some(batch) = batch.as_ref().filter(|b| b.messages.iter().any(|m| matches!(m, ToPage::Scene(_)))) {
+                self.being_drawn = Some((batch.seq, clock() + STAND_BY_MS));
+            }
+            return Tick { batch, again_ms: 0 };
         }
         let full = self.visible && (self.replay(started, clock) || self.run(started, clock));
         self.longest_slice_ms = self.longest_slice_ms.max(clock() - started);

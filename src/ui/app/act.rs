@@ -1,5 +1,6 @@
 //! What the page does when it is asked, and what it does with the worker's batches.
 
+use gloo_timers::callback::Timeout;
 use protocol::*;
 use wasm_bindgen::prelude::*;
 use yew::prelude::*;
@@ -99,7 +100,9 @@ impl App {
         self.tell_host(ctx);
         self.lab_may_open();
         let link = ctx.link().clone();
-        let drawn = Closure::once_into_js(move || link.send_message(Msg::Drawn(batch.seq)));
+        // Callbacks come at a frame's beginning; a timer set there goes off when it has been painted.
+        let painted = move || Timeout::new(0, move || link.send_message(Msg::Drawn(batch.seq))).forget();
+        let drawn = Closure::once_into_js(painted);
         // A window always takes a frame callback.
         let _ = js::window().request_animation_frame(drawn.unchecked_ref());
         true
