@@ -5,11 +5,32 @@ use std::rc::Rc;
 
 use apimachinery::{Gvr, Object, WatchEventType, resources};
 use base::{Set, Sym};
+use sim::{Addr, MsgId};
 
 use crate::cache::Cache;
 use crate::server::ApiServer;
+use crate::stages::Stages;
 
 impl ApiServer {
+    /// The stages of a recent write, by the id of its message.
+    pub fn stages(&self, id: MsgId) -> Option<&Rc<Stages>> {
+        self.ring.get(id)
+    }
+    pub fn watch_count(&self) -> usize {
+        self.watchers.len()
+    }
+    pub fn pending_count(&self) -> usize {
+        self.pending.len()
+    }
+    /// The newest revision known.
+    pub fn revision(&self) -> i64 {
+        self.revision
+    }
+    /// Client, resource and namespace of every open watch.
+    pub fn open_watches(&self) -> impl Iterator<Item = (Addr, Gvr, &Rc<str>)> {
+        self.watchers.iter().map(|(_, w)| (w.client, w.resource.gvr, &w.namespace))
+    }
+
     fn cache_of(&self, gvr: Gvr) -> Option<(&Cache, usize)> {
         let storage = self.resource(gvr)?.storage?;
         Some((&self.caches[storage], storage))

@@ -480,25 +480,3 @@ impl ApiServer {
         self.pods.on(node).filter_map(move |key| self.caches[storage].get(key))
     }
 }
-
-/// What the page sees.
-impl ApiServer {
-    /// The stages of a recent write, by the id of its message.
-    pub fn stages(&self, id: MsgId) -> Option<&Rc<Stages>> {
-        self.ring.get(id)
-    }
-    pub fn watch_count(&self) -> usize {
-        self.watchers.len()
-    }
-    pub fn pending_count(&self) -> usize {
-        self.pending.len()
-    }
-    /// The newest revision known.
-    pub fn revision(&self) -> i64 {
-        self.revision
-    }
-    /// Client, resource and namespace of every open watch.
-    pub fn open_watches(&self) -> impl Iterator<Item = (Addr, Gvr, &Rc<str>)> {
-        self.watchers.iter().map(|(_, w)| (w.client, w.resource.gvr, &w.namespace))
-    }
-}
