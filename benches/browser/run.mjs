@@ -1,7 +1,7 @@
 // What the performance promises are measured with, in headless Chromium and beside a peer in Node.
 //   node run.mjs DIST OUT.json [NAME…]      `limit` (150,000 pods) runs only if named
 import { spawnSync } from "node:child_process";
-import { mkdir, readFile, readdir, writeFile } from "node:fs/promises";
+import { mkdir, readFile, writeFile } from "node:fs/promises";
 import { dirname, join, resolve } from "node:path";
 import { fileURLToPath } from "node:url";
 import { brotliCompressSync, constants } from "node:zlib";
@@ -175,14 +175,21 @@ if (runs("pause")) {
 }
 if (runs("first-load")) {
   const brotli = (bytes) => brotliCompressSync(bytes, { params: { [constants.BROTLI_PARAM_QUALITY]: 11, [constants.BROTLI_PARAM_LGWIN]: 24 } }).length;
+  // What a new visitor's browser asks for until there is a picture, but for the editor and the terminal (js/) and for what is fetched
+  // in the background, whenever that begins.
+  const asked = new Set();
+  const context = await browser.newContext({ viewport: { width: 1440, height: 900 } });
+  context.on("request", (request) => asked.add(new URL(request.url()).pathname));
+  const page = await context.newPage();
+  await page.goto(site.url);
+  await page.waitForSelector("[data-box], .list li", { timeout: 60_000 });
+  const names = [...asked].map((path) => (path.endsWith("/") ? "index.html" : path.slice(1))).sort();
+  await context.close();
   let total = 0;
-  for (const name of (await readdir(dist)).sort()) {
-    if (!/\.(html|js|css|wasm)$/.test(name) || name === "embed.html") continue;
+  for (const name of names.filter((name) => !/^(js\/|(worker|page)_rest|sw\.js)/.test(name))) {
     const size = brotli(await readFile(join(dist, name)));
-    // What is fetched later, in the background.
-    const later = /^(worker|page)_rest/.test(name);
-    total += later ? 0 : size;
-    if (size > 5000) console.log(`     ${name}: ${(size / 1000).toFixed(0)} kB${later ? ", not of the first load" : ""}`);
+    total += size;
+    console.log(`     ${name}: ${(size / 1000).toFixed(1)} kB`);
   }
   row("first-load-kb", total / 1000, "kB", 900, 600);
 }

@@ -18,7 +18,7 @@ const LARGEST: usize = 32 * 1024;
 const FINE: usize = 512;
 const CLASSES: usize = FINE / 16 + 4 * 6;
 /// A chunk's size is a quarter of what is there, within these bounds.
-const MIN_CHUNK: usize = 1 << 20;
+const MIN_CHUNK: usize = 8 << 20;
 const MAX_CHUNK: usize = 16 << 20;
 
 /// Where chunks come from.
