@@ -4,8 +4,9 @@
 //! and trees, and takes memory page by page; each growth also makes the browser collect its garbage. Here a block is one pop from a
 //! list and one push back, and memory grows by a quarter at a time. Blocks never change their size class: what was once given to
 //! one class stays with it. Large blocks go to the standard allocator. For one thread only, as wasm without threads is.
-//! With it comes a comparison of memory that is fit for keys with long common beginnings ([`compare`]).
+//! With it comes a comparison of memory that is fit for keys with long common beginnings (`compare.rs`).
 
+#[cfg(any(target_arch = "wasm32", test))]
 mod compare;
 
 use std::alloc::{GlobalAlloc, Layout, System};
