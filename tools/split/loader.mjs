@@ -6,13 +6,19 @@ import { EXPORTS } from "./cut.mjs";
 /** Ms from the module's start to the rest's prefetch: the boot and its first pictures come before. */
 const PREFETCH_AFTER_MS = 1_500;
 const STARTED = "wasm.__wbindgen_start();";
+/** Where the module has been made and is not started yet, of the way that doesn't block. */
+const MADE = "const { instance, module } = await __wbg_load(await module_or_path, imports);";
 
 /** The script with the loader, which takes the rest from `file` beside it. `warm`: the module compiles itself before it starts. */
 export function withLoader(script, file, { warm = true } = {}) {
   if (script.includes("self.loadRest =")) throw new Error("the script has a loader already");
   if (script.split(STARTED).length !== 2) throw new Error(`the script should have ${STARTED} once`);
   if (!script.includes("function __wbg_get_imports()")) throw new Error("the script has no __wbg_get_imports()");
-  const begun = script.replace(STARTED, `${warm ? `wasm.${EXPORTS.warmUp}();` : ""}\n    ${STARTED}\n    setTimeout(prefetchRest, ${PREFETCH_AFTER_MS});`);
+  if (script.split(MADE).length !== 2) throw new Error(`the script should have ${MADE} once`);
+  // A browser doesn't ask the service worker for what a page waits for: without a network, or when the site has gone over to another
+  // release, the rest would not be found. Under a service worker it is at hand: it comes before the start.
+  const whole = script.replace(MADE, `${MADE}\n    if (isControlled()) {\n        wasm = instance.exports;\n        await prefetchRest();\n    }`);
+  const begun = whole.replace(STARTED, `${warm ? `wasm.${EXPORTS.warmUp}();` : ""}\n    ${STARTED}\n    setTimeout(prefetchRest, ${PREFETCH_AFTER_MS});`);
   return `${begun}
 // The functions that the first seconds don't need are in a module of their own. It is fetched a little after the start; a function
 // that is wanted before has it loaded at once, while the worker waits.
@@ -48,7 +54,18 @@ self.loadRest = () => {
     restHasCome();
 };
 
+/** Whether a service worker stands between this page and the network. */
+function isControlled() {
+    try {
+        return Boolean(navigator.serviceWorker?.controller);
+    } catch {
+        // A frame without an origin may not ask.
+        return false;
+    }
+}
+
 async function prefetchRest() {
+    if (wasm.${EXPORTS.loaded}.value === 1) return;
     try {
         const response = await fetch(REST, { priority: "low" });
         if (!response.ok) throw new Error(\`\${response.status} \${response.statusText}\`);

@@ -167,12 +167,14 @@ test("the instrumented module notes what is reached, and does the same", () => {
 });
 
 test("the loader goes into the script that wasm-bindgen writes, once", () => {
-  const script = "function __wbg_get_imports() {}\nfunction f() {\n    wasm.__wbindgen_start();\n}\n";
+  const made = "const { instance, module } = await __wbg_load(await module_or_path, imports);";
+  const script = `function __wbg_get_imports() {}\nfunction f() {\n    wasm.__wbindgen_start();\n}\nasync function g() {\n    ${made}\n    return f();\n}\n`;
   const patched = withLoader(script, "worker_rest-1.wasm");
+  assert.match(patched, /await __wbg_load[^]*isControlled\(\)[^]*await prefetchRest\(\);[^]*return f\(\);/);
   assert.match(patched, /setTimeout\(prefetchRest, 1500\)/);
   assert.match(patched, /new URL\("worker_rest-1\.wasm", import\.meta\.url\)/);
   assert.throws(() => withLoader(patched, "worker_rest-1.wasm"), /has a loader already/);
-  assert.throws(() => withLoader("", "worker_rest-1.wasm"), /__wbindgen_start/);
+  assert.throws(() => withLoader("", "worker_rest-1.wasm"), /__wbg_load/);
 });
 
 test("warming up calls the longer functions, which then do nothing", () => {
