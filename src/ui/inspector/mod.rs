@@ -7,11 +7,13 @@ mod start;
 mod yaml;
 
 use protocol::{Clock, ClusterInfo, Inspector as Seen, Stats, Tab, Thing};
+use web_sys::HtmlElement;
 use yew::prelude::*;
 
 use crate::app::Do;
 use crate::header::offer_button;
 use crate::icons;
+use crate::js;
 use crate::shared::Shared;
 use crate::stage::dots::Step;
 
@@ -30,9 +32,27 @@ pub struct InspectorProps {
     pub run: Callback<Do>,
 }
 
+/// A link inside the panel leads to another thing, and is gone with its own: the focus goes to the new heading, so that the next Tab
+/// doesn't begin somewhere else on the page.
+#[hook]
+fn use_kept_focus(heading: &NodeRef, asked: Option<&Thing>) {
+    let before = use_mut_ref(|| None::<Thing>);
+    let heading = heading.clone();
+    use_effect_with(asked.cloned(), move |asked| {
+        let before = before.replace(asked.clone());
+        let nowhere = js::document().active_element().is_none_or(|e| e.tag_name() == "BODY");
+        if let (Some(_), true, Some(heading)) = (before, nowhere, heading.cast::<HtmlElement>()) {
+            // A heading that is on the page takes the focus.
+            let _ = heading.focus();
+        }
+    });
+}
+
 /// The panel.
 #[function_component]
 pub fn Inspector(props: &InspectorProps) -> Html {
+    let heading = use_node_ref();
+    use_kept_focus(&heading, props.asked.as_ref());
     let Some(asked) = &props.asked else {
         return html! { <aside class="inspector" aria-label="Inspector"><div class="body">{ start::start(props) }</div></aside> };
     };
@@ -41,7 +61,7 @@ pub fn Inspector(props: &InspectorProps) -> Html {
     html! {
         <aside class="inspector" aria-label={format!("Inspector: {title}")}>
             <header>
-                <h2>
+                <h2 ref={heading} tabindex="-1">
                     { seen.map(|s| icons::glyph(s.glyph)).unwrap_or_default() }
                     <span class="name">{ title }</span>
                     <button class="btn icon small ghost" title="Close (Esc)" aria-label="Close" onclick={emit(&props.run, Do::Inspect(None))}>{ icons::icon("close") }</button>
