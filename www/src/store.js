@@ -323,7 +323,9 @@ export function svg() {
     const style = getComputedStyle(element);
     const look = LOOK.map((name) => [name, style.getPropertyValue(name)]).filter(([, value]) => value);
     to[i].setAttribute("style", look.map(([name, value]) => `${name}:${value}`).join(";"));
-    for (const name of [...to[i].getAttributeNames()]) if (/^(class|tabindex|role|aria-|data-|on)/.test(name)) to[i].removeAttribute(name);
+    // What the look says now, an attribute by the name of a token says no more.
+    const said = (name) => LOOK.includes(name) && to[i].getAttribute(name).includes("var(");
+    for (const name of [...to[i].getAttributeNames()]) if (/^(class|tabindex|role|aria-|data-|on)/.test(name) || said(name)) to[i].removeAttribute(name);
   });
   const [w, h] = [Number(drawn.getAttribute("width")), Number(drawn.getAttribute("height"))];
   copy.setAttribute("xmlns", "http://www.w3.org/2000/svg");
