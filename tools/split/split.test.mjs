@@ -174,7 +174,7 @@ test("the loader goes into the script that wasm-bindgen writes, once", () => {
   assert.match(patched, /setTimeout\(prefetchRest, 1500\)/);
   assert.match(patched, /new URL\("worker_rest-1\.wasm", import\.meta\.url\)/);
   assert.throws(() => withLoader(patched, "worker_rest-1.wasm"), /has a loader already/);
-  assert.throws(() => withLoader("", "worker_rest-1.wasm"), /__wbg_load/);
+  assert.throws(() => withLoader("", "worker_rest-1.wasm"), /__wbindgen_start/);
 });
 
 test("warming up calls the longer functions, which then do nothing", () => {
