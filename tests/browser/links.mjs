@@ -312,7 +312,8 @@ await test("another release restores the last visit as after a power cut", async
   await booted(p);
   await apply(p, WEB);
   await pods(p, "web-", 3);
-  // etcd's keys are kept once a minute.
+  // Not before the page has made its store: whoever opens it first makes it. etcd's keys are kept once a minute.
+  await saved();
   await p.waitForFunction(
     () => new Promise((done) => {
       const opening = indexedDB.open("kubottle", 1);
