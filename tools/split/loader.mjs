@@ -19,7 +19,7 @@ export function withLoader(script, file, { warm = true } = {}) {
   // release, the rest would not be found. Under a service worker it is at hand: it comes before the start.
   const whole = script.replace(MADE, `${MADE}\n    if (isControlled()) {\n        wasm = instance.exports;\n        await prefetchRest();\n    }`);
   const begun = whole.replace(STARTED, `${warm ? `wasm.${EXPORTS.warmUp}();` : ""}\n    ${STARTED}\n    setTimeout(prefetchRest, ${PREFETCH_AFTER_MS});`);
-  return `${begun}
+  const loader = `
 // The functions that the first seconds don't need are in a module of their own. It is fetched a little after the start; a function
 // that is wanted before has it loaded at once, while the worker waits.
 const REST = new URL(${JSON.stringify(file)}, import.meta.url);
@@ -80,4 +80,6 @@ async function prefetchRest() {
     }
 }
 `;
+  // The words for who reads this file needn't travel.
+  return begun + loader.replace(/^ *\/(?:\/|\*\*).*\n/gm, "");
 }

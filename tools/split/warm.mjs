@@ -8,7 +8,7 @@ import { skipLocals } from "./opcodes.mjs";
 import { zero } from "./zero.mjs";
 
 /** Each function takes an engine a fixed time, however short it is; but the shortest are those that are called most. */
-const LONG = 48;
+const LONG = 64;
 
 /**
  * `bodies[i]` is the body of function `i`, or null. Gives `{ bodies, functions, warmUp }`: the bodies with the look at the global in
