@@ -5,7 +5,7 @@ import { copyFile, cp, mkdir, mkdtemp, readFile, rm, writeFile } from "node:fs/p
 import { tmpdir } from "node:os";
 import { join, resolve } from "node:path";
 import { serve } from "./serve.mjs";
-import { check, close, test } from "./walk.mjs";
+import { check, close, test, WEB } from "./walk.mjs";
 import { ENGINES, launch, missing } from "./webdriver.mjs";
 
 const option = (name, otherwise) => (process.argv.includes(name) ? process.argv[process.argv.indexOf(name) + 1] : otherwise);
@@ -19,17 +19,6 @@ import { digest } from "./digest.mjs";
 fetch("./digest.yaml").then((answer) => answer.text()).then(digest).then((hash) => (window.hash = hash));</script>`;
 const HOST = (site, attributes) => `<!doctype html><title>host</title><link rel="icon" href="data:,"><script src="${site}problems.js"></script>
 <script type="module" src="${site}kube-bottle.js"></script><kube-bottle id="b" ${attributes} style="height:600px" speed="10"></kube-bottle>`;
-const WEB = `apiVersion: apps/v1
-kind: Deployment
-metadata: {name: web}
-spec:
-  replicas: 2
-  selector: {matchLabels: {app: web}}
-  template:
-    metadata: {labels: {app: web}}
-    spec:
-      containers: [{name: nginx, image: "nginx:1.27"}]
-`;
 
 /** A copy of the site whose pages keep what goes wrong in them; the service worker knows them as they are now. */
 async function watched() {
@@ -151,7 +140,7 @@ async function walk(name, browser, site) {
         await clean(browser, outer);
         await inside(browser);
         const pods = await browser.run(() => document.querySelectorAll('[data-box^="pod/default/web-"]').length);
-        check(pods === 2, `${pods} pods are drawn`);
+        check(pods === 3, `${pods} pods are drawn`);
         await clean(browser, site);
         await strict(browser);
       } catch (error) {

@@ -6,7 +6,7 @@ import { join, resolve } from "node:path";
 import { gunzipSync, inflateRawSync } from "node:zlib";
 import { createHash } from "node:crypto";
 import { serve } from "./serve.mjs";
-import { apply, booted, box, check, close, launch, page, pods, sleep, test, told } from "./walk.mjs";
+import { apply, booted, box, check, close, launch, page, pods, sleep, test, told, WEB } from "./walk.mjs";
 
 const dist = resolve(process.argv[2] ?? "dist");
 const shotsAt = process.argv.indexOf("--shots");
@@ -18,18 +18,6 @@ const browser = await launch();
 const context = (options = {}) => browser.newContext({ viewport: { width: 1440, height: 900 }, colorScheme: "dark", ...options });
 const open = async (c, path = "") => page(c, site.url + path, site.url);
 const shot = (p, name) => p.screenshot({ path: join(shots, `${name}.png`) });
-
-const WEB = `apiVersion: apps/v1
-kind: Deployment
-metadata: {name: web}
-spec:
-  replicas: 3
-  selector: {matchLabels: {app: web}}
-  template:
-    metadata: {labels: {app: web}}
-    spec:
-      containers: [{name: nginx, image: "nginx:1.27"}]
-`;
 
 async function pause(p) {
   const button = p.getByLabel(/^Pause/).first();

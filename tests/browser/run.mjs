@@ -3,7 +3,7 @@
 import { mkdir, readFile } from "node:fs/promises";
 import { join, resolve } from "node:path";
 import { serve } from "./serve.mjs";
-import { apply, booted, box, check, close, launch, page as visit, sleep, test } from "./walk.mjs";
+import { apply, booted, box, check, close, launch, page as visit, SERVED, sleep, test } from "./walk.mjs";
 
 const dist = resolve(process.argv[2] ?? "dist");
 const shotsAt = process.argv.indexOf("--shots");
@@ -20,24 +20,6 @@ const boots = (page, ms = 30_000) => box(page, "node/node-2").waitFor({ state: "
 async function shot(page, name) {
   await page.screenshot({ path: join(shots, `${name}.png`) });
 }
-const WEB = `apiVersion: v1
-kind: Service
-metadata: {name: my-service}
-spec:
-  selector: {app: MyApp}
-  ports: [{protocol: TCP, port: 80, targetPort: 80}]
----
-apiVersion: apps/v1
-kind: Deployment
-metadata: {name: web}
-spec:
-  replicas: 3
-  selector: {matchLabels: {app: MyApp}}
-  template:
-    metadata: {labels: {app: MyApp}}
-    spec:
-      containers: [{name: nginx, image: "nginx:1.27", ports: [{containerPort: 80}]}]
-`;
 
 const page = await open(1440, 900, "dark");
 await test("something true is on screen within two seconds", async () => {
@@ -53,7 +35,7 @@ await test("the demo cluster boots for real", async () => {
   check(await box(page, "kubelet/node-1").count(), "no kubelet of node-1");
 });
 await test("applied YAML becomes pods that run", async () => {
-  await apply(page, WEB);
+  await apply(page, SERVED);
   await page.waitForFunction(() => document.querySelectorAll('[data-box^="pod/default/web-"]').length === 3, null, { timeout: 60_000 });
   await shot(page, "apply-dark");
   await page.waitForFunction(
@@ -129,7 +111,7 @@ for (const theme of ["dark", "light"]) {
   await test(`${theme}: components, control plane and Service network of a busy cluster`, async () => {
     await boots(p);
     await booted(p);
-    await apply(p, WEB);
+    await apply(p, SERVED);
     await p.waitForFunction(
       () => { const pods = [...document.querySelectorAll('[data-box^="pod/default/web-"]')]; return pods.length === 3 && pods.every((b) => /Running/.test(b.getAttribute("aria-label"))); }, null, { timeout: 180_000 });
     await lens(p, "Components");

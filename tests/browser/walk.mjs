@@ -9,6 +9,29 @@ let passed = 0;
 let failed = 0;
 const only = process.env.ONLY && new RegExp(process.env.ONLY);
 
+/** The Deployment that walks apply. */
+export const WEB = `apiVersion: apps/v1
+kind: Deployment
+metadata: {name: web}
+spec:
+  replicas: 3
+  selector: {matchLabels: {app: web}}
+  template:
+    metadata: {labels: {app: web}}
+    spec:
+      containers: [{name: nginx, image: "nginx:1.27"}]
+`;
+
+/** The same behind a Service. */
+export const SERVED = `apiVersion: v1
+kind: Service
+metadata: {name: my-service}
+spec:
+  selector: {app: MyApp}
+  ports: [{protocol: TCP, port: 80, targetPort: 80}]
+---
+${WEB.replaceAll("app: web", "app: MyApp")}`;
+
 /** Runs one test; ONLY=words runs those whose name has the words. */
 export async function test(name, body) {
   if (only && !only.test(name)) return;
