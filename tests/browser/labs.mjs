@@ -71,6 +71,93 @@ if (wants("service")) {
   await page.context().close();
 }
 
+/** A box of the picture whose id begins so and whose words have this. */
+const told = (page, id, words) => page.waitForFunction(
+  ([id, words]) => [...document.querySelectorAll(`[data-box^="${id}"]`)].some((b) => b.getAttribute("aria-label")?.includes(words)), [id, words], { timeout: 60_000 });
+const gone = (page, selector) => page.waitForFunction((selector) => !document.querySelector(selector), selector, { timeout: 60_000 });
+
+if (wants("ghosts")) {
+  const page = await open(1440, 900, "dark", "?lab=service");
+  const ghost = "ghost/Service/default/my-service";
+  await test("what the goal lacks is an outline in the picture, in lenses that draw its kind and in a tray of those that don't", async () => {
+    await lab(page);
+    await told(page, ghost, "missing: Service my-service");
+    check(await page.locator(`[data-box="${ghost}"]`).evaluate((b) => b.classList.contains("st-missing")), "it is drawn as if it were there");
+    await shot(page, "lab-ghost-dark");
+    await page.getByRole("tab", { name: "Architecture", exact: true }).click();
+    await told(page, "ghosts", "the goal still lacks: missing: Service my-service");
+    await told(page, ghost, "missing: Service my-service");
+    await shot(page, "lab-ghost-tray-dark");
+    await page.getByRole("tab", { name: "Service network", exact: true }).click();
+  });
+  await test("one that is otherwise than the goal has a ring that says how", async () => {
+    await type(page, "kubectl expose deployment myapp --name=my-service --port=80");
+    await told(page, "service/default/my-service", "differs from the goal: spec.ports[0].targetPort is 80, not 9376");
+    await gone(page, `[data-box="${ghost}"]`);
+    check((await page.locator('[data-box^="service/default/my-service"] .differs').count()) >= 1, "no ring");
+    await page.locator(".lab-wrong").waitFor({ timeout: 60_000 });
+    await shot(page, "lab-ring-dark");
+  });
+  await test("and both go when the goal is met", async () => {
+    await page.locator(".run-block .btn", { hasText: "Apply" }).first().click();
+    await phase(page, "Next step");
+    await gone(page, '.box .differs, .box.st-missing, [data-box^="ghost"]');
+    check((await page.locator('[data-box^="service/default/my-service"]').count()) >= 1, "the Service is not drawn");
+    check((await page.locator(".ghosts li").count()) === 0, "the panel still lists something");
+    await shot(page, "lab-ghost-gone-dark");
+    check(page.errors.length === 0, page.errors.join("\n"));
+  });
+  await page.context().close();
+}
+
+if (wants("language")) {
+  const title = (page, text) => page.waitForFunction((text) => document.querySelector("section.lab h2")?.textContent === text, text, { timeout: 120_000 });
+  const choice = (page) => page.getByLabel("Language of the lab's text");
+  const lang = (page) => page.locator("section.lab .lab-text").getAttribute("lang");
+  const page = await open(1440, 900, "dark", "?lab=cluster");
+  await test("a lab is read in another language: the text changes, what was done stays", async () => {
+    await lab(page);
+    await title(page, "1. Master and worker nodes");
+    await page.locator(".run-block .btn").first().click();
+    await held(page, 1);
+    const wants = () => page.locator(".checks li.holds span").first().innerText();
+    const before = await wants();
+    await choice(page).selectOption("Deutsch");
+    await title(page, "1. Master und Worker");
+    check((await lang(page)) === "de", "a screen reader would read it as English");
+    await page.waitForFunction((before) => { const now = document.querySelector(".checks li.holds span")?.textContent; return now && now !== before; }, before, { timeout: 10_000 });
+    check((await wants()) === "Du hast nach der Liste der Knoten gefragt", await wants());
+    await shot(page, "lab-german-dark");
+    await page.locator(".typed input").first().fill("cp-1");
+    await page.locator(".typed button").first().click();
+    await phase(page, "Next step");
+    await page.getByRole("button", { name: "Next step" }).click();
+    await title(page, "2. Der Cluster läuft selbst in Pods");
+  });
+  await test("the choice outlives a reload, and so does the progress", async () => {
+    await sleep(2_500);
+    await page.reload();
+    await title(page, "2. Der Cluster läuft selbst in Pods");
+    check((await choice(page).inputValue()) === "Deutsch" && (await lang(page)) === "de", "it is English again");
+    await choice(page).selectOption("English");
+    await title(page, "2. The cluster runs itself in pods");
+    check((await page.locator(".lab-steps .passed").count()) === 1, "the first step is not passed any more");
+    check(page.errors.length === 0, page.errors.join("\n"));
+  });
+  await page.context().close();
+  await test("?lang=de is the reader's language; where a lab hasn't it, English", async () => {
+    const german = await open(1280, 800, "light", "?lab=cluster&lang=de");
+    await title(german, "1. Master und Worker");
+    await german.context().close();
+    const other = await open(1280, 800, "light", "?lab=cluster&lang=xx");
+    await title(other, "1. Master and worker nodes");
+    await other.context().close();
+    const browsers = await open(1280, 800, "light", "?lab=cluster", { locale: "de-AT" });
+    await title(browsers, "1. Master und Worker");
+    await browsers.context().close();
+  });
+}
+
 if (wants("keyboard")) {
   const page = await open(1280, 800, "dark", "?lab=kube-scheduler");
   await test("a step is done by keyboard alone", async () => {
