@@ -3,6 +3,8 @@
 //!
 //! `cargo bench --bench bottle -- boot rollout` runs only those whose name begins so; `limit` (150,000 pods) runs only if named.
 
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
 use std::rc::Rc;
 use std::time::Instant;
 
@@ -107,6 +109,38 @@ fn boot() -> f64 {
     begin.elapsed().as_secs_f64() * 1e3
 }
 
+/// Proves every lab as `tests/labs.rs` does, the cluster being booted already: the slowest one, in wall milliseconds. Each is proved
+/// twice and the quicker time counts, because a machine has other things to do at times.
+fn labs() -> f64 {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("static/labs");
+    let mut folders: Vec<PathBuf> =
+        std::fs::read_dir(folder).expect("static/labs").map(|e| e.expect("an entry").path()).filter(|p| p.is_dir()).collect();
+    folders.sort();
+    let (mut booted, mut times) = (BTreeMap::new(), Vec::new());
+    for path in folders {
+        let name = path.file_name().map(|n| n.to_string_lossy().into_owned()).unwrap_or_default();
+        let files = server::labs::files(&path).expect("its files");
+        let lab = Rc::new(labs::read(&name, &files, "en").unwrap_or_else(|mistakes| panic!("{name}: {mistakes}")));
+        let bottle = booted.entry(format!("{:?}", lab.recipe)).or_insert_with(|| labs::prove::booted(&lab.config));
+        let prove = || {
+            let begin = Instant::now();
+            let problems = labs::prove::prove(&lab, bottle);
+            assert!(problems.is_empty(), "{name}: {}", problems.join("; "));
+            begin.elapsed().as_secs_f64() * 1e3
+        };
+        times.push((prove().min(prove()), name));
+    }
+    times.sort_by(|a, b| b.0.total_cmp(&a.0));
+    let slowest: Vec<String> = times.iter().take(5).map(|(ms, name)| format!("{name} {ms:.0} ms")).collect();
+    println!(
+        "{} labs, {:.0} ms together; the slowest: {}",
+        times.len(),
+        times.iter().map(|t| t.0).sum::<f64>(),
+        slowest.join(", ")
+    );
+    times.first().map_or(0.0, |t| t.0)
+}
+
 /// `deployments` of 500 replicas with a Service each on `nodes`: wall seconds from apply to all Ready, and GB at the end.
 fn limit(nodes: u32, deployments: i64) -> (f64, f64) {
     let begin = Instant::now();
@@ -172,6 +206,9 @@ fn main() {
         cluster.run_until(until, &mut requests);
         println!("idle day: {} messages, {} requests to kube-apiserver", cluster.events - before, requests.0);
         rows.push(Row { id: "idle-day-s", value: begin.elapsed().as_secs_f64(), unit: "s", must: Some(10.0), aim: Some(3.0) });
+    }
+    if runs("labs") {
+        rows.push(Row { id: "labs-slowest-ms", value: labs(), unit: "ms", must: Some(200.0), aim: None });
     }
     if wanted.iter().any(|w| w == "limit") {
         let small = limit(340, 20).0 / 10_000.0;

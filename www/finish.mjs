@@ -1,6 +1,7 @@
 // After Trunk and the split: what makes the built folder a site that is strict, installable and offline.
 //   node www/finish.mjs FOLDER
 // - the script that Trunk wrote into the page becomes a file, and the page gets its Content-Security-Policy;
+// - many frames of one page share one download of each module, whatever the site's server says about caches (shared);
 // - the release gets its name: a hash of all files that the visitor's browser runs;
 // - the icons, the manifest, the loader of <kube-bottle> and the page with five embeds are put beside;
 // - sw.js learns every file with its hash;
@@ -58,14 +59,35 @@ async function files(at = folder) {
   return found.sort();
 }
 
+/**
+ * A module that is asked for by a name with its hash in it never changes: a browser that has it need not ask whether it is still the
+ * same. That is said by the request, because static hosts differ in what they say, and some say nothing: then each frame of a page
+ * with many embeds would load megabytes anew.
+ */
+async function shared(html) {
+  const worker = sha256(await readFile(join(folder, "worker_bg.wasm"))).slice(0, 16);
+  const loader = `import init from "./worker.js";
+await init({ module_or_path: fetch(new URL("./worker_bg.wasm?${worker}", import.meta.url), { cache: "force-cache" }) });
+`;
+  await writeFile(join(folder, "worker_loader.js"), loader);
+  // The page's module has its hash in its name. Who opens the page itself gets it by a preload; an embed asks as above.
+  const preload = html.match(/<link[^>]*rel="?preload[^>]*href="([^"]*_bg\.wasm)"[^>]*>\s*/);
+  if (!preload) throw new Error("index.html preloads no wasm");
+  const early = `self.kubottlePage = fetch(${JSON.stringify(preload[1])}, { cache: "force-cache" });\n`;
+  await writeFile(join(folder, "policy.js"), POLICY_SCRIPT + early);
+  return preload[0];
+}
+
 /** The page without inline scripts. */
 async function strict(html) {
   const inline = [...html.matchAll(/<script(?![^>]*\ssrc=)([^>]*)>([\s\S]*?)<\/script>/g)];
   for (const [whole, attributes, body] of inline) {
     if (!/type="?module/.test(attributes)) throw new Error(`an inline script that nobody knows: ${whole.slice(0, 80)}`);
     const name = `init-${sha256(body).slice(0, 16)}.js`;
-    // What was relative to the page is relative to a file beside it.
-    await writeFile(join(folder, name), `${body.trim()}\n`);
+    // What was relative to the page is relative to a file beside it. An embed has begun to load the module before.
+    const script = body.trim().replace(/module_or_path: ('[^']*_bg\.wasm')/, "module_or_path: self.kubottlePage ?? $1");
+    if (!script.includes("self.kubottlePage")) throw new Error("the page's script loads no module");
+    await writeFile(join(folder, name), `${script}\n`);
     html = html.replace(whole, `<script type="module" src="./${name}"></script>`);
   }
   // In a frame without an origin of its own a style sheet with a hash would not be loaded at all.
@@ -81,16 +103,15 @@ async function main() {
   await mkdir(join(folder, "icons"), { recursive: true });
   await cp(join(www, "icons"), join(folder, "icons"), { recursive: true });
 
-  await writeFile(join(folder, "policy.js"), POLICY_SCRIPT);
-
   let html = await strict(await readFile(join(folder, "index.html"), "utf8"));
+  const preload = await shared(html);
   if (!html.includes(META)) throw new Error("index.html has no <meta charset> to put the policy behind");
   const made = ["index.html", "embed.html", "sw.js"];
   const hashes = {};
   for (const name of (await files()).filter((n) => !made.includes(n))) hashes[name] = sha256(await readFile(join(folder, name)));
   const release = sha256(JSON.stringify(hashes) + html).slice(0, 12);
   html = html.replace("</title>", `</title>\n  <meta name="kubottle-release" content="${release}">\n  <link rel="manifest" href="./site.webmanifest">`);
-  for (const [name, page] of [["index.html", html], ["embed.html", html.replace(META, '<script src="./policy.js"></script>')]]) {
+  for (const [name, page] of [["index.html", html], ["embed.html", html.replace(preload, "").replace(META, '<script src="./policy.js"></script>')]]) {
     await writeFile(join(folder, name), page);
     hashes[name] = sha256(page);
   }

@@ -15,10 +15,12 @@ async function sha256(bytes) {
 /** One file into the cache: from an older release if it is the same there, else from the site. */
 async function bring(cache, name, hash, older) {
   for (const other of older) {
-    const same = await other.match(address(name));
-    if (same && (await sha256(await same.clone().arrayBuffer())) === hash) return cache.put(address(name), same);
+    const old = await other.match(address(name));
+    if (old && (await sha256(await old.clone().arrayBuffer())) === hash) return cache.put(address(name), old);
   }
-  const answer = await fetch(address(name), { cache: "no-cache" });
+  // The module of the worker is asked for with its hash (finish.mjs): the page has just loaded it, and it is what it was.
+  const same = name === "worker_bg.wasm";
+  const answer = await fetch(same ? `${address(name)}?${hash.slice(0, 16)}` : address(name), { cache: same ? "force-cache" : "no-cache" });
   if (!answer.ok) throw new Error(`${name}: ${answer.status}`);
   // In the middle of an upload old and new files lie side by side: then this release isn't whole yet.
   if ((await sha256(await answer.clone().arrayBuffer())) !== hash) throw new Error(`${name}: of another release`);

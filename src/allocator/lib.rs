@@ -26,6 +26,9 @@ const MAX_CHUNK: usize = 16 << 20;
 pub trait Source {
     /// `bytes` of memory, aligned to 16, for ever; null if there is no more.
     fn chunk(bytes: usize) -> *mut u8;
+
+    /// There is no more. Whoever can tells somebody, and need not come back.
+    fn exhausted() {}
 }
 
 /// Chunks by `memory.grow`.
@@ -105,6 +108,14 @@ fn is_small(layout: &Layout) -> bool {
     layout.size() <= LARGEST && layout.align() <= 16 && layout.size() > 0
 }
 
+/// What the standard allocator has given.
+fn large<S: Source>(block: *mut u8) -> *mut u8 {
+    if block.is_null() {
+        S::exhausted();
+    }
+    block
+}
+
 impl State {
     /// A block from the newest chunk, or from a new one.
     #[cold]
@@ -114,6 +125,7 @@ impl State {
             let wanted = (self.total / 4).clamp(MIN_CHUNK, MAX_CHUNK);
             let chunk = S::chunk(wanted);
             if chunk.is_null() {
+                S::exhausted();
                 return null_mut();
             }
             (self.next, self.end) = (chunk as usize, chunk as usize + wanted);
@@ -130,7 +142,7 @@ impl State {
 unsafe impl<S: Source> GlobalAlloc for Slab<S> {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
         if !is_small(&layout) {
-            return unsafe { System.alloc(layout) };
+            return large::<S>(unsafe { System.alloc(layout) });
         }
         let state = unsafe { &mut *self.state.get() };
         let class = class_of(layout.size());
@@ -155,7 +167,7 @@ unsafe impl<S: Source> GlobalAlloc for Slab<S> {
     unsafe fn realloc(&self, block: *mut u8, layout: Layout, size: usize) -> *mut u8 {
         let wanted = unsafe { Layout::from_size_align_unchecked(size, layout.align()) };
         match (is_small(&layout), is_small(&wanted)) {
-            (false, false) => return unsafe { System.realloc(block, layout, size) },
+            (false, false) => return large::<S>(unsafe { System.realloc(block, layout, size) }),
             (true, true) if class_of(layout.size()) == class_of(size) => return block,
             _ => {}
         }
@@ -180,6 +192,32 @@ mod tests {
         fn chunk(bytes: usize) -> *mut u8 {
             unsafe { System.alloc(Layout::from_size_align(bytes, 16).unwrap()) }
         }
+    }
+
+    /// Two chunks and no more.
+    struct Little;
+    static CHUNKS: std::sync::atomic::AtomicUsize = std::sync::atomic::AtomicUsize::new(0);
+    static TOLD: std::sync::atomic::AtomicUsize = std::sync::atomic::AtomicUsize::new(0);
+    impl Source for Little {
+        fn chunk(bytes: usize) -> *mut u8 {
+            match CHUNKS.fetch_add(1, std::sync::atomic::Ordering::Relaxed) {
+                0 | 1 => Test::chunk(bytes),
+                _ => null_mut(),
+            }
+        }
+        fn exhausted() {
+            TOLD.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+        }
+    }
+
+    #[test]
+    fn the_end_of_memory_is_told() {
+        let slab: Slab<Little> = Slab::new();
+        let layout = Layout::from_size_align(LARGEST, 16).unwrap();
+        let most = 2 * MAX_CHUNK / LARGEST;
+        let given = (0..=most).take_while(|_| !unsafe { slab.alloc(layout) }.is_null()).count();
+        assert!(given >= 2 * MIN_CHUNK / LARGEST && given <= most, "{given} blocks of two chunks");
+        assert_eq!(TOLD.load(std::sync::atomic::Ordering::Relaxed), 1);
     }
 
     #[test]

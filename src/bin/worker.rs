@@ -13,7 +13,18 @@ mod wasm {
     use web_sys::{DedicatedWorkerGlobalScope, MessageChannel, MessageEvent};
 
     #[global_allocator]
-    static MEMORY: allocator::Slab = allocator::Slab::new();
+    static MEMORY: allocator::Slab<Memory> = allocator::Slab::new();
+
+    /// Chunks of the module's own memory. When the browser gives no more the worker ends with words that the page knows.
+    struct Memory;
+    impl allocator::Source for Memory {
+        fn chunk(bytes: usize) -> *mut u8 {
+            allocator::Wasm::chunk(bytes)
+        }
+        fn exhausted() {
+            wasm_bindgen::throw_str(protocol::OUT_OF_MEMORY)
+        }
+    }
 
     /// A session with its beat.
     struct Host {

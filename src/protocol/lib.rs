@@ -39,6 +39,9 @@ pub const PROTOCOL_VERSION: u32 = 1;
 /// How many batches the worker may have posted without an acknowledgement.
 pub const CREDIT: u32 = 2;
 
+/// With these words a worker ends that has used all the memory that the browser gives it.
+pub const OUT_OF_MEMORY: &str = "all the memory that the browser gives is used";
+
 /// Virtual microseconds since 1970-01-01T00:00:00Z.
 pub type Us = i64;
 

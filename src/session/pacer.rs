@@ -16,8 +16,10 @@ const GAP_PART: i64 = 8;
 const LONGEST_LINK: Duration = Duration::from_millis(2_500);
 /// Wall time after the last chain before idle time runs faster, in ms.
 const IDLE_AFTER_MS: f64 = 6_000.0;
-/// The boot plays in at most that much wall time, in ms.
+/// The boot plays in about that much wall time, in ms.
 pub(crate) const BOOT_MS: f64 = 5_200.0;
+/// Messages of one slice, if there is time for so many, of a boot that is longer than was thought.
+const LATE: u64 = 4_096;
 
 /// The pacer.
 #[derive(Clone, Debug)]
@@ -115,7 +117,11 @@ impl Pacer {
         }
         if let Some(boot) = &mut self.boot {
             let started = *boot.started_ms.get_or_insert(wall_ms);
-            let left = (BOOT_MS - (wall_ms - started)).max(1.0);
+            let left = BOOT_MS - (wall_ms - started);
+            if left <= 0.0 {
+                // What is still to come comes as fast as it can: nobody waits for a boot message by message.
+                return Slice::Events(LATE);
+            }
             let frames = (left / elapsed_ms.max(4.0)).max(1.0);
             return Slice::Events(((boot.events_left as f64 / frames).ceil() as u64).clamp(1, boot.events_left.max(1)));
         }
@@ -157,6 +163,22 @@ impl Pacer {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_boot_longer_than_thought_is_not_played_message_by_message() {
+        let mut pacer = Pacer::new();
+        pacer.boot = Some(BootPlay { events_left: 260, started_ms: None });
+        let mut slices = Vec::new();
+        for frame in 0..400_u32 {
+            let Slice::Events(n) = pacer.slice(f64::from(frame) * 16.0, Time::from_secs(1), None) else { panic!("not a boot") };
+            if let Some(boot) = &mut pacer.boot {
+                boot.events_left = boot.events_left.saturating_sub(n);
+            }
+            slices.push(n);
+        }
+        assert!(slices[..320].iter().all(|n| (1..=3).contains(n)), "{slices:?}");
+        assert_eq!(slices[330..].iter().min(), Some(&LATE));
+    }
 
     #[test]
     fn auto_is_slow_in_a_chain_and_quick_over_its_waits() {

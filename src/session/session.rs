@@ -1,12 +1,12 @@
-//! A visit: one bottle, one page. What it looks like is in [`look`].
+//! A visit: one bottle, one page. What it looks like is in [`look`], how something is done to it in [`input`].
 
+mod input;
 mod look;
 
 use std::collections::BTreeMap;
 
 use base::Time;
 use cluster::{Bottle, Config, Recipe};
-use cri_api::host::HostMessage;
 use protocol::{
     Batch, CREDIT, EventsQuery, Level, Notice, PROTOCOL_VERSION, Pace, Scene, Start, Tab, TableQuery, Thing, ToPage, ToWorker,
     View,
@@ -165,7 +165,12 @@ impl Session {
         }
         match message {
             ToWorker::Start(start) => self.begin(start),
-            ToWorker::Open(open) => self.open(&open),
+            ToWorker::Open(open) => {
+                // Who says so before looks at the moment and not at what follows: no slice may come in between.
+                let paused = self.pacer.paused;
+                self.open(&open);
+                self.pacer.paused = paused;
+            }
             ToWorker::Release { id } => self.set_release(id),
             ToWorker::Ack { seq } => {
                 self.in_flight = self.in_flight.saturating_sub(1);
@@ -229,7 +234,7 @@ impl Session {
                 self.say(ToPage::ActionDone { id, error });
             }
             ToWorker::BufferClosed { buffer, saved } => {
-                self.to_laptop(HostMessage::BufferClosed { buffer, saved: saved.map(Into::into) });
+                self.to_laptop(cri_api::host::HostMessage::BufferClosed { buffer, saved: saved.map(Into::into) });
             }
             ToWorker::Save => return self.save(),
             ToWorker::Keep { id, keep } => return self.keep(id, keep),
@@ -314,8 +319,9 @@ impl Session {
             }
             Pace::Step => {
                 self.pacer.paused = true;
+                self.with_bottle(Bottle::seek_head);
+                self.wake_terminals();
                 self.with_bottle(|b| {
-                    b.seek_head();
                     b.step();
                 });
             }
@@ -356,7 +362,7 @@ impl Session {
             _ => self.being_drawn = None,
         }
         // A look takes as long as a slice: it is a task of its own, so that what the page says in between is heard.
-        if !std::mem::take(&mut self.looked) && self.in_flight < CREDIT && self.look_is_due(started) {
+        if !std::mem::take(&mut self.looked) && self.visible && self.in_flight < CREDIT && self.look_is_due(started) {
             self.looked = true;
             self.page_messages();
             self.look(started);
@@ -402,6 +408,9 @@ impl Session {
     /// Runs the cluster for one slice. True: there was more to do than time.
     fn run(&mut self, wall_ms: f64, clock: &dyn Fn() -> f64) -> bool {
         let deadline = wall_ms + SLICE_MS;
+        if !self.pacer.paused {
+            self.wake_terminals();
+        }
         if self.hurry_lab(deadline, clock) {
             return true;
         }
@@ -425,6 +434,8 @@ impl Session {
                 if let Some(boot) = &mut self.pacer.boot {
                     boot.events_left = boot.events_left.saturating_sub(done);
                 }
+                // Late, it runs fast: not beyond its end.
+                self.pacer.boot.take_if(|boot| boot.events_left == 0 && bottle.head().is_ready());
                 done < n
             }
             Slice::Until(time) => {
@@ -465,30 +476,5 @@ impl Session {
         self.seq += 1;
         self.in_flight += 1;
         Batch { seq: self.seq, messages }
-    }
-
-    /// What follows from a message that set out before belongs to what the user has just done.
-    pub(crate) fn follow(&mut self, cause: MsgId) {
-        if let Some(bottle) = &self.bottle {
-            let now = bottle.head().now();
-            self.pacer.begin_chain(cause.0, now);
-        }
-    }
-
-    /// An input for the laptop. In the past it forks; the chain that it begins is slow enough to be seen.
-    pub(crate) fn to_laptop(&mut self, message: HostMessage) {
-        self.input(cluster::Input::Laptop(message.into()));
-    }
-
-    pub(crate) fn input(&mut self, input: cluster::Input) {
-        let Some(bottle) = &mut self.bottle else { return };
-        let was_past = bottle.is_past();
-        let id = bottle.input(input);
-        let now = bottle.head().now();
-        self.pacer.begin_chain(id.0, now);
-        if was_past {
-            self.pacer.paused = false;
-            self.after_jump();
-        }
     }
 }

@@ -2,6 +2,9 @@
 //!
 //! Paused or in the past the terminal still answers: a command is run in a clone of the moment shown. If it only read, its output
 //! is shown and the clone's laptop is kept; if it wrote, time is stepped (paused) or the user is asked to fork (past).
+//!
+//! That the page shows a terminal, of some size, is nothing that the user does: while time stands still the laptop isn't told, so that
+//! a moment which was opened stays that very moment. It is told before the next thing that happens ([`Session::wake_terminals`]).
 
 use cri_api::host::HostMessage;
 use protocol::{ByteBuf, TerminalMode, ToPage};
@@ -10,6 +13,9 @@ use crate::session::Session;
 
 /// Output of one tab that the page has not drawn yet is cut to its end beyond this.
 const MAX_PENDING: usize = 256 * 1024;
+
+/// So long a shell takes to print its first prompt, in virtual time.
+const OPENING: base::Duration = base::Duration::from_millis(60);
 
 #[derive(Clone, Debug, Default)]
 struct Tab {
@@ -21,6 +27,18 @@ struct Tab {
     /// Typed in the past; waits for the user's word on forking.
     waiting: Vec<u8>,
     cut: bool,
+    due: Due,
+    /// Printed by a clone in which the tab was opened: what the laptop prints of it then is shown already.
+    foretold: Vec<u8>,
+}
+
+/// What the laptop isn't told of a tab yet.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+enum Due {
+    #[default]
+    Nothing,
+    Size,
+    Open,
 }
 
 #[derive(Clone, Debug, Default)]
@@ -35,7 +53,16 @@ impl Terminals {
 
     pub fn output(&mut self, number: u32, data: &[u8], _queue: &mut [ToPage]) {
         let Some(tab) = self.tab(number) else { return };
-        tab.pending.extend_from_slice(data);
+        let shown = std::mem::take(&mut tab.foretold);
+        let same = data.iter().zip(&shown).take_while(|(a, b)| a == b).count();
+        if same == data.len() {
+            tab.foretold = shown[same..].to_vec();
+        }
+        let news = &data[same..];
+        if news.is_empty() {
+            return;
+        }
+        tab.pending.extend_from_slice(news);
         if tab.pending.len() > MAX_PENDING {
             let keep = tab.pending.len() - MAX_PENDING / 2;
             tab.pending.drain(..keep);
@@ -89,6 +116,16 @@ fn ends_with_prompt(bytes: &[u8]) -> bool {
     text.ends_with("$ ") || text.ends_with("# ") || text.ends_with("\u{1b}[0m ") || text.ends_with("> ")
 }
 
+impl Tab {
+    fn opening(&self) -> HostMessage {
+        HostMessage::TtyOpen { tab: self.number, cols: self.size.0, rows: self.size.1 }
+    }
+
+    fn sizing(&self) -> HostMessage {
+        HostMessage::TtyResize { tab: self.number, cols: self.size.0, rows: self.size.1 }
+    }
+}
+
 impl Session {
     pub(crate) fn open_terminal(&mut self, tab: u32, cols: u16, rows: u16) {
         let mode = TerminalMode { place: "laptop".into(), ..TerminalMode::default() };
@@ -98,6 +135,9 @@ impl Session {
             // A restored cluster has the shell still: it only learns its new size.
             self.say(ToPage::TerminalOutput { tab, bytes: ByteBuf::from(printed) });
             return self.resize_terminal(tab, cols, rows);
+        }
+        if self.stands_at_head() {
+            return self.foretell(tab);
         }
         // Opening a tab is no input of the user's that should fork: it goes to the head.
         if let Some(bottle) = self.bottle_mut() {
@@ -110,16 +150,60 @@ impl Session {
         }
     }
 
+    /// Paused, and nothing else than the newest moment is shown.
+    fn stands_at_head(&self) -> bool {
+        self.pacer.paused && self.bottle().is_some_and(|b| !b.is_past())
+    }
+
+    /// Shows what a new tab's shell prints, from a clone. The laptop itself gets the tab when time goes on.
+    fn foretell(&mut self, number: u32) {
+        let Some(bottle) = self.bottle.as_ref() else { return };
+        let Some(tab) = self.terminals.tab(number) else { return };
+        let outcome = cluster::aside::run(bottle.shown(), tab.opening().into());
+        tab.due = Due::Open;
+        for message in outcome.page {
+            if let HostMessage::TtyOutput { tab: printed, data } = message
+                && printed == number
+            {
+                tab.foretold.extend_from_slice(&data);
+            }
+        }
+        tab.pending.extend_from_slice(&tab.foretold);
+        tab.busy = !ends_with_prompt(&tab.pending);
+    }
+
+    /// Something is done, or time goes on: the laptop hears of the tabs that were opened or resized while time stood.
+    pub(crate) fn wake_terminals(&mut self) {
+        let Some(bottle) = self.bottle.as_mut().filter(|b| !b.is_past()) else { return };
+        for tab in &mut self.terminals.tabs {
+            let message = match std::mem::take(&mut tab.due) {
+                Due::Nothing => continue,
+                Due::Size => tab.sizing(),
+                Due::Open => tab.opening(),
+            };
+            bottle.input(cluster::Input::Laptop(message.into()));
+        }
+    }
+
     pub(crate) fn close_terminal(&mut self, tab: u32) {
+        let unheard = self.terminals.tab(tab).is_some_and(|t| t.due == Due::Open);
         self.terminals.tabs.retain(|t| t.number != tab);
+        if unheard {
+            return;
+        }
         if self.bottle().is_some_and(|b| !b.is_past()) {
             self.to_laptop(HostMessage::TtyClose { tab });
         }
     }
 
     pub(crate) fn resize_terminal(&mut self, tab: u32, cols: u16, rows: u16) {
+        let stands = self.stands_at_head();
         if let Some(tab) = self.terminals.tab(tab) {
             tab.size = (cols, rows);
+            if stands || tab.due == Due::Open {
+                tab.due = if tab.due == Due::Open { Due::Open } else { Due::Size };
+                return;
+            }
         }
         if self.bottle().is_some_and(|b| !b.is_past()) {
             self.to_laptop(HostMessage::TtyResize { tab, cols, rows });
@@ -136,6 +220,15 @@ impl Session {
 
     /// Runs the input in a clone of the moment shown, and keeps of it what may be kept.
     fn input_while_still(&mut self, tab: u32, bytes: &[u8]) {
+        if self.stands_at_head() && self.terminals.tabs.iter().any(|t| t.due != Due::Nothing) {
+            // The shell has to be there before it can be asked: time is stepped until it is.
+            self.wake_terminals();
+            if let Some(bottle) = self.bottle_mut() {
+                let until = bottle.head().now() + OPENING;
+                bottle.run_until(until, 200_000);
+            }
+            self.page_messages();
+        }
         let Some(bottle) = self.bottle() else { return };
         let past = bottle.is_past();
         let message = std::rc::Rc::new(HostMessage::TtyInput { tab, data: bytes.into() });

@@ -10,6 +10,7 @@ mod journal;
 mod panels;
 mod policy;
 mod scale;
+mod standing;
 mod whys;
 
 /// A page that keeps the scene and acknowledges every batch; its clock goes on by itself.

@@ -13,26 +13,57 @@ pub struct DiedProps {
     pub reason: String,
     /// The moment of the newest saved log.
     pub saved_us: Option<Us>,
+    /// What the worker had used when it last said.
+    pub memory_bytes: u64,
     pub run: Callback<Do>,
 }
 
-/// The worker is gone: go on from the last snapshot, or begin again.
+/// The worker is gone: go on from the last snapshot, or begin again. One whose memory was used up would come to that again: there a
+/// smaller cluster is what is offered first.
 #[function_component]
 pub fn Died(props: &DiedProps) -> Html {
     let first = use_focus();
+    let full = props.reason.contains(protocol::OUT_OF_MEMORY);
+    let (title, reason) = match full {
+        true => (
+            "The cluster has become too large for this tab",
+            format!(
+                "It has used all the memory that the browser gives a page ({} MB). A smaller cluster fits; this one, with fewer objects, may too.",
+                props.memory_bytes >> 20
+            ),
+        ),
+        false => ("The cluster's worker has stopped", props.reason.clone()),
+    };
+    let snapshot = match props.saved_us {
+        Some(at) => format!(
+            "Its last snapshot is of {}. What came after it is lost; your manifests in the editor are kept.",
+            format::clock(at)
+        ),
+        None => "There is no snapshot yet; your manifests in the editor are kept.".to_owned(),
+    };
+    let button = |label: &'static str, what: Do, is_first: bool| {
+        let class = classes!("btn", is_first.then_some("primary"));
+        let node = is_first.then(|| first.clone()).unwrap_or_default();
+        html! { <button {class} ref={node} onclick={emit(&props.run, what)}>{ label }</button> }
+    };
+    let saved = props.saved_us.is_some();
     html! {
         <div class="veil">
             <div class="dialog ask" role="alertdialog" aria-modal="true" aria-labelledby="died-title">
-                <h2 id="died-title">{ "The cluster's worker has stopped" }</h2>
-                <p>{ &props.reason }</p>
-                <p>{ match props.saved_us {
-                    Some(at) => format!("Its last snapshot is of {}. What came after it is lost; your manifests in the editor are kept.", format::clock(at)),
-                    None => "There is no snapshot yet; your manifests in the editor are kept.".to_owned(),
-                } }</p>
+                <h2 id="died-title">{ title }</h2>
+                <p>{ reason }</p>
+                <p>{ snapshot }</p>
                 <div class="row">
-                    <button class="btn" onclick={emit(&props.run, Do::Restart { resume: false })}>{ "Start a new cluster" }</button>
-                    if props.saved_us.is_some() {
-                        <button class="btn primary" ref={first} onclick={emit(&props.run, Do::Restart { resume: true })}>{ "Restart from the last snapshot" }</button>
+                    if full && saved {
+                        { button("Keep the last snapshot as a file", Do::KeepLast, false) }
+                    }
+                    if saved {
+                        { button("Restart from the last snapshot", Do::Restart { resume: true }, !full) }
+                    }
+                    if full {
+                        { button("Start a smaller cluster", Do::Smaller, true) }
+                    } else {
+                        { button("Start a new cluster", Do::Restart { resume: false }, !saved) }
                     }
                 </div>
             </div>

@@ -31,6 +31,14 @@ pub async fn module(path: &str) -> Result<JsValue, String> {
     JsFuture::from(promise).await.map_err(|e| text_of(&e))
 }
 
+/// Calls `what` once, after so many ms. Nothing of it stays: a timer of `gloo_timers` that is forgotten would keep its closure for as
+/// long as the page lives, and there are some for every message that is drawn.
+pub fn later(ms: u32, what: impl FnOnce() + 'static) {
+    let callback = Closure::once_into_js(what);
+    // A window always takes a timer.
+    let _ = window().set_timeout_with_callback_and_timeout_and_arguments_0(callback.unchecked_ref(), ms as i32);
+}
+
 /// Calls `target.name(args…)`.
 pub fn call(target: &JsValue, name: &str, args: &[&JsValue]) -> Result<JsValue, JsValue> {
     let function: Function = Reflect::get(target, &name.into())?.dyn_into()?;

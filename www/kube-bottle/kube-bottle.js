@@ -3,6 +3,8 @@
 
 /** The bottles of a page start one by one: the first fills the browser's cache for the others. */
 let line = Promise.resolve();
+/** Readers have seen a boot once the first bottle of a page has played its own. */
+let played = false;
 const home = new URL("./", import.meta.url).href;
 const KINDS = ["apply", "exec", "seek", "step", "snapshot", "play", "pause", "speed", "lens", "inspect", "theme"];
 /** A command that waits this long, in ms, for a frame that never answers has failed. */
@@ -73,6 +75,9 @@ export class KubeBottle extends HTMLElement {
     for (const name of ["theme", "speed", "lab", "lang", "config", "seed", "read-only"]) {
       if (this.hasAttribute(name)) query.set(name, this.getAttribute(name));
     }
+    const boot = this.getAttribute("boot") ?? (played ? "skip" : "play");
+    played = true;
+    if (boot === "skip") query.set("boot", boot);
     const hash = new URLSearchParams();
     for (const [name, key] of [["moment", "m"], ["lens", "lens"], ["open", "open"], ["tab", "tab"]]) {
       if (this.hasAttribute(name)) hash.set(key, this.getAttribute(name));

@@ -166,7 +166,8 @@ async function take(id) {
     });
   }
   const renewed = Number(localStorage.getItem(name) ?? 0);
-  if (Date.now() - renewed < 3 * LEASE_MS) return false;
+  // A lease of the future is of a clock that has been set back since.
+  if (Math.abs(Date.now() - renewed) < 3 * LEASE_MS) return false;
   const renew = () => localStorage.setItem(name, String(Date.now()));
   renew();
   setInterval(renew, LEASE_MS);

@@ -1,6 +1,5 @@
 //! What the page does when it is asked, and what it does with the worker's batches.
 
-use gloo_timers::callback::Timeout;
 use protocol::*;
 use wasm_bindgen::prelude::*;
 use yew::prelude::*;
@@ -44,7 +43,7 @@ impl App {
             Err(error) => self.died = Some(error),
         }
         let link = ctx.link().clone();
-        gloo_timers::callback::Timeout::new(ANSWER_MS, move || link.send_message(Msg::StillSilent)).forget();
+        js::later(ANSWER_MS, move || link.send_message(Msg::StillSilent));
     }
 
     /// The worker listens: what cluster, which lens, which panels.
@@ -60,6 +59,9 @@ impl App {
     /// Begins a cluster: a boot, or a moment; then what the page needs to see of it.
     pub(super) fn begin_with(&mut self, message: &ToWorker) {
         self.send(message);
+        if matches!(message, ToWorker::Start(_)) && super::keep::wanted("boot").as_deref() == Some("skip") {
+            self.send(&ToWorker::Pace(Pace::SkipBoot));
+        }
         if let Some(speed) = super::keep::wanted("speed").and_then(|s| super::host::speed(&s).ok()) {
             self.send(&ToWorker::Pace(Pace::Speed(speed)));
         }
@@ -101,7 +103,7 @@ impl App {
         self.lab_may_open();
         let link = ctx.link().clone();
         // Callbacks come at a frame's beginning; a timer set there goes off when it has been painted.
-        let painted = move || Timeout::new(0, move || link.send_message(Msg::Drawn(batch.seq))).forget();
+        let painted = move || js::later(0, move || link.send_message(Msg::Drawn(batch.seq)));
         let drawn = Closure::once_into_js(painted);
         // A window always takes a frame callback.
         let _ = js::window().request_animation_frame(drawn.unchecked_ref());
@@ -167,7 +169,7 @@ impl App {
             self.toasts.remove(0);
         }
         let link = ctx.link().clone();
-        gloo_timers::callback::Timeout::new(wait, move || link.send_message(Msg::Do(Do::DropToast(id)))).forget();
+        js::later(wait, move || link.send_message(Msg::Do(Do::DropToast(id))));
     }
 
     pub(super) fn count(&mut self) -> u32 {

@@ -93,6 +93,13 @@ impl App {
             event.prevent_default();
             return self.act(ctx, Do::Palette(!self.palette));
         }
+        // A dialog hears it only while the focus is inside: a click on its text takes the focus away.
+        if event.key() == "Escape"
+            && !inside("[role=dialog], [role=alertdialog]")
+            && let Some(close) = self.dialog_to_close()
+        {
+            return self.act(ctx, close);
+        }
         let typing = inside("input, textarea, select, .cm-editor, .term, [role=dialog], [role=alertdialog]");
         if typing || command || event.alt_key() {
             return false;
@@ -106,6 +113,16 @@ impl App {
             }
             "." => self.act(ctx, Do::Send(ToWorker::Pace(Pace::Step))),
             _ => false,
+        }
+    }
+
+    /// What closes the dialog over the page, if there is one that may be closed.
+    fn dialog_to_close(&self) -> Option<Do> {
+        match (self.palette, self.desk.list.is_some(), self.keeper.share.is_some()) {
+            (true, ..) => Some(Do::Palette(false)),
+            (_, true, _) => Some(Do::Lab(crate::labs::LabDo::Catalogue(false))),
+            (.., true) => Some(Do::Share(false)),
+            _ => None,
         }
     }
 }

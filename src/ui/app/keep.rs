@@ -137,9 +137,9 @@ impl App {
             Begin::Fresh => self.begin_with(&start()),
             Begin::Link { log, moment } => {
                 self.keeper.moment = Some(moment);
-                self.begin_with(&ToWorker::Open(Open { log, spare: None }));
-                // Who opens a link to a moment looks at that moment.
+                // Who opens a link to a moment looks at that moment: said first, so that no time passes after it.
                 self.send(&ToWorker::Pace(Pace::Pause));
+                self.begin_with(&ToWorker::Open(Open { log, spare: None }));
             }
             Begin::Journal { log, spare } => {
                 self.keeper.moment = hashed("m");
@@ -198,8 +198,8 @@ impl App {
             Kept::File(Ok(Some(log))) => {
                 self.keeper.share = None;
                 self.keeper.moment = None;
-                self.begin_with(&ToWorker::Open(Open { log, spare: None }));
                 self.send(&ToWorker::Pace(Pace::Pause));
+                self.begin_with(&ToWorker::Open(Open { log, spare: None }));
             }
             Kept::File(Ok(None)) => {}
             Kept::File(Err(text)) | Kept::Failed(text) => self.say(ctx, Level::Error, &text),
@@ -238,7 +238,7 @@ impl App {
     /// Time to look whether something is to be saved.
     pub(super) fn save(&mut self, ctx: &Context<Self>) {
         let link = ctx.link().clone();
-        gloo_timers::callback::Timeout::new(SAVE_MS, move || link.send_message(Msg::Save)).forget();
+        js::later(SAVE_MS, move || link.send_message(Msg::Save));
         let keeper = &mut self.keeper;
         keeper.ticks = keeper.ticks.wrapping_add(1);
         let events = self.seen.clock.events;
@@ -323,6 +323,26 @@ impl App {
                 let _ = js::call(&js::window(), "kubottleTakeOver", &[]);
             }
             Do::OpenFile => ctx.link().send_future(async { Msg::Kept(Kept::File(store::open_file().await)) }),
+            Do::KeepLast => {
+                let Some(saved) = self.seen.saved.clone() else { return };
+                ctx.link().send_future_batch(async move {
+                    let failed = store::download(saved.1.clone(), "last-snapshot.kubottle".into()).await.err();
+                    failed.map(|text| Msg::Kept(Kept::Failed(text))).into_iter().collect::<Vec<_>>()
+                });
+            }
+            Do::Smaller => {
+                // What was kept of the large one stays, and isn't restored by the next page.
+                js::for_next_page("kubottle-fresh", "1");
+                let location = js::window().location();
+                let query = location.search().unwrap_or_default();
+                if let Ok(query) = web_sys::UrlSearchParams::new_with_str(&query) {
+                    query.delete("lab");
+                    query.set("config", "demo");
+                    // Setting parts of one's own address can't fail.
+                    let _ = location.set_hash("");
+                    let _ = location.set_search(&query.to_string().as_string().unwrap_or_default());
+                }
+            }
             Do::Fresh => {
                 js::for_next_page("kubottle-fresh", "1");
                 ctx.link().send_future(async {

@@ -186,7 +186,7 @@ impl App {
         } else if tries > 0 {
             let (link, text) = (ctx.link().clone(), text.to_owned());
             let again = move || link.send_message(Msg::TypeAgain(text, interrupt, tries - 1));
-            gloo_timers::callback::Timeout::new(TERMINAL_MS, again).forget();
+            js::later(TERMINAL_MS, again);
         }
     }
 

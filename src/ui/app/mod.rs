@@ -70,6 +70,10 @@ pub enum Do {
     Restart {
         resume: bool,
     },
+    /// The last snapshot of a worker that is gone, as a file.
+    KeepLast,
+    /// A demo cluster, in place of one that was too large.
+    Smaller,
     /// The share dialog, and what is in it.
     Share(bool),
     CopyLink,
@@ -303,7 +307,7 @@ impl Component for App {
                     <AskFork tab={*tab} command={command.clone()} run={self.run.clone()} />
                 }
                 if let Some(reason) = &self.died {
-                    <Died reason={reason.clone()} saved_us={self.seen.saved.as_ref().map(|s| s.0)} run={self.run.clone()} />
+                    <Died reason={reason.clone()} saved_us={self.seen.saved.as_ref().map(|s| s.0)} memory_bytes={self.seen.stats.memory_bytes} run={self.run.clone()} />
                 }
             </>
         }

@@ -6,7 +6,6 @@ use std::cell::RefCell;
 use std::collections::{BTreeMap, VecDeque};
 use std::rc::Rc;
 
-use gloo_timers::callback::Timeout;
 use js_sys::Array;
 use protocol::{Flight, MessageKind, Point, Thing};
 use wasm_bindgen::prelude::*;
@@ -142,7 +141,7 @@ impl Dots {
         if !edge.is_empty() {
             let dots = self.clone();
             let lit = edge.clone();
-            Timeout::new(flight.start_ms, move || dots.light(&lit, kind, epoch)).forget();
+            js::later(flight.start_ms, move || dots.light(&lit, kind, epoch));
         }
         let drawn = inner.alive.len() < MOST;
         let reduced = inner.reduced;
@@ -169,7 +168,7 @@ impl Dots {
         let dots = self.clone();
         let wait = flight.start_ms + flight.duration_ms;
         let Some(finished) = finished else {
-            Timeout::new(wait, move || dots.finish(id, epoch, &edge, &flight)).forget();
+            js::later(wait, move || dots.finish(id, epoch, &edge, &flight));
             return;
         };
         spawn_local(async move {
@@ -234,10 +233,9 @@ impl Inner {
 /// The message has arrived: the box lights for a moment.
 fn flash(target: Element) {
     let _ = target.set_attribute("data-lit", "");
-    Timeout::new(360, move || {
+    js::later(360, move || {
         let _ = target.remove_attribute("data-lit");
-    })
-    .forget();
+    });
 }
 
 /// The points that a flight passes, in its own direction; None if nothing it touches is drawn.
