@@ -1,4 +1,6 @@
-//! The flowcontrol group: flow schemas and priority levels. Left out: the fixed values of the mandatory objects.
+//! The flowcontrol group: flow schemas and priority levels. What they do to requests is in `kube-apiserver/flowcontrol`.
+
+mod fixed;
 
 use apimachinery::field::{ErrorList, Path};
 use apimachinery::{Object, Value, value};
@@ -42,6 +44,7 @@ fn flow_schema(obj: &Object, errors: &mut ErrorList) {
     for (i, r) in spec.list_at(&["rules"]).iter().enumerate() {
         flow_rule(r, &path.child("rules").index(i), errors);
     }
+    fixed::flow_schema(obj.name(), spec, errors);
 }
 
 fn flow_rule(r: &Value, path: &Path, errors: &mut ErrorList) {
@@ -181,6 +184,7 @@ fn priority_level(obj: &Object, errors: &mut ErrorList) {
         ("", _) => errors.required(&path.child("type"), ""),
         (other, _) => errors.not_supported(&path.child("type"), other, &["Exempt", "Limited"]),
     }
+    fixed::priority_level(obj.name(), spec, errors);
 }
 
 fn limited_level(l: &Value, path: &Path, errors: &mut ErrorList) {
@@ -188,12 +192,11 @@ fn limited_level(l: &Value, path: &Path, errors: &mut ErrorList) {
     if shares < 0 {
         errors.invalid(&path.child("nominalConcurrencyShares"), shares, "must be a non-negative integer");
     }
-    for field in ["lendablePercent"] {
-        if let Some(n) = l.int_at(&[field])
-            && !(0..=100).contains(&n)
-        {
-            errors.invalid(&path.child(field), n, "must be between 0 and 100, inclusive");
-        }
+    if let Some(n) = l.int_at(&["lendablePercent"]).filter(|n| !(0..=100).contains(n)) {
+        errors.invalid(&path.child("lendablePercent"), n, "must be between 0 and 100, inclusive");
+    }
+    if let Some(n) = l.int_at(&["borrowingLimitPercent"]).filter(|n| *n < 0) {
+        errors.invalid(&path.child("borrowingLimitPercent"), n, "if specified, must be a non-negative integer");
     }
     let response = l.get("limitResponse").unwrap_or(&Value::Null);
     let here = path.child("limitResponse");

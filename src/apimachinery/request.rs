@@ -342,6 +342,8 @@ impl Response {
     pub fn reason(&self) -> &str {
         match &self.body {
             ResponseBody::Object(o) if !self.is_success() => o.str_at(&["reason"]).unwrap_or(""),
+            // Flow control answers by a text, from which clients make this.
+            ResponseBody::Text(..) if self.code == 429 => "TooManyRequests",
             _ => "",
         }
     }
@@ -349,6 +351,9 @@ impl Response {
     pub fn message(&self) -> &str {
         match &self.body {
             ResponseBody::Object(o) if !self.is_success() => o.str_at(&["message"]).unwrap_or(""),
+            ResponseBody::Text(..) if self.code == 429 => {
+                "the server has received too many requests and has asked us to try again later"
+            }
             _ => "",
         }
     }

@@ -160,6 +160,8 @@ impl<'a> Flags<'a> {
         self.set("enable-admission-plugins", Kind::List(&mut c.enable_admission))?;
         self.set("disable-admission-plugins", Kind::List(&mut c.disable_admission))?;
         self.set("service-account-issuer", Kind::Text(&mut c.issuer))?;
+        self.set_number("max-requests-inflight", &mut c.max_requests_inflight)?;
+        self.set_number("max-mutating-requests-inflight", &mut c.max_mutating_requests_inflight)?;
         let mut servers = Vec::new();
         self.set("etcd-servers", Kind::List(&mut servers))?;
         self.etcd_servers = servers;

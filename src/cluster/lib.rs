@@ -41,6 +41,7 @@ pub use bottle::{Bottle, Branch, Input, LoggedInput};
 pub use client_go::{QueueItem, QueueView};
 pub use cluster::{Cluster, Node, Observer};
 pub use config::{Config, NodeConfig};
+pub use kube_apiserver::{Culprit, LevelSeen, Reason as RefusalReason, Refusal};
 pub use kube_controller_manager::{ControllerView, Fate, LoopView, PlanNote};
 pub use kube_scheduler::{CycleView, QueueCounts};
 pub use laptop::administrator;

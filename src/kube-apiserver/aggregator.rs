@@ -15,6 +15,7 @@ use base::{Duration, Map, Sort as _, Time};
 use sim::{Addr, Outbox, StreamId};
 
 use crate::aggregated::{attributes, url};
+use crate::flowcontrol::Ticket;
 use crate::routing;
 use crate::server::{ApiServer, timer};
 
@@ -45,7 +46,7 @@ struct Remote {
 #[derive(Clone)]
 enum Passed {
     /// A client's request, to be answered.
-    Call { client: Addr, stream: StreamId, request: Rc<Request> },
+    Call { client: Addr, stream: StreamId, request: Rc<Request>, ticket: Option<Ticket> },
     /// The look at a server's discovery document.
     Check { group: Rc<str>, version: Rc<str>, url: Rc<str> },
 }
@@ -108,6 +109,7 @@ impl ApiServer {
         stream: StreamId,
         request: &Rc<Request>,
         user: &Rc<UserInfo>,
+        ticket: Option<Ticket>,
         out: &mut Outbox,
     ) -> Result<(), Response> {
         let Some(gv) = group_version(request) else { return Err(routing::not_found().into()) };
@@ -128,7 +130,7 @@ impl ApiServer {
         }
         let Ok((target, _)) = self.target(&remote.object) else { return Err(unavailable()) };
         let number = self.send_to_remote(&target, url(request).into(), Some((request, user)), out);
-        self.aggregator.calls.insert(number, Passed::Call { client, stream, request: request.clone() });
+        self.aggregator.calls.insert(number, Passed::Call { client, stream, request: request.clone(), ticket });
         Ok(())
     }
 
@@ -160,7 +162,7 @@ impl ApiServer {
     pub(crate) fn remote_answered(&mut self, id: StreamId, response: &Response, now: Time, out: &mut Outbox) -> bool {
         let Some(passed) = self.aggregator.calls.remove(&id) else { return false };
         match passed {
-            Passed::Call { client, stream, request } => {
+            Passed::Call { client, stream, request, ticket } => {
                 let response = match &response.body {
                     ResponseBody::Text(_, text) if response.code == 0 => {
                         Status::service_unavailable(format!("error trying to reach service: {text}")).into()
@@ -168,6 +170,7 @@ impl ApiServer {
                     body => parsed(response.code, body),
                 };
                 self.reply(client, stream, &request, response, out);
+                self.give_seat_back(ticket, request.verb, now);
             }
             Passed::Check { group, version, url } => self.checked(&(group, version), &url, response, now, out),
         }

@@ -43,6 +43,8 @@ pub struct Call {
     /// The object's name: the URL's, the body's, or generated.
     pub name: Rc<str>,
     pub stages: crate::stages::Stages,
+    /// The seats that it has.
+    pub ticket: Option<crate::flowcontrol::Ticket>,
 }
 
 /// What a write does to its key.

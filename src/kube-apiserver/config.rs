@@ -38,6 +38,9 @@ pub struct Config {
     /// The host's name, for the identity lease.
     pub hostname: Rc<str>,
     pub epoch: Time,
+    /// `--max-requests-inflight` and `--max-mutating-requests-inflight`: together the seats that priority levels share.
+    pub max_requests_inflight: i64,
+    pub max_mutating_requests_inflight: i64,
     /// Which of several servers of one cluster this is: names and UIDs that it makes up are its own.
     pub instance: u8,
 }
@@ -61,6 +64,8 @@ impl Config {
             ca_pem: "-----BEGIN CERTIFICATE-----\n-----END CERTIFICATE-----\n".into(),
             hostname: "control-plane".into(),
             epoch,
+            max_requests_inflight: 400,
+            max_mutating_requests_inflight: 200,
             instance: 0,
         }
     }

@@ -372,6 +372,7 @@ impl ApiServer {
             }
             Special::Services => self.allocations.change(old, new),
             Special::ApiServices => self.note_apiservice(old, new),
+            Special::FlowControl => self.note_flow_control(old, new),
         }
     }
 

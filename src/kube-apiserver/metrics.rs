@@ -2,7 +2,7 @@
 //!
 //! Models `apiserver/pkg/endpoints/metrics`. A finished call costs one or two look-ups by a small key; texts are made when somebody
 //! asks. Left out by name: requests of paths and of virtual resources by resource (they are counted without), `dry_run` and
-//! `component` other than `apiserver`, sizes, flow control, admission, etcd's request times.
+//! `component` other than `apiserver`, sizes, admission, etcd's request times.
 
 use std::fmt::Write;
 
@@ -166,6 +166,7 @@ impl ApiServer {
             let n = self.caches.get(storage.index).map_or(0, |c| c.objects.len());
             let _ = writeln!(out, "{name}{{group=\"{}\",resource=\"{}\"}} {n}", storage.gvr.group, storage.gvr.resource);
         }
+        self.flow_metrics(&mut out);
         self.aggregator_metrics(&mut out);
         let kind = key("text/plain; version=0.0.4; charset=utf-8; escaping=underscores");
         Response { code: 200, warnings: Vec::new(), body: ResponseBody::Text(kind, out.into()) }

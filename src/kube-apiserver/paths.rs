@@ -46,6 +46,7 @@ impl ApiServer {
         let response = match path.trim_end_matches('/') {
             "/version" => Some(Response::object(200, version())),
             "/metrics" => Some(self.metrics()),
+            p if p.starts_with("/debug/") => self.dump_flows(p).map(|dump| text(200, dump)),
             "" => Some(Response::object(200, self.root())),
             "/openapi/v3" => {
                 let text = apimachinery::json::to_string(crate::openapi::index(self).value());

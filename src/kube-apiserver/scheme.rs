@@ -21,6 +21,7 @@ pub enum Special {
     Events,
     ApiServices,
     Definitions,
+    FlowControl,
 }
 
 /// The strategy of a resource: a built-in kind's, or one made from a definition.
@@ -183,6 +184,7 @@ fn special(gvr: Gvr) -> Special {
         "events" => Special::Events,
         "apiservices" => Special::ApiServices,
         "customresourcedefinitions" => Special::Definitions,
+        "flowschemas" | "prioritylevelconfigurations" => Special::FlowControl,
         "roles" | "rolebindings" | "clusterroles" | "clusterrolebindings" => Special::Rbac,
         _ => Special::None,
     }

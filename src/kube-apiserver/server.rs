@@ -3,7 +3,7 @@
 use std::rc::Rc;
 
 use apimachinery::status::Status;
-use apimachinery::{Gvr, Object, Request, Response, UserInfo, Value, Verb, WatchEventType, resources};
+use apimachinery::{Gvr, Object, UserInfo, Value, Verb, WatchEventType, resources};
 use base::{Duration, Map, Sym, Time, Vector};
 use sim::{Addr, Message, MsgId, Outbox, Payload, StreamId};
 
@@ -13,18 +13,17 @@ use crate::alloc::Allocations;
 use crate::authz;
 use crate::boot::Boot;
 use crate::cache::PodIndex;
-use crate::call::{Call, Origin, Pending, deprecation};
-use crate::codec::DeleteOptions;
+use crate::call::Pending;
 use crate::config::Config;
 use crate::custom::{Caches, Customs};
 use crate::endpoints::Endpoints;
+use crate::flowcontrol::FlowControl;
 use crate::memo::Memo;
 use crate::proxy::Relays;
 use crate::registry::Collection;
 use crate::scheme::{Scheme, dual_stack_scheme, scheme};
-use crate::stages::{Ring, Stages};
+use crate::stages::Ring;
 use crate::token::Claims;
-use crate::view::Form;
 use crate::watchers::Watchers;
 
 /// Tokens of the server's own timers.
@@ -38,6 +37,8 @@ pub(crate) mod timer {
     pub const AGGREGATOR: u64 = 7;
     pub const DEFINITIONS: u64 = 8;
     pub const MASTER_LEASE: u64 = 9;
+    pub const FLOW_WAIT: u64 = 10;
+    pub const FLOW_PERIOD: u64 = 11;
 }
 
 /// How long events are gathered before they are sent: one message then carries them all.
@@ -75,6 +76,7 @@ pub struct ApiServer {
     /// When a pending request was sent to etcd. Numbers grow, so the first is the oldest.
     pub(crate) waiting: Map<u64, Time>,
     pub(crate) endpoints: Endpoints,
+    pub(crate) flow: FlowControl,
     pub(crate) collections: Map<u64, Collection>,
     /// Numbers etcd requests, and everything random.
     pub(crate) counter: u64,
@@ -125,6 +127,7 @@ impl ApiServer {
             watchers: Watchers::default(),
             pending: Map::default(),
             waiting: Map::default(),
+            flow: FlowControl::default(),
             collections: Map::default(),
             counter: 0,
             boot: Boot::default(),
@@ -163,6 +166,13 @@ impl ApiServer {
 
     /// Handles one message.
     pub fn handle(&mut self, now: Time, message: Message, out: &mut Outbox) {
+        self.handle_message(now, message, out);
+        if self.flow.needs_care && self.is_ready() {
+            self.care_for_flows(now, out);
+        }
+    }
+
+    fn handle_message(&mut self, now: Time, message: Message, out: &mut Outbox) {
         match message.payload {
             Payload::Start => self.start(now, out),
             Payload::Timer(token) => self.timer(token, now, out),
@@ -176,7 +186,7 @@ impl ApiServer {
                 }
             }
             Payload::Etcd(m) if message.from == self.endpoints.current() => self.from_etcd(now, m, out),
-            Payload::StreamEnd { id } => self.stream_ended(message.from, id, out),
+            Payload::StreamEnd { id } => self.stream_ended(message.from, id, now, out),
             Payload::StreamFrame { id, channel, data } => self.relay_frame(message.from, id, channel, data, out),
             Payload::ApiResponse { id, ref response } if self.remote_answered(id, response, now, out) => {}
             Payload::ApiResponse { id, response } => self.kubelet_answered(message.from, id, response, now, out),
@@ -213,6 +223,8 @@ impl ApiServer {
             timer::AGGREGATOR => self.check_remotes(now, out),
             timer::DEFINITIONS => self.look_at_definitions(now, out),
             timer::MASTER_LEASE => self.renew_master_lease(now, out),
+            timer::FLOW_WAIT => self.end_overdue_waits(now, out),
+            timer::FLOW_PERIOD => self.share_seats_out(now, out),
             _ => {}
         }
     }
@@ -226,129 +238,6 @@ impl ApiServer {
             }
         }
         out.set_cause(None);
-    }
-
-    /// A request from its first stage on.
-    fn receive(&mut self, now: Time, msg: MsgId, client: Addr, stream: StreamId, request: &Rc<Request>, out: &mut Outbox) {
-        let user = match self.admit_user(request, now) {
-            Ok(user) => user,
-            Err(status) => return self.refuse(client, stream, request, status, out),
-        };
-        let resolved = match crate::routing::resolve(self, request).transpose() {
-            Ok(resolved) => resolved.map(Rc::new),
-            Err(status) => return self.refuse(client, stream, request, status, out),
-        };
-        let request = resolved.as_ref().unwrap_or(request);
-        if self.is_aggregated(request) {
-            if let Err(response) = self.pass_on(client, stream, request, &user, out) {
-                self.reply(client, stream, request, response, out);
-            }
-            return;
-        }
-        if request.gvr.resource.is_empty() {
-            let response = match self.authorize_path(&user, request) {
-                Ok(()) => self.serve_path(request, &user, now),
-                Err(status) => status.into(),
-            };
-            return self.reply(client, stream, request, response, out);
-        }
-        if let Err(status) = self.authorize(&user, request) {
-            return self.refuse(client, stream, request, status, out);
-        }
-        match self.new_call(now, msg, client, stream, request, user) {
-            Ok(call) => self.dispatch(Box::new(call), now, out),
-            Err(status) => self.refuse(client, stream, request, status, out),
-        }
-    }
-
-    /// Authentication and impersonation.
-    fn admit_user(&self, request: &Request, now: Time) -> Result<Rc<UserInfo>, Status> {
-        let user = self.authenticate(&request.credential, now)?;
-        match &request.impersonate {
-            Some(wanted) => self.impersonate(&user, wanted),
-            None => Ok(user),
-        }
-    }
-
-    pub(crate) fn new_call(
-        &self,
-        now: Time,
-        msg: MsgId,
-        client: Addr,
-        stream: StreamId,
-        request: &Rc<Request>,
-        user: Rc<UserInfo>,
-    ) -> Result<Call, Status> {
-        let not_found = || {
-            let mut status = Status::new(404, "NotFound", "the server could not find the requested resource");
-            status.details = apimachinery::Value::map();
-            status
-        };
-        let resource = self.resource(request.gvr).ok_or_else(not_found)?.clone();
-        if !request.subresource.is_empty() && resource.info.subresource(request.subresource).is_none() {
-            return Err(match &resource.custom {
-                Some(_) => Status::not_found(request.gvr, &request.name),
-                None => not_found(),
-            });
-        }
-        let stored = self.scheme.stored(&resource).unwrap_or(&resource).clone();
-        let warning = resource.custom.as_ref().and_then(|c| c.warning.clone());
-        let stages = Stages { user: user.name.clone(), received: now, ..Stages::default() };
-        Ok(Call {
-            client,
-            stream,
-            msg,
-            form: Form::parse(request)?,
-            name: request.name.clone(),
-            request: request.clone(),
-            resource,
-            stored,
-            user,
-            warnings: warning.or_else(|| deprecation(request.gvr)).into_iter().collect(),
-            origin: Origin::Client,
-            attempts: 0,
-            body: None,
-            delete: DeleteOptions::default(),
-            stages,
-        })
-    }
-
-    fn refuse(&mut self, client: Addr, stream: StreamId, request: &Request, status: Status, out: &mut Outbox) {
-        self.reply(client, stream, request, status.into(), out);
-    }
-
-    pub(crate) fn reply(&mut self, client: Addr, stream: StreamId, request: &Request, response: Response, out: &mut Outbox) {
-        self.count(request.verb, response.code);
-        out.respond(client, stream, response);
-    }
-
-    fn count(&mut self, verb: Verb, code: u16) {
-        match self.answered.get_mut(&(verb, code)) {
-            Some(n) => *n += 1,
-            None => {
-                self.answered.insert((verb, code), 1);
-            }
-        }
-    }
-
-    /// Answers a call.
-    pub(crate) fn finish(&mut self, mut call: Box<Call>, mut response: Response, now: Time, out: &mut Outbox) {
-        match call.origin {
-            Origin::Client => {}
-            Origin::Collection(id) => return self.collection_part_done(id, response, now, out),
-            Origin::Own => return self.own_request_done(response.code, out),
-        }
-        if !call.warnings.is_empty() {
-            response.warnings = std::mem::take(&mut call.warnings);
-        }
-        self.count(call.request.verb, response.code);
-        self.requests.note(&call, response.code, now);
-        if call.request.verb.is_write() {
-            let mut stages = std::mem::take(&mut call.stages);
-            (stages.code, stages.answered) = (response.code, now);
-            self.ring.push(call.msg, stages);
-        }
-        out.respond(call.client, call.stream, response);
     }
 
     /// A number never used before, by this server or another of the cluster.
@@ -443,7 +332,8 @@ impl ApiServer {
         out.timer(BOOKMARK_PERIOD, timer::BOOKMARKS);
     }
 
-    fn stream_ended(&mut self, client: Addr, stream: StreamId, out: &mut Outbox) {
+    fn stream_ended(&mut self, client: Addr, stream: StreamId, now: Time, out: &mut Outbox) {
+        self.leave_queue(client, Some(stream), now);
         match self.watchers.by_stream(client, stream) {
             Some(id) => {
                 self.watchers.remove(id);
@@ -456,6 +346,7 @@ impl ApiServer {
         if peer == self.endpoints.current() {
             return self.etcd_gone(now, out);
         }
+        self.leave_queue(peer, None, now);
         for id in self.watchers.of_client(peer) {
             self.watchers.remove(id);
         }

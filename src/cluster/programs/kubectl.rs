@@ -3,7 +3,7 @@
 use std::rc::Rc;
 
 use apimachinery::Credential;
-use base::Time;
+use base::{Duration, Time};
 use cri_api::machine::{Sys, TtyMode, WaitFor};
 use cri_api::program::{Fd, Pid, Spawn};
 use cri_api::{ApiCall, ApiEvent, CallId, Disposition, Errno, Poll, Program, Signal};
@@ -11,14 +11,20 @@ use kubectl::{Ask, AskId, DirEntry, Env, FileError, Input, Kubectl, StreamFrame,
 
 use crate::laptop;
 
+/// How often a request without a seat is made again, and after what time: the server's `Retry-After` is always this.
+const MAX_RETRIES: u32 = 10;
+const RETRY_AFTER: Duration = Duration::from_secs(1);
+
 /// A kubectl process.
 #[derive(Clone)]
 pub struct KubectlProgram {
     command: Option<Kubectl>,
     inputs: Vec<Input>,
     calls: Vec<(AskId, CallId)>,
-    /// Whom the calls under way go to.
-    servers: Vec<(AskId, Rc<str>)>,
+    /// What was asked by the calls under way, and how often it was put off.
+    asked: Vec<(AskId, ApiCall, u32)>,
+    /// What is asked again, and when.
+    again: Vec<(AskId, Time)>,
     timers: Vec<(AskId, Time)>,
     edits: Vec<(AskId, CallId)>,
     /// An editor that runs as a child (`KUBE_EDITOR`), with the file it edits.
@@ -36,7 +42,8 @@ pub fn start(_name: &str) -> Box<dyn Program> {
         command: None,
         inputs: Vec::new(),
         calls: Vec::new(),
-        servers: Vec::new(),
+        asked: Vec::new(),
+        again: Vec::new(),
         timers: Vec::new(),
         edits: Vec::new(),
         editor: None,
@@ -137,6 +144,7 @@ impl KubectlProgram {
                 }
             }
         }
+        self.ask_again(sys);
         self.gather_calls(sys);
         let now = sys.now();
         let inputs = &mut self.inputs;
@@ -184,7 +192,10 @@ impl KubectlProgram {
                         if event.is_last() {
                             over.push(call);
                         }
-                        let server = self.servers.iter().find(|(i, _)| *i == id).map(|(_, s)| s.to_string());
+                        if self.put_off(id, &event, sys.now()) {
+                            break;
+                        }
+                        let server = self.asked.iter().find(|(i, ..)| *i == id).map(|(_, a, _)| a.server.to_string());
                         self.inputs.extend(input_of(id, event, server.unwrap_or_default()));
                     }
                     Err(Errno::EAGAIN) => break,
@@ -196,8 +207,35 @@ impl KubectlProgram {
             }
         }
         self.calls.retain(|(_, call)| !over.contains(call));
-        let calls = &self.calls;
-        self.servers.retain(|(id, _)| calls.iter().any(|(i, _)| i == id));
+        let (calls, again) = (&self.calls, &self.again);
+        self.asked.retain(|(id, ..)| calls.iter().any(|(i, _)| i == id) || again.iter().any(|(i, _)| i == id));
+    }
+
+    /// Whether the server has no seat for a request: it is asked again when `Retry-After` says. Models `rest.withRetry`.
+    fn put_off(&mut self, id: AskId, event: &ApiEvent, now: Time) -> bool {
+        let ApiEvent::Response(response) = event else { return false };
+        // Flow control answers by a text; a Status of this code is a decision (an eviction), and the command's to read.
+        if response.code != 429 || !matches!(response.body, apimachinery::ResponseBody::Text(..)) {
+            return false;
+        }
+        let Some((.., tries)) = self.asked.iter_mut().find(|(i, ..)| *i == id).filter(|(.., n)| *n < MAX_RETRIES) else {
+            return false;
+        };
+        *tries += 1;
+        self.again.push((id, now + RETRY_AFTER));
+        true
+    }
+
+    fn ask_again(&mut self, sys: &mut Sys<'_>) {
+        let now = sys.now();
+        let due: Vec<AskId> = self.again.iter().filter(|(_, at)| *at <= now).map(|(id, _)| *id).collect();
+        self.again.retain(|(_, at)| *at > now);
+        for id in due {
+            if let Some((_, asked, _)) = self.asked.iter().find(|(i, ..)| *i == id) {
+                let call = sys.api(asked.clone());
+                self.calls.push((id, call));
+            }
+        }
     }
 
     fn gather_editor(&mut self, sys: &mut Sys<'_>) {
@@ -213,7 +251,7 @@ impl KubectlProgram {
     }
 
     fn rest(&mut self, sys: &mut Sys<'_>) -> Poll {
-        if let Some(at) = self.timers.iter().map(|(_, at)| *at).min()
+        if let Some(at) = self.timers.iter().chain(&self.again).map(|(_, at)| *at).min()
             && sys.sleep_until(at)
         {
             return Poll::Ready;
@@ -224,11 +262,12 @@ impl KubectlProgram {
     fn carry_out(&mut self, sys: &mut Sys<'_>, ask: Ask) {
         match ask {
             Ask::Request { id, request, server } => {
-                let call = sys.api(ApiCall { server: server.clone(), request: Rc::from(request) });
-                self.servers.push((id, server));
-                self.calls.push((id, call));
+                let asked = ApiCall { server, request: Rc::from(request) };
+                self.calls.push((id, sys.api(asked.clone())));
+                self.asked.push((id, asked, 0));
             }
             Ask::CancelStream(id) => {
+                self.again.retain(|(i, _)| *i != id);
                 if let Some((_, call)) = self.calls.iter().find(|(i, _)| *i == id).copied() {
                     sys.api_close(call);
                     self.calls.retain(|(i, _)| *i != id);

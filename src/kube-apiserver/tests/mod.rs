@@ -3,6 +3,6 @@
 mod bench;
 mod custom;
 mod flows;
-mod pump;
+pub(crate) mod pump;
 mod replay;
 mod wire;
