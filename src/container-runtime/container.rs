@@ -60,6 +60,8 @@ pub struct Container {
     pub(crate) held_memory: u64,
     /// Bytes of the disk that it can be held for: its layer, its log, and the volumes it may write to.
     pub(crate) held_disk: u64,
+    /// Its processes, if the node's are counted.
+    pub(crate) held_processes: u32,
     pub(crate) log_bytes: u64,
 }
 
@@ -161,6 +163,7 @@ impl Runtime {
             cpu: Default::default(),
             held_memory: 0,
             held_disk: 0,
+            held_processes: 0,
             log_bytes: 0,
         };
         self.containers.insert(id.clone(), Rc::new(container));
@@ -428,7 +431,7 @@ impl Runtime {
         self.remove_log_file(id);
         if let Some(gone) = self.containers.remove(id) {
             self.held_memory -= gone.held_memory;
-            self.watch.forget(gone.held_disk);
+            self.watch.forget(gone.held_disk, gone.held_processes);
         }
         self.machines.remove(id);
         cri::Response::Done

@@ -29,19 +29,40 @@ pub(crate) struct Watch {
     pub images: u64,
     /// What containers can be held for, all together. A volume of several counts for each: an upper bound.
     held: u64,
+    /// Processes of all containers, as each had them when it ran last. Kept up while `processes_below` is set.
+    processes: u64,
 }
 
 impl Watch {
     /// A container was removed.
-    pub fn forget(&mut self, held: u64) {
+    pub fn forget(&mut self, held: u64, processes: u32) {
         self.held = self.held.saturating_sub(held);
+        self.processes = self.processes.saturating_sub(u64::from(processes));
     }
 }
 
 impl Runtime {
     /// From now on the kubelet is told when less than this is available on the disk (bytes), or of processes.
     pub fn notify_usage(&mut self, disk_below: u64, processes_below: u64) {
-        self.watch = Watch { disk_below, processes_below, told: false, ..self.watch };
+        self.watch = Watch { disk_below, processes_below, told: false, processes: 0, ..self.watch };
+        let ids: Vec<Id> = self.containers.keys().cloned().collect();
+        for id in ids {
+            self.change(&id, |c| c.held_processes = 0);
+            self.count_processes(&id);
+        }
+    }
+
+    /// Brings the number of a container's processes up to date.
+    fn count_processes(&mut self, id: &Id) {
+        if self.watch.processes_below == 0 {
+            return;
+        }
+        let Some(before) = self.containers.get(id).map(|c| c.held_processes) else { return };
+        let held = self.machines.get(id).map_or(0, |m| m.process_count() as u32);
+        if held != before {
+            self.watch.processes = self.watch.processes - u64::from(before) + u64::from(held);
+            self.change(id, |c| c.held_processes = held);
+        }
     }
 
     /// A container may have written to the disk, or have other processes than before.
@@ -54,6 +75,7 @@ impl Runtime {
             self.watch.held = self.watch.held - before + held;
             self.change(id, |c| c.held_disk = held);
         }
+        self.count_processes(id);
         if held > before || self.watch.processes_below > 0 {
             self.notice_usage(Some(id), out);
         }
@@ -66,9 +88,10 @@ impl Runtime {
         }
         let low = || {
             let most = self.system_disk() + self.watch.images + self.watch.held + self.host.root.used();
-            let nearly = self.config.disk.saturating_sub(most) < self.watch.disk_below;
-            let node =
-                if nearly || self.watch.processes_below > 0 { self.with_disk(NodeStats::default()) } else { return false };
+            let nearly_full = self.config.disk.saturating_sub(most) < self.watch.disk_below;
+            let busy = SYSTEM_PROCESSES + self.watch.processes + self.host.process_count() as u64;
+            let nearly_busy = self.process_capacity().saturating_sub(busy) < self.watch.processes_below;
+            let node = if nearly_full || nearly_busy { self.with_disk(NodeStats::default()) } else { return false };
             node.disk_available_bytes() < self.watch.disk_below || node.processes_available() < self.watch.processes_below
         };
         if grown.is_some_and(|id| self.is_over_its_limits(id)) || low() {
@@ -93,6 +116,10 @@ impl Runtime {
         root.unwrap_or(0).saturating_sub(container.image.root.used())
     }
 
+    fn process_capacity(&self) -> u64 {
+        (self.config.memory / MEMORY_PER_THREAD).clamp(1 << 10, 4 << 20)
+    }
+
     fn system_disk(&self) -> u64 {
         SYSTEM_DISK.min(self.config.disk / 8)
     }
@@ -107,7 +134,7 @@ impl Runtime {
             disk_used_bytes: self.system_disk() + self.watch.images + layers + volumes + self.host.root.used(),
             disk_capacity_bytes: self.config.disk,
             processes: SYSTEM_PROCESSES + (processes + self.host.process_count()) as u64,
-            process_capacity: (self.config.memory / MEMORY_PER_THREAD).clamp(1 << 10, 4 << 20),
+            process_capacity: self.process_capacity(),
             ..node
         }
     }
