@@ -63,6 +63,22 @@ pub(super) fn url_encoded(text: &str) -> String {
     out
 }
 
+/// A span of time, as the option (by the word in which it stands) takes it.
+///
+/// # Errors
+/// What curl says of a text that is none.
+fn seconds(option: &str, text: &str) -> Result<f64, String> {
+    let number = text
+        .parse::<f64>()
+        .ok()
+        .filter(|n| n.is_finite() && text.starts_with(|c: char| c.is_ascii_digit() || c == '-' || c == '.'));
+    match number {
+        None => Err(format!("option {option}: expected a proper numerical parameter")),
+        Some(n) if n < 0.0 => Err(format!("option {option}: expected a positive numerical parameter")),
+        Some(n) => Ok(n),
+    }
+}
+
 /// # Errors
 /// What curl says of the command line.
 pub(super) fn parse(argv: &[String]) -> Result<Options, String> {
@@ -80,8 +96,7 @@ pub(super) fn parse(argv: &[String]) -> Result<Options, String> {
             "-o" | "--output" => o.output = Some(value(arg)?),
             "-w" | "--write-out" => o.write_out = Some(value(arg)?),
             "-m" | "--max-time" | "--connect-timeout" => {
-                let seconds =
-                    Some(value(arg)?.parse().map_err(|_| format!("option {arg}: expected a proper numerical parameter"))?);
+                let seconds = Some(seconds(arg, &value(arg)?)?);
                 *(if arg == "--connect-timeout" { &mut o.connect_timeout } else { &mut o.max_time }) = seconds;
             }
             "--ipv4" => o.family = Some(false),
@@ -120,7 +135,7 @@ pub(super) fn parse(argv: &[String]) -> Result<Options, String> {
                             match letter {
                                 'o' => o.output = Some(v),
                                 'w' => o.write_out = Some(v),
-                                'm' => o.max_time = v.parse().ok(),
+                                'm' => o.max_time = Some(seconds(arg, &v)?),
                                 'X' => o.method = Some(v),
                                 'H' => o.headers.push(v),
                                 _ => o.data.push(data("-d", &v)),
@@ -162,6 +177,23 @@ mod tests {
             ("-d", "a=b", "a=b"),
         ] {
             assert_eq!(shown(option, text), wanted, "{option} {text}");
+        }
+    }
+
+    #[test]
+    fn a_time_that_is_none_is_refused() {
+        for (line, wanted) in [
+            ("-m 2.5 x", "2.5"),
+            ("-sm 3 x", "3"),
+            ("-m abc x", "option -m: expected a proper numerical parameter"),
+            ("-sm abc x", "option -sm: expected a proper numerical parameter"),
+            ("--max-time 1s x", "option --max-time: expected a proper numerical parameter"),
+            ("--connect-timeout inf x", "option --connect-timeout: expected a proper numerical parameter"),
+            ("-m -1 x", "option -m: expected a positive numerical parameter"),
+        ] {
+            let words: Vec<String> = line.split(' ').map(String::from).collect();
+            let shown = parse(&words).map_or_else(|e| e, |o| o.max_time.or(o.connect_timeout).unwrap_or(0.0).to_string());
+            assert_eq!(shown, wanted, "{line}");
         }
     }
 
