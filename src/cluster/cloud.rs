@@ -89,6 +89,16 @@ impl Cloud {
         self.machines.values()
     }
 
+    /// The load balancers, for the page: address, `namespace/name` of the Service, the machines behind it.
+    pub fn balancers(&self) -> impl Iterator<Item = (Ipv4Addr, &str, Vec<&str>)> {
+        self.balancers.values().map(|b| (b.ip, &*b.service, b.hosts.iter().map(|(name, _)| &**name).collect()))
+    }
+
+    /// How many routes it keeps.
+    pub fn route_count(&self) -> usize {
+        self.routes.len()
+    }
+
     pub(crate) fn handle(&mut self, now: Time, message: Message, out: &mut Outbox) {
         match &message.payload {
             Payload::ApiRequest { id, request } => {
@@ -312,7 +322,7 @@ fn refuse(packet: &Packet, reason: &str, out: &mut Outbox) {
 
 impl Cluster {
     /// The cloud's process, if there is a cloud.
-    pub(crate) fn cloud(&self) -> Option<Addr> {
+    pub fn cloud(&self) -> Option<Addr> {
         self.addr("cloud")
     }
 

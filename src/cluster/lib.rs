@@ -39,6 +39,8 @@ pub use ::etcd::store::{EntrySeen, NodeSeen};
 pub use backup::Backup;
 pub use bottle::{Bottle, Branch, Input, LoggedInput};
 pub use client_go::{QueueItem, QueueView};
+pub use cloud::Cloud;
+pub use cloud_controller_manager::{Machine as CloudMachine, State as CloudMachineState};
 pub use cluster::{Cluster, Node, Observer};
 pub use config::{Config, NodeConfig};
 pub use kube_apiserver::{Culprit, LevelSeen, Reason as RefusalReason, Refusal};

@@ -2,6 +2,7 @@
 
 use protocol::{Layer, Point, Rect, Scene, SceneBox, SceneHead, Shape, Span, State, Thing, View};
 
+use crate::cloud;
 use crate::ghosts;
 use crate::grammar::{component, connection, horizontal, part, pill, pod, vertical};
 use crate::heat::heat_map;
@@ -22,6 +23,7 @@ pub fn architecture(seen: &Observed, view: &View) -> Scene {
     let width = view.width.max(760.0);
     let right = width - MARGIN;
     control_plane(&mut scene, seen, right);
+    rented(&mut scene, seen);
     laptop(&mut scene, seen);
     let top = MARGIN + CONTROL_PLANE_HEIGHT + 64.0;
     let room = view.height - top - MARGIN;
@@ -56,12 +58,12 @@ fn laptop(scene: &mut Scene, seen: &Observed) {
     let etcd = scene.boxes["etcd"].rect;
     let start = Point::new(rect.x + rect.w, rect.y + 34.0);
     let end = Point::new(api.x - 2.0, api.y + api.h - 26.0);
-    // Below etcd and its log, so that the line crosses nothing.
-    let low = etcd.y + etcd.h + 56.0;
+    // Below etcd and its log, so that the line crosses nothing: cloud-controller-manager is lower.
+    let low = etcd.y + etcd.h + if seen.cloud_controllers.is_some() { 40.0 } else { 56.0 };
     let path = vec![
         protocol::Segment::Cubic(
             Point::new(start.x + 34.0, start.y),
-            Point::new(start.x + 36.0, low),
+            Point::new(start.x + if seen.cloud_controllers.is_some() { 14.0 } else { 36.0 }, low),
             Point::new(etcd.x + etcd.w * 0.6, low),
         ),
         protocol::Segment::Cubic(Point::new(end.x - 60.0, low), Point::new(end.x - 40.0, end.y + 4.0), end),
@@ -120,6 +122,29 @@ fn control_plane(scene: &mut Scene, seen: &Observed, right: f32) {
     let start = Point::new(api.x, api.y + 40.0);
     let end = Point::new(etcd.x + etcd.w + 2.0, etcd.y + 34.0);
     connection(scene, &seen.traffic, "kube-apiserver", "etcd", start, horizontal(start, end));
+}
+
+/// The cloud below the laptop, outside; its controller beside it, in the control plane's lower left corner.
+fn rented(scene: &mut Scene, seen: &Observed) {
+    let api = scene.boxes["kube-apiserver"].rect;
+    let controller =
+        Rect::new(LEFT + 14.0, MARGIN + CONTROL_PLANE_HEIGHT - 52.0, (api.x - LEFT - 50.0).clamp(118.0, 206.0), 46.0);
+    if let Some(c) = &seen.cloud_controllers {
+        let mut b = component(c, cloud::CONTROLLER, controller);
+        b.parent = Some("control-plane".into());
+        scene.add_box(b);
+        let start = Point::new(controller.x + controller.w, controller.centre().y);
+        let end = Point::new(api.x - 2.0, api.y + api.h - 10.0);
+        connection(scene, &seen.traffic, cloud::CONTROLLER, "kube-apiserver", start, horizontal(start, end));
+    }
+    let Some(rented) = &seen.cloud else { return };
+    let rect = Rect::new(4.0, MARGIN + CONTROL_PLANE_HEIGHT - 44.0, LEFT - 14.0, 66.0);
+    scene.add_box(cloud::card(rented, rect, rented.counts().map(|line| vec![Span::dim(line)]).into()));
+    if seen.cloud_controllers.is_some() {
+        let (start, end) =
+            (Point::new(controller.x, controller.centre().y), Point::new(rect.x + rect.w + 2.0, controller.centre().y));
+        connection(scene, &seen.traffic, cloud::CONTROLLER, "cloud", start, horizontal(start, end));
+    }
 }
 
 fn revisions(scene: &mut Scene, seen: &Observed, etcd: Rect) {
@@ -239,7 +264,7 @@ fn nodes(scene: &mut Scene, seen: &Observed, top: f32, right: f32, room: f32) ->
     };
     for (i, node) in seen.nodes.iter().enumerate() {
         node_box(scene, node, place(i));
-        node_edges(scene, seen, node, place(i), i, n);
+        node_edges(scene, seen, node, place(i), top, i, n);
     }
     for (i, ghost) in wanted.into_iter().enumerate() {
         scene.add_box(ghosts::outline(ghost, place(seen.nodes.len() + i)));
@@ -247,7 +272,11 @@ fn nodes(scene: &mut Scene, seen: &Observed, top: f32, right: f32, room: f32) ->
     place(n - 1).y + h
 }
 
-fn node_edges(scene: &mut Scene, seen: &Observed, node: &NodeSeen, rect: Rect, i: usize, n: usize) {
+fn node_edges(scene: &mut Scene, seen: &Observed, node: &NodeSeen, rect: Rect, top: f32, i: usize, n: usize) {
+    // A blank machine has no connection to anybody.
+    if node.state == State::Pending {
+        return;
+    }
     let api = scene.boxes["kube-apiserver"].rect;
     let kubelet = format!("kubelet/{}", node.name);
     let Some(pill) = scene.boxes.get(&kubelet).map(|b| b.rect) else { return };
@@ -255,7 +284,14 @@ fn node_edges(scene: &mut Scene, seen: &Observed, node: &NodeSeen, rect: Rect, i
     let spread = api.w - 60.0;
     let at = if n > 1 { i as f32 / (n - 1) as f32 } else { 0.5 };
     let end = Point::new(api.x + 30.0 + spread * at, api.y + api.h + 3.0);
-    connection(scene, &seen.traffic, &kubelet, "kube-apiserver", start, vertical(start, end));
+    if rect.y <= top {
+        return connection(scene, &seen.traffic, &kubelet, "kube-apiserver", start, vertical(start, end));
+    }
+    // From a row below: up beside the column, so that it crosses no other node.
+    let (start, up) = (Point::new(rect.x, rect.y + 20.0), Point::new(rect.x - GAP / 2.0, top - 6.0));
+    let mut path = vec![protocol::Segment::Line(Point::new(up.x, start.y)), protocol::Segment::Line(up)];
+    path.extend(vertical(up, end));
+    connection(scene, &seen.traffic, &kubelet, "kube-apiserver", start, path);
 }
 
 fn node_box(scene: &mut Scene, node: &NodeSeen, rect: Rect) {

@@ -1,9 +1,10 @@
 //! The Architecture lens for narrow viewports: components as cards in two columns, nodes as rows, fewer words.
 
-use protocol::{Layer, Point, Rect, Scene, SceneBox, SceneHead, Shape, Span, Thing, View};
+use protocol::{Layer, Point, Rect, Scene, SceneBox, SceneHead, Segment, Shape, Span, State, Thing, View};
 
+use crate::cloud;
 use crate::ghosts;
-use crate::grammar::{component, connection, pod, vertical};
+use crate::grammar::{component, connection, horizontal, pod};
 use crate::observed::Observed;
 
 const MARGIN: f32 = 10.0;
@@ -25,6 +26,7 @@ pub(crate) fn architecture(seen: &Observed, view: &View) -> Scene {
     let order: Vec<(&crate::Component, &str)> = [Some((&seen.apiserver, "kube-apiserver")), Some((&seen.etcd, "etcd"))]
         .into_iter()
         .chain([seen.scheduler.as_ref().map(|c| (c, "scheduler")), seen.controllers.as_ref().map(|c| (c, "controllers"))])
+        .chain([seen.cloud_controllers.as_ref().map(|c| (c, "cloud controllers"))])
         .flatten()
         .collect();
     for (i, (c, title)) in order.iter().enumerate() {
@@ -35,12 +37,23 @@ pub(crate) fn architecture(seen: &Observed, view: &View) -> Scene {
     let api = place(0);
     for (c, _) in order.iter().skip(1) {
         let other = scene.boxes[&c.id].rect;
-        let (from, to) = if c.id == "etcd" { ("kube-apiserver", "etcd") } else { (c.id.as_str(), "kube-apiserver") };
-        let (a, b) = (api.centre(), other.centre());
-        let (start, end) = if from == "kube-apiserver" { (a, b) } else { (b, a) };
-        connection(&mut scene, &seen.traffic, from, to, start, vec![protocol::Segment::Line(end)]);
+        if c.id == "etcd" {
+            let (start, end) = (Point::new(api.x + api.w, api.centre().y), Point::new(other.x - 2.0, other.centre().y));
+            connection(&mut scene, &seen.traffic, "kube-apiserver", "etcd", start, vec![Segment::Line(end)]);
+            continue;
+        }
+        let (start, path) = to_api(other, api, if c.id == "kube-scheduler" { 0.0 } else { 1.0 });
+        connection(&mut scene, &seen.traffic, &c.id, "kube-apiserver", start, path);
     }
-    let rows = (order.len() as f32 / columns).ceil();
+    if let Some(rented) = &seen.cloud {
+        let rect = place(order.len());
+        scene.add_box(cloud::card(rented, rect, vec![vec![Span::dim(rented.counts().join(" · "))]]));
+        if let Some(b) = scene.boxes.get(cloud::CONTROLLER).map(|b| b.rect) {
+            let (start, end) = (Point::new(b.x + b.w, b.centre().y), Point::new(rect.x - 2.0, rect.centre().y));
+            connection(&mut scene, &seen.traffic, cloud::CONTROLLER, "cloud", start, horizontal(start, end));
+        }
+    }
+    let rows = ((order.len() + usize::from(seen.cloud.is_some())) as f32 / columns).ceil();
     let mut y = MARGIN + rows * (h + 26.0) - 4.0;
     if !seen.cells.is_empty() {
         y = crate::heat::heat_map(&mut scene, &seen.cells, Rect::new(MARGIN, y, inner, 0.0));
@@ -71,10 +84,12 @@ pub(crate) fn architecture(seen: &Observed, view: &View) -> Scene {
             let (r, c) = ((i / per_row) as f32, (i % per_row) as f32);
             scene.add_box(pod(p, Some(&id), Rect::new(rect.x + 12.0 + c * (pod_w + GAP), y + 38.0 + r * 34.0, pod_w, 28.0)));
         }
-        let kubelet = format!("kubelet/{}", node.name);
-        let start = Point::new(rect.x + rect.w - 24.0, rect.y);
-        let end = Point::new(api.x + api.w * 0.7, api.y + api.h + 2.0);
-        connection(&mut scene, &seen.traffic, &kubelet, "kube-apiserver", start, vertical(start, end));
+        // A blank machine has no connection to anybody.
+        if node.state != State::Pending {
+            let kubelet = format!("kubelet/{}", node.name);
+            let (start, path) = along_the_margin(rect, api);
+            connection(&mut scene, &seen.traffic, &kubelet, "kube-apiserver", start, path);
+        }
         y += rect.h + GAP;
     }
     for ghost in ghosts::machines(seen) {
@@ -97,4 +112,27 @@ pub(crate) fn architecture(seen: &Observed, view: &View) -> Scene {
         ..SceneHead::default()
     };
     scene
+}
+
+/// From a card to kube-apiserver, the first of them, without a way behind another card; the `nth` of those that go below the first row.
+fn to_api(card: Rect, api: Rect, nth: f32) -> (Point, Vec<Segment>) {
+    let low = api.y + api.h;
+    if card.y > low + api.h {
+        return along_the_margin(card, api);
+    }
+    let x = card.centre().x;
+    let start = Point::new(x, if card.y > low { card.y } else { card.y + card.h });
+    if (card.x - api.x).abs() < 1.0 {
+        return (start, vec![Segment::Line(Point::new(x, low + 2.0))]);
+    }
+    let (end, between) = (api.x + api.w * (0.9 - 0.15 * nth), low + 9.0 + 7.0 * nth);
+    let path = [(x, between), (end, between), (end, low + 2.0)];
+    (start, path.map(|(x, y)| Segment::Line(Point::new(x, y))).into())
+}
+
+/// From far below: out to the margin, and up.
+fn along_the_margin(from: Rect, api: Rect) -> (Point, Vec<Segment>) {
+    let (margin, start) = (MARGIN / 2.0, Point::new(from.x, from.y + 19.0));
+    let path = [(margin, start.y), (margin, api.centre().y), (api.x - 1.0, api.centre().y)];
+    (start, path.map(|(x, y)| Segment::Line(Point::new(x, y))).into())
 }

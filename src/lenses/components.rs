@@ -3,7 +3,8 @@
 
 use protocol::{Glyph, Layer, Point, Rect, Scene, SceneBox, SceneHead, Segment, Shape, Span, View};
 
-use crate::observed::{Client, Connections, Link, NodeClients};
+use crate::cloud;
+use crate::observed::{Client, CloudSeen, Connections, Link, NodeClients};
 use crate::words::{caption, link_edge, link_text, link_words, verb_words};
 
 const MARGIN: f32 = 22.0;
@@ -15,6 +16,8 @@ const PILL: f32 = 26.0;
 const NODE_HEAD: f32 = 32.0;
 const NODE_GAP: f32 = 12.0;
 const CARD: f32 = 46.0;
+/// The cloud has one line more than a client.
+const CLOUD: f32 = 62.0;
 /// Narrower than this the lines have no room for words.
 const MIN_WIDTH: f32 = 860.0;
 
@@ -60,7 +63,8 @@ fn hub(scene: &mut Scene, seen: &Connections, view: &View) -> f32 {
     let node_height = |n: &NodeClients| NODE_HEAD + n.clients.len() as f32 * row_h + 4.0;
     let left: f32 = seen.nodes.iter().map(|n| node_height(n) + NODE_GAP).sum::<f32>() - NODE_GAP;
     let pitch = CARD + 18.0;
-    let right = seen.clients.len() as f32 * pitch + seen.stores.len().max(1) as f32 * 96.0;
+    let rented = if seen.cloud.is_some() { CLOUD + 22.0 } else { 0.0 };
+    let right = seen.clients.len() as f32 * pitch + seen.stores.len().max(1) as f32 * 96.0 + rented;
     let room = (view.height - TOP - 16.0).max(left.max(right));
     caption(scene, "nodes", Point::new(at.node.0 + 2.0, 24.0), "on the nodes");
     caption(scene, "window", Point::new(at.hub.0 + 2.0, 24.0), format!("requests {}", seen.window));
@@ -84,6 +88,13 @@ fn hub(scene: &mut Scene, seen: &Connections, view: &View) -> f32 {
         let (start, end) = (Point::new(rect.x, middle), Point::new(hub.x + hub.w + 2.0, middle));
         link_edge(scene, &seen.traffic, &client.link, start, vec![Segment::Line(end)], true);
         y += pitch + loose;
+        if let Some((cloud, link)) = seen.cloud.as_ref().filter(|(_, link)| link.from == client.id) {
+            let below = Rect::new(rect.x, rect.y + CARD + 20.0, rect.w, CLOUD);
+            scene.add_box(cloud_card(cloud, link, below));
+            let (start, end) = (Point::new(rect.x + 30.0, rect.y + CARD), Point::new(rect.x + 30.0, below.y - 2.0));
+            link_edge(scene, &seen.traffic, link, start, vec![Segment::Line(end)], false);
+            y = below.y + CLOUD + 18.0 + loose;
+        }
     }
     for store in &seen.stores {
         let w = rect_of_store(at.client.1);
@@ -100,6 +111,17 @@ fn hub(scene: &mut Scene, seen: &Connections, view: &View) -> f32 {
         peer(scene, seen, link);
     }
     TOP + room + 12.0
+}
+
+/// The cloud: what is rented, and what its controller asks of it.
+fn cloud_card(cloud: &CloudSeen, link: &Link, rect: Rect) -> SceneBox {
+    let mut asked = link_words(link);
+    let verbs = verb_words(link);
+    if !verbs.is_empty() {
+        asked.push(Span::dim(" · "));
+        asked.extend(verbs);
+    }
+    cloud::card(cloud, rect, vec![vec![Span::dim(cloud.counts().join(" · "))], asked])
 }
 
 /// Between etcd's members, along their right side.
@@ -188,6 +210,35 @@ fn mono(text: &str) -> Span {
     Span { mono: true, ..Span::dim(text) }
 }
 
+/// The cards of the narrow form, column by column. No client: the cloud, below its controller.
+fn bus_rows(seen: &Connections, columns: usize) -> Vec<(Option<&Client>, Option<&NodeClients>)> {
+    let mut rows: Vec<(Option<&Client>, Option<&NodeClients>)> = seen
+        .stores
+        .iter()
+        .chain(&seen.clients)
+        .map(|c| (Some(c), None))
+        .chain(seen.nodes.iter().flat_map(|n| n.clients.iter().map(move |c| (Some(c), Some(n)))))
+        .collect();
+    let controller = |(_, link): &(CloudSeen, Link)| rows.iter().position(|r| r.0.is_some_and(|c| c.id == link.from));
+    if let Some(at) = seen.cloud.as_ref().and_then(controller) {
+        rows.insert(at + 1, (None, None));
+        let per_column = rows.len().div_ceil(columns);
+        if (at + 1).is_multiple_of(per_column) && at > 0 {
+            // Both in one column.
+            rows[at - 1..=at + 1].rotate_left(1);
+        }
+    }
+    rows
+}
+
+fn below_its_controller(scene: &mut Scene, seen: &Connections, rect: Rect) {
+    let Some((cloud, link)) = &seen.cloud else { return };
+    scene.add_box(cloud::card(cloud, rect, vec![vec![Span::dim(cloud.counts().join(" · "))]]));
+    let Some(above) = scene.boxes.get(&link.from).map(|b| b.rect) else { return };
+    let (start, end) = (Point::new(above.x + 24.0, above.y + above.h), Point::new(above.x + 24.0, rect.y - 2.0));
+    link_edge(scene, &seen.traffic, link, start, vec![Segment::Line(end)], false);
+}
+
 /// The narrow form: the hub on top, its clients as cards below, all on one line as on a bus. The words are in the cards.
 fn bus(scene: &mut Scene, seen: &Connections, view: &View) -> f32 {
     let (margin, gutter, gap) = (10.0, 16.0, 8.0);
@@ -204,19 +255,17 @@ fn bus(scene: &mut Scene, seen: &Connections, view: &View) -> f32 {
     let note = format!("{} · requests {}", seen.hub.note, seen.window);
     scene.add_box(card(&seen.hub, hub, vec![vec![Span::dim(note)]]));
     let machines = seen.nodes.iter().filter_map(|n| Some((n, n.machine.as_ref()?)));
-    let rows: Vec<(&Client, Option<&NodeClients>)> = seen
-        .stores
-        .iter()
-        .chain(&seen.clients)
-        .map(|c| (c, None))
-        .chain(seen.nodes.iter().flat_map(|n| n.clients.iter().map(move |c| (c, Some(n)))))
-        .collect();
+    let rows = bus_rows(seen, count);
     let per_column = rows.len().div_ceil(count);
     let h = 46.0;
     for (i, (client, node)) in rows.iter().enumerate() {
         let (column, row) = ((i / per_column) as f32, (i % per_column) as f32);
         let x = margin + column * (w + gap);
         let rect = Rect::new(x + gutter, hub.y + hub.h + 14.0 + row * (h + 8.0), w - gutter, h);
+        let Some(client) = client else {
+            below_its_controller(scene, seen, rect);
+            continue;
+        };
         let title = match node {
             Some(node) if !client.title.contains('×') => format!("{} · {}", client.title, node.title),
             _ => client.title.clone(),

@@ -3,6 +3,7 @@
 
 use protocol::{Anchor, Layer, Point, Rect, Scene, SceneBox, SceneHead, SceneText, Shape, Span, State, Thing, View};
 
+use crate::cloud;
 use crate::grammar::{horizontal, part, vertical};
 use crate::heat::heat_map;
 use crate::observed::{CheckSeen, ComponentHealth, Fault, Health, LeaseSeen, MemberSeen, NodeHealth};
@@ -18,11 +19,18 @@ const ENTRIES: u64 = 12;
 /// Above that many nodes they are drawn smaller.
 const LARGE_NODES: usize = 4;
 const MIN_WIDTH: f32 = 820.0;
+/// The cloud stands right of the control plane.
+const CLOUD: f32 = 196.0;
 
 /// Draws health and leadership.
 pub fn control_plane(seen: &Health, view: &View) -> Scene {
     let mut scene = Scene::default();
-    let narrow = view.compact || view.width < MIN_WIDTH;
+    let besides = match (&seen.cloud, seen.members.len()) {
+        (None, _) => 0.0,
+        (Some(_), 0 | 1) => CLOUD + GAP,
+        (Some(_), _) => CLOUD + GAP + 180.0,
+    };
+    let narrow = view.compact || view.width < MIN_WIDTH + besides;
     let width = view.width.max(320.0);
     let height = if narrow { tall(&mut scene, seen, width) } else { wide(&mut scene, seen, width) };
     scene.head = SceneHead {
@@ -36,24 +44,34 @@ pub fn control_plane(seen: &Health, view: &View) -> Scene {
 }
 
 fn wide(scene: &mut Scene, seen: &Health, width: f32) -> f32 {
-    let inner = width - 2.0 * MARGIN;
-    let frame = Rect::new(MARGIN, 14.0, inner, PLANE);
+    let whole = width - 2.0 * MARGIN;
+    let inner = whole - if seen.cloud.is_some() { CLOUD + 26.0 } else { 0.0 };
+    let candidates = seen.candidates.len().max(2) as f32;
+    let plane = if seen.candidates.len() > 2 { PLANE + 24.0 } else { PLANE };
+    let frame = Rect::new(MARGIN, 14.0, inner, plane);
     plane_frame(scene, seen, frame);
+    if let Some(rented) = &seen.cloud {
+        // Below the buttons of the stage.
+        let room = Rect { x: frame.x + whole - CLOUD, y: frame.y + 26.0, w: CLOUD, h: frame.h - 26.0 };
+        cloud::frame(scene, rented, room, 1);
+    }
     let share = if seen.members.len() > 1 { 0.44 } else { 0.28 };
-    let etcd = Rect::new(frame.x + 18.0, frame.y + 34.0, inner * share - 18.0, PLANE - 46.0);
+    let etcd = Rect::new(frame.x + 18.0, frame.y + 34.0, inner * share - 18.0, plane - 46.0);
     members(scene, seen, etcd);
-    let right_w = (inner * 0.3).clamp(224.0, 320.0);
-    let right = Rect::new(frame.x + inner - 16.0 - right_w, frame.y + 22.0, right_w, 86.0);
+    let right_w = (inner * if candidates > 2.0 { 0.33 } else { 0.3 }).clamp(224.0, 320.0);
+    let (between, high) = if candidates > 2.0 { (6.0, 68.0) } else { (12.0, 86.0) };
+    let right =
+        Rect::new(frame.x + inner - 16.0 - right_w, frame.y + 22.0 - if candidates > 2.0 { 8.0 } else { 0.0 }, right_w, high);
     let api_x = etcd.x + etcd.w + 44.0;
     let api = Rect::new(api_x, frame.y + 44.0, right.x - 44.0 - api_x, 118.0);
     scene.add_box(component(&seen.apiserver, api));
     for (i, c) in seen.candidates.iter().enumerate() {
-        candidate(scene, c, Rect { y: right.y + i as f32 * (right.h + 12.0), ..right });
+        candidate(scene, c, Rect { y: right.y + i as f32 * (right.h + between), ..right });
     }
     let y = frame.y + frame.h + 30.0;
-    let bottom = nodes(scene, seen, Rect::new(MARGIN, y, inner, 0.0));
+    let bottom = nodes(scene, seen, Rect::new(MARGIN, y, whole, 0.0));
     links(scene, seen, false);
-    checks(scene, seen, Rect::new(MARGIN, bottom + 12.0, inner, 0.0), seen.checks.len().max(1))
+    checks(scene, seen, Rect::new(MARGIN, bottom + 12.0, whole, 0.0), seen.checks.len().max(1))
 }
 
 fn tall(scene: &mut Scene, seen: &Health, width: f32) -> f32 {
@@ -78,6 +96,12 @@ fn tall(scene: &mut Scene, seen: &Health, width: f32) -> f32 {
         candidate(scene, c, place(i + 1));
     }
     y += frame.h + 24.0;
+    if let Some(rented) = &seen.cloud {
+        let columns = if inner >= 520.0 { 3 } else { 1 };
+        let rect = Rect::new(margin, y - 16.0, inner, cloud::height(rented, columns).min(38.0 + 6.0 * 42.0));
+        cloud::frame(scene, rented, rect, columns);
+        y += rect.h - 6.0;
+    }
     let bottom = nodes(scene, seen, Rect::new(margin, y, inner, 0.0));
     links(scene, seen, true);
     bottom + 12.0
@@ -110,7 +134,8 @@ fn members(scene: &mut Scene, seen: &Health, area: Rect) {
     }
     scene.add_text(SceneText {
         id: "etcd/quorum".into(),
-        at: Point::new(area.x + area.w / 2.0, area.y + area.h - 11.0),
+        // As far right as it must be to stay in its frame.
+        at: Point::new(area.x + (area.w / 2.0).max(seen.quorum.chars().count() as f32 * 2.9), area.y + area.h - 11.0),
         anchor: Anchor::Middle,
         size: 11.0,
         spans: vec![Span::dim(seen.quorum.clone())],
@@ -201,7 +226,8 @@ fn component(c: &ComponentHealth, rect: Rect) -> SceneBox {
 fn candidate(scene: &mut Scene, c: &ComponentHealth, rect: Rect) {
     scene.add_box(component(c, rect));
     if let Some(lease) = &c.lease {
-        let bar = Rect::new(rect.x + 12.0, rect.y + rect.h - 28.0, rect.w - 24.0, 18.0);
+        let up = if rect.h < 80.0 { 23.0 } else { 28.0 };
+        let bar = Rect::new(rect.x + 12.0, rect.y + rect.h - up, rect.w - 24.0, 18.0);
         let thing = Thing::object("coordination.k8s.io", "leases", "kube-system", &c.id);
         scene.add_box(bar_of(lease, &format!("{}/lease", c.id), &c.id, bar, thing));
     }
@@ -344,11 +370,26 @@ fn links(scene: &mut Scene, seen: &Health, only_faults: bool) {
                 let top = scene.boxes.get(&format!("node/{}", seen.nodes[i].name)).map_or(a.y, |n| n.rect.y);
                 let spread = b.x + 24.0 + (b.w - 48.0) * (i as f32 / count).min(1.0);
                 let (start, end) = (Point::new(a.x + a.w / 2.0, top), Point::new(spread, b.y + b.h + 3.0));
-                (start, vertical(start, end))
+                match scene.boxes.get("control-plane").filter(|_| seen.candidates.len() > 2) {
+                    // Below the lowest candidate.
+                    Some(plane) => {
+                        let low = plane.rect.y + plane.rect.h + 10.0;
+                        (start, vec![protocol::Segment::Cubic(Point::new(start.x, low), Point::new(end.x, low), end)])
+                    }
+                    None => (start, vertical(start, end)),
+                }
+            }
+            _ if link.to == "cloud" => {
+                let y = a.centre().y;
+                (Point::new(a.x + a.w, y), horizontal(Point::new(a.x + a.w, y), Point::new(b.x - 2.0, y)))
             }
             _ if a.x > b.x + b.w => {
                 let lower = a.centre().y > b.centre().y + 20.0;
-                let y = if lower { b.y + b.h * 0.72 } else { b.y + b.h * 0.3 };
+                let y = match seen.candidates.iter().position(|c| c.id == link.from) {
+                    Some(i) if seen.candidates.len() > 2 => b.y + b.h * (0.25 + 0.25 * i as f32),
+                    _ if lower => b.y + b.h * 0.72,
+                    _ => b.y + b.h * 0.3,
+                };
                 let (start, end) = (Point::new(a.x, a.centre().y), Point::new(b.x + b.w + 2.0, y));
                 match link.from == "kube-apiserver" {
                     true => {

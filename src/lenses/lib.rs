@@ -4,6 +4,7 @@
 //! observed it). Ids name things, so that a thing keeps its identity when the lens changes.
 
 mod architecture;
+mod cloud;
 mod compact;
 mod components;
 mod control_plane;

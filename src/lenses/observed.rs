@@ -1,5 +1,6 @@
 //! What a session has observed, as plain data: the input of every lens.
 
+mod cloud;
 mod components;
 mod control_plane;
 mod service;
@@ -7,6 +8,7 @@ mod service;
 use base::Time;
 use protocol::{Ghost, Glyph, MessageKind, Span, State, Thing};
 
+pub use cloud::CloudSeen;
 pub use components::{Client, Connections, Fault, Link, NodeClients};
 pub use control_plane::{CheckSeen, ComponentHealth, Health, LeaseSeen, MemberSeen, NodeHealth};
 pub use service::{EndpointSeen, HopSeen, NameSeen, Place, ServiceSeen, TableSeen};
@@ -25,6 +27,9 @@ pub struct Observed {
     pub stages: Vec<(String, bool)>,
     pub scheduler: Option<Component>,
     pub controllers: Option<Component>,
+    pub cloud_controllers: Option<Component>,
+    /// Outside of the cluster, if the machines are rented.
+    pub cloud: Option<CloudSeen>,
     pub nodes: Vec<NodeSeen>,
     /// Instead of `nodes`, where there are too many for a box each.
     pub cells: Vec<NodeCell>,

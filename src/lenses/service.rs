@@ -60,6 +60,7 @@ fn wide(scene: &mut Scene, seen: &ServiceSeen, width: f32, room: f32) -> f32 {
     caption(scene, "rules", Point::new(x[2] + 2.0, TOP + 8.0), "what its node does with the address");
     let first = TOP + 64.0;
     let ends = endpoints(scene, seen, Rect::new(x[3], first, end_w, ROW));
+    let ends = policies(scene, seen, Rect::new(x[3], ends, end_w, PLACE));
     let rules = rules(scene, seen, table, first);
     selector(scene, seen, Rect::new(x[3], TOP + 18.0, end_w, 18.0));
     edges(scene, seen);
@@ -87,6 +88,7 @@ fn tall(scene: &mut Scene, seen: &ServiceSeen, width: f32) -> f32 {
     y = low + 24.0;
     selector(scene, seen, Rect::new(margin + half + 24.0, y, half, 18.0));
     low = endpoints(scene, seen, Rect::new(margin + half + 24.0, y + 46.0, half, ROW));
+    low = policies(scene, seen, Rect::new(margin + half + 24.0, low, half, PLACE));
     let rules = rules(scene, seen, Rect::new(margin, y, half, 0.0), y + 46.0);
     edges(scene, seen);
     let left = Rect::new(margin, rules + 10.0, half, 0.0);
@@ -291,6 +293,15 @@ fn endpoints(scene: &mut Scene, seen: &ServiceSeen, first: Rect) -> f32 {
         y += 18.0;
     }
     y
+}
+
+/// The policies of the endpoints, below them. Returns where they end.
+fn policies(scene: &mut Scene, seen: &ServiceSeen, below: Rect) -> f32 {
+    if seen.policies.is_empty() {
+        return below.y;
+    }
+    caption(scene, "policies", Point::new(below.x + 2.0, below.y + 12.0), "network policies of these pods");
+    places(scene, &seen.policies, Rect { y: below.y + 20.0, ..below }) + 8.0
 }
 
 fn match_words(end: &EndpointSeen) -> String {

@@ -1,5 +1,6 @@
 //! Scenes as text, and what must hold of every scene: nothing outside, nothing on top of anything else.
 
+mod cloud;
 mod ghosts;
 
 use base::{Duration, Time};
@@ -136,6 +137,7 @@ fn connections(nodes: usize) -> Connections {
         ],
         nodes: (1..=nodes).map(node).collect(),
         window: "in the last 10 s".into(),
+        cloud: None,
         traffic: vec![Traffic { from: "kubelet/node-1".into(), to: "kube-apiserver".into(), kind: protocol::MessageKind::Write }],
     }
 }
@@ -256,6 +258,7 @@ fn health(members: usize, nodes: usize) -> Health {
         ],
         checks: ["read", "write", "schedule", "run", "heal", "resolve", "connect"].map(|n| check(n, n != "heal")).into(),
         checks_note: "tried in throwaway copies of the cluster of 12:04:33".into(),
+        cloud: None,
         traffic: Vec::new(),
     }
 }

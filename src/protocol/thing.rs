@@ -170,6 +170,12 @@ pub enum Action {
     },
     /// A new worker joins; the cluster picks its name.
     AddNode,
+    /// A blank machine is put beside the others, named as a new worker would be: it belongs to no cluster until `kubeadm join`.
+    AddMachine,
+    /// `kubeadm join` on a blank machine, with a token made on the control plane's.
+    Join {
+        machine: String,
+    },
 }
 
 /// A button that the worker offers. The page shows what is offered and nothing else.

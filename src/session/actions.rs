@@ -9,7 +9,7 @@ use protocol::{Action, Level, Notice, Thing};
 
 use crate::session::Session;
 use crate::store::Maintenance;
-use crate::{message, offers};
+use crate::{message, observe, offers};
 
 /// The jobs of the laptop and of machines that the page starts: buttons, requests to a Service, manifests.
 pub(crate) const BUTTON: u32 = 7;
@@ -61,6 +61,8 @@ pub(crate) fn act(session: &mut Session, action: Action) -> Result<(), String> {
             session.to_laptop(HostMessage::RunJob { job: ETCD, argv, stdin: (*b"").into() });
         }
         Action::AddNode => session.input(Input::AddNode),
+        Action::AddMachine => session.input(Input::AddMachine),
+        Action::Join { machine } => join(session, &machine)?,
         Action::Delete { thing, grace_s } => {
             let mut words = vec!["delete".to_string()];
             words.extend(target(&thing)?);
@@ -86,6 +88,19 @@ pub(crate) fn act(session: &mut Session, action: Action) -> Result<(), String> {
             kubectl(session, ["drain".to_string(), node].into_iter().chain(flags).collect());
         }
     }
+    Ok(())
+}
+
+/// What an administrator types on the laptop to make a worker of a machine.
+fn join(session: &mut Session, machine: &str) -> Result<(), String> {
+    let cluster = session.bottle().ok_or("there is no cluster yet")?.head();
+    let (plane, _) = observe::control_plane(cluster);
+    if plane.is_empty() || !cluster.nodes.contains_key(machine) {
+        return Err(format!("{machine} can't join: there is no machine to make a token on"));
+    }
+    let line = offers::join_line(&plane, machine);
+    let argv = ["sh".into(), "-c".into(), line.into()].into();
+    session.to_laptop(HostMessage::RunJob { job: BUTTON, argv, stdin: (*b"").into() });
     Ok(())
 }
 

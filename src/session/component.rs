@@ -5,7 +5,7 @@ use protocol::{Action, Glyph, Inspector, State, Tab};
 
 use crate::inspect::{as_it_is, gone};
 use crate::offers::{self, offer};
-use crate::{control_plane, loops, store};
+use crate::{cloud, control_plane, loops, store};
 
 /// Shows a component of the control plane or of a node, or one controller.
 pub(crate) fn component(bottle: &Bottle, name: &str) -> Inspector {
@@ -24,6 +24,10 @@ pub(crate) fn component(bottle: &Bottle, name: &str) -> Inspector {
     let mut rows = vec![as_it_is("State", word), as_it_is("Machine", proc.machine.to_string())];
     if let Some(container) = &proc.container {
         rows.push(as_it_is("Container", container.chars().take(12).collect::<String>()));
+    }
+    if let cluster::Process::Cloud(c) = &proc.process {
+        rows = cloud::rows(c);
+        rows.insert(0, as_it_is("State", word));
     }
     rows.extend(control_plane::member_rows(cluster, addr));
     if let Some(api) = cluster.api().filter(|_| base == "kube-apiserver") {
@@ -48,7 +52,7 @@ pub(crate) fn component(bottle: &Bottle, name: &str) -> Inspector {
                 true,
             ));
         }
-        if base != "containerd" {
+        if !matches!(base, "containerd" | "cloud") {
             offers.push(offer(
                 Action::Kill { component },
                 "Restart",
@@ -58,10 +62,13 @@ pub(crate) fn component(bottle: &Bottle, name: &str) -> Inspector {
         }
     }
     offers.extend(offers::of_static_pod(cluster, proc));
+    if base == "cloud" {
+        offers.insert(0, offers::blank_machine());
+    }
     let (state, glyph) = if word == "running" { (State::Ok, Glyph::Running) } else { (State::Off, Glyph::Off) };
     let mut inspector = Inspector {
         title: name.to_string(),
-        subtitle: format!("component on {}", proc.machine),
+        subtitle: if base == "cloud" { "outside of the cluster".into() } else { format!("component on {}", proc.machine) },
         state,
         glyph,
         tabs: vec![(Tab::Overview, None)],

@@ -8,7 +8,7 @@ use lenses::{Client, Connections, Fault, Link, NodeClients, Traffic};
 use protocol::{Glyph, State, Thing};
 use sim::{Addr, Payload};
 
-use crate::{flights, message};
+use crate::{cloud, flights, message};
 
 /// Requests are counted over so much virtual time.
 const WINDOW: Duration = Duration::from_secs(10);
@@ -59,6 +59,7 @@ pub(crate) fn observe(bottle: &Bottle) -> Connections {
     seen.stores = cluster.procs().filter(|(_, p)| p.component() == "etcd").map(|(a, p)| see.store(a, p)).collect();
     seen.clients = see.clients();
     seen.nodes = see.nodes();
+    seen.cloud = see.cloud();
     seen
 }
 
@@ -82,7 +83,7 @@ fn count(bottle: &Bottle) -> Counts {
         oldest = m.sent;
         n += 1;
         let (link, verb) = match &m.payload {
-            Payload::ApiRequest { request, .. } => ((m.from, m.to), Some((request.verb.as_str(), request.verb.is_write()))),
+            Payload::ApiRequest { request, .. } => ((m.from, m.to), Some(api_verb(request))),
             Payload::WatchEvents { .. } => ((m.to, m.from), None),
             Payload::Etcd(etcd_api::Message::Request { request, .. }) => ((m.from, m.to), Some(etcd_verb(request))),
             Payload::Etcd(etcd_api::Message::WatchEvents { .. }) => ((m.to, m.from), None),
@@ -109,6 +110,15 @@ fn count(bottle: &Bottle) -> Counts {
     let lived = now.since(bottle.start());
     let span = if n < MAX_RECORDS { if lived < WINDOW { lived } else { WINDOW } } else { now.since(oldest) };
     Counts { by_link, watches, span }
+}
+
+/// A verb of the API, or a method of the cloud.
+fn api_verb(request: &apimachinery::Request) -> (&'static str, bool) {
+    match cloud::method(request) {
+        Some("PUT") => ("put", true),
+        Some("DELETE") => ("delete", true),
+        _ => (request.verb.as_str(), request.verb.is_write()),
+    }
 }
 
 fn etcd_verb(request: &etcd_api::Request) -> (&'static str, bool) {
@@ -242,16 +252,43 @@ impl See<'_> {
             }
             clients.push(client);
         }
+        clients.extend(self.cloud_controllers());
         // Whoever else asked: programs of the native server's users, tools.
         let others = self.counts.by_link.keys().filter(|(_, to)| *to == self.api()).map(|(from, _)| *from);
         for addr in others.filter(|a| !known.contains(a)) {
             let Some(proc) = self.cluster.proc(addr) else { continue };
-            let own = ON_NODES.contains(&proc.component()) || matches!(proc.component(), "containerd" | "kubeadm");
+            let own =
+                ON_NODES.contains(&proc.component()) || matches!(proc.component(), "containerd" | "kubeadm" | cloud::CONTROLLER);
             if !own {
                 clients.push(self.client(addr, &proc.name, &proc.name, "another client".into()));
             }
         }
         clients
+    }
+
+    /// The last of the clients: the cloud is below it.
+    fn cloud_controllers(&self) -> Option<Client> {
+        let addr = self.cloud_controller()?;
+        Some(self.client(addr, cloud::CONTROLLER, cloud::CONTROLLER, "asks the API and the cloud".into()))
+    }
+
+    /// Of several the one that asks the cloud.
+    fn cloud_controller(&self) -> Option<Addr> {
+        let all = || self.cluster.procs().filter(|(_, p)| p.component() == cloud::CONTROLLER).map(|(a, _)| a);
+        let to = self.cluster.cloud();
+        let asks = |a: &Addr| to.is_some_and(|to| self.counts.by_link.contains_key(&(*a, to)));
+        all().find(asks).or_else(|| all().find(|a| self.cluster.proc(*a).is_some_and(Proc::is_running))).or_else(|| all().next())
+    }
+
+    fn cloud(&self) -> Option<(lenses::CloudSeen, Link)> {
+        let talks = self.traffic.iter().any(|t| t.from == "cloud" || t.to == "cloud");
+        let seen = cloud::observe(self.cluster, talks)?;
+        let ids = (cloud::CONTROLLER, "cloud");
+        let link = match (self.cloud_controller(), self.cluster.cloud()) {
+            (Some(from), Some(to)) => self.link(from, to, ids),
+            _ => Link { from: ids.0.into(), to: ids.1.into(), ..Link::default() },
+        };
+        Some((seen, link))
     }
 
     fn note(&self, proc: &Proc) -> String {
@@ -271,7 +308,9 @@ impl See<'_> {
         if self.cluster.nodes.len() > MAX_NODES {
             return vec![self.by_kind()];
         }
-        self.cluster.nodes.iter().map(|(name, node)| self.node(name, node)).collect()
+        // A blank machine has no connection to anybody.
+        let nodes = self.cluster.nodes.iter().filter(|(_, node)| !crate::nodes::is_blank(self.cluster, node));
+        nodes.map(|(name, node)| self.node(name, node)).collect()
     }
 
     fn node(&self, name: &str, node: &cluster::Node) -> NodeClients {

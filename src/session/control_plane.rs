@@ -10,7 +10,7 @@ use sim::Addr;
 use crate::checks::Checks;
 use crate::components::{fault, process_health};
 use crate::inspect::as_it_is;
-use crate::{api, flights, message, nodes, observe};
+use crate::{api, cloud, flights, message, nodes, observe};
 
 const GLOW: Duration = Duration::from_millis(40);
 
@@ -31,7 +31,8 @@ pub(crate) fn observe(bottle: &Bottle, checks: &Checks) -> Health {
         quorum: quorum(&members),
         members,
         apiserver: apiserver(cluster),
-        candidates: ["kube-scheduler", "kube-controller-manager"].iter().filter_map(|name| candidate(cluster, name)).collect(),
+        candidates: candidates(cluster).iter().filter_map(|name| candidate(cluster, name)).collect(),
+        cloud: cloud::observe(cluster, traffic.iter().any(|t| t.from == "cloud" || t.to == "cloud")),
         nodes: if many { Vec::new() } else { told_nodes(cluster) },
         cells: if many { nodes::cells(cluster) } else { Vec::new() },
         links: links(cluster),
@@ -42,6 +43,12 @@ pub(crate) fn observe(bottle: &Bottle, checks: &Checks) -> Health {
     light(&mut seen, &traffic);
     seen.traffic = traffic;
     seen
+}
+
+/// What elects a leader here.
+fn candidates(cluster: &Cluster) -> &'static [&'static str] {
+    const ALL: [&str; 3] = ["kube-scheduler", "kube-controller-manager", cloud::CONTROLLER];
+    if cloud::has_controller(cluster) { &ALL } else { &ALL[..2] }
 }
 
 /// Boxes that talk now have the brand's border.
@@ -194,7 +201,7 @@ fn told_nodes(cluster: &Cluster) -> Vec<NodeHealth> {
     let api = cluster.api();
     let each = cluster.nodes.iter().map(|(name, node)| {
         let object = api.and_then(|a| a.object(resources::nodes(), "", name));
-        let (state, glyph, word) = nodes::node_state(node, object);
+        let (state, glyph, word) = nodes::node_state(cluster, node, object);
         let lease = api.and_then(|a| a.object(resources::leases(), "kube-node-lease", name));
         NodeHealth {
             name: name.to_string(),
@@ -263,6 +270,13 @@ fn links(cluster: &Cluster) -> Vec<Link> {
         match proc.component() {
             "etcd" if message::serves(cluster, addr) => link(api, addr, ("kube-apiserver", &message::etcd_box(cluster, proc))),
             name @ ("kube-scheduler" | "kube-controller-manager") => link(addr, api, (name, "kube-apiserver")),
+            cloud::CONTROLLER => {
+                link(addr, api, (cloud::CONTROLLER, "kube-apiserver"));
+                if let Some(to) = cluster.cloud() {
+                    link(addr, to, (cloud::CONTROLLER, "cloud"));
+                }
+            }
+            "kubelet" if cluster.nodes.get(&proc.machine).is_some_and(|n| nodes::is_blank(cluster, n)) => {}
             "kubelet" if cluster.nodes.len() <= nodes::MAX_BOXES => link(addr, api, (&proc.name, "kube-apiserver")),
             _ => {}
         }

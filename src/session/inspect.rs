@@ -8,7 +8,7 @@ use protocol::{
 use sim::{MsgId, Payload};
 
 use crate::offers::{self, offer};
-use crate::{api, component, connection, lists, loops, message, observe, store, why};
+use crate::{api, component, connection, lists, loops, message, nodes, observe, store, why};
 
 const MAX_LOG_LINES: usize = 400;
 const MAX_YAML: usize = 200_000;
@@ -18,6 +18,8 @@ const EFFECTS_WINDOW: usize = 4_000;
 /// Shows a thing. `service`: the Service that the lens draws, if it draws one.
 pub(crate) fn inspect(bottle: &Bottle, thing: &Thing, tab: Tab, service: Option<&Thing>) -> Inspector {
     let mut inspector = match thing {
+        // A machine is drawn without its Node object, too.
+        Thing::Object { group, resource, name, .. } if group.is_empty() && resource == "nodes" => machine(bottle, name, tab),
         Thing::Object { group, resource, namespace, name } => object(bottle, group, resource, namespace, name, tab),
         Thing::Container { namespace, pod, .. } => object(bottle, "", "pods", namespace, pod, tab),
         Thing::Message { id } => message_detail(bottle, MsgId(*id), tab),
@@ -177,21 +179,7 @@ fn object_offers(cluster: &Cluster, group: &str, resource: &str, object: &Object
     match resource {
         "nodes" => {
             let name = object.name().to_string();
-            match cluster.nodes.get(&*name).map(|n| n.powered) {
-                Some(true) => offers.push(offer(
-                    Action::PowerOff { machine: name.clone() },
-                    "Power off",
-                    "Everything on it stops at once and nobody is told",
-                    true,
-                )),
-                Some(false) => offers.push(offer(
-                    Action::PowerOn { machine: name.clone() },
-                    "Power on",
-                    "containerd and the kubelet start; the disk is as it was",
-                    false,
-                )),
-                None => {}
-            }
+            offers.extend(cluster.nodes.get(&*name).map(|n| power(&name, n.powered)));
             offers.extend(offers::of_machine(cluster, &name));
             match object.bool_at(&["spec", "unschedulable"]) {
                 Some(true) => {
@@ -234,17 +222,47 @@ fn object_offers(cluster: &Cluster, group: &str, resource: &str, object: &Object
 
 fn machine(bottle: &Bottle, name: &str, tab: Tab) -> Inspector {
     let cluster = bottle.shown();
-    let Some(node) = cluster.nodes.get(name) else { return gone(name.to_string()) };
-    let mut inspector = object(bottle, "", "nodes", "", name, tab);
-    if inspector.gone {
-        inspector = Inspector { title: name.into(), subtitle: "a machine without a Node object".into(), ..Inspector::default() };
-        inspector.tabs = vec![(Tab::Overview, None)];
-        inspector.overview = Some(vec![
-            as_it_is("Power", if node.powered { "on" } else { "off" }),
-            as_it_is("Address", node.config.ip.to_string()),
-        ]);
+    let inspector = object(bottle, "", "nodes", "", name, tab);
+    match cluster.nodes.get(name) {
+        Some(node) if inspector.gone => bare_machine(cluster, name, node),
+        _ => inspector,
     }
-    inspector
+}
+
+/// A machine that kube-apiserver has no Node object of.
+fn bare_machine(cluster: &Cluster, name: &str, node: &cluster::Node) -> Inspector {
+    let (state, glyph, word) = nodes::node_state(cluster, node, None);
+    let mut rows = vec![
+        as_it_is("Power", if node.powered { "on" } else { "off" }),
+        as_it_is("Address", node.config.ip.to_string()),
+        as_it_is("Size", format!("{} CPUs, {} GiB", node.config.cpu_milli / 1000, node.config.memory >> 30)),
+    ];
+    let blank = nodes::is_blank(cluster, node);
+    if blank {
+        rows.push(as_it_is("On it", "containerd and the kubelet's program; nothing in /etc/kubernetes"));
+        let (plane, _) = observe::control_plane(cluster);
+        let typed = as_it_is("In the terminal", offers::join_line(&plane, name));
+        rows.push(Row { heading: Some("To make a node of it".into()), ..typed });
+    }
+    let join = (blank && node.powered).then(|| offers::of_blank(cluster, name));
+    Inspector {
+        title: name.into(),
+        subtitle: word.into(),
+        state,
+        glyph,
+        tabs: vec![(Tab::Overview, None)],
+        overview: Some(rows),
+        offers: join.into_iter().chain([power(name, node.powered)]).chain(offers::of_machine(cluster, name)).collect(),
+        ..Inspector::default()
+    }
+}
+
+fn power(machine: &str, on: bool) -> Offer {
+    let machine = machine.to_string();
+    match on {
+        true => offer(Action::PowerOff { machine }, "Power off", "Everything on it stops at once and nobody is told", true),
+        false => offer(Action::PowerOn { machine }, "Power on", "containerd and the kubelet start; the disk is as it was", false),
+    }
 }
 
 fn revision(bottle: &Bottle, revision: i64) -> Inspector {

@@ -8,6 +8,7 @@ mod api;
 mod apply;
 mod attempt;
 mod checks;
+mod cloud;
 mod component;
 mod components;
 mod connection;

@@ -5,11 +5,13 @@ use cri_api::cri;
 use protocol::{MessageKind, Scene};
 use sim::{Addr, Payload};
 
+use crate::cloud;
+
 /// The box that stands for a process in every lens.
 pub(crate) fn box_of(cluster: &Cluster, addr: Addr) -> String {
     let Some(proc) = cluster.proc(addr) else { return "laptop".into() };
     match proc.component() {
-        name @ ("etcd" | "kube-apiserver" | "kube-scheduler" | "kube-controller-manager") => name.into(),
+        name @ ("etcd" | "kube-apiserver" | "kube-scheduler" | "kube-controller-manager" | cloud::CONTROLLER) => name.into(),
         // Drawn with what it stands in front of.
         "load-balancer" => "kube-apiserver".into(),
         "coredns" => format!("pod/kube-system/{}", proc.name.rsplit('/').next().unwrap_or("")),
@@ -72,6 +74,7 @@ pub(crate) fn kind_of(record: &Record) -> Option<MessageKind> {
     Some(match &record.message.payload {
         Payload::ApiRequest { request, .. } if request.subresource == "status" => MessageKind::Status,
         Payload::ApiRequest { request, .. } if request.verb.is_write() => MessageKind::Write,
+        Payload::ApiRequest { request, .. } if cloud::method(request).is_some_and(|m| m != "GET") => MessageKind::Write,
         Payload::ApiRequest { .. } => MessageKind::Read,
         Payload::ApiResponse { .. } => MessageKind::Read,
         Payload::WatchEvents { .. } => MessageKind::Watch,
@@ -94,11 +97,11 @@ pub(crate) fn kind_of(record: &Record) -> Option<MessageKind> {
 pub(crate) fn caption(record: &Record) -> String {
     match &record.message.payload {
         Payload::ApiRequest { request, .. } => {
-            format!(
-                "{} {}",
-                if request.verb == apimachinery::Verb::Watch { "WATCH" } else { request.verb.method() },
-                request.url_path()
-            )
+            let method = match request.verb {
+                apimachinery::Verb::Watch => "WATCH",
+                verb => cloud::method(request).unwrap_or(verb.method()),
+            };
+            format!("{method} {}", request.url_path())
         }
         Payload::ApiResponse { response, .. } if response.code == 0 => "no connection".into(),
         Payload::ApiResponse { response, .. } => match response.reason() {

@@ -119,7 +119,7 @@ pub(crate) fn cells(cluster: &Cluster) -> Vec<NodeCell> {
         while counts.next_if(|(n, _)| **n < *name).is_some() {}
         let object = objects.next_if(|o| o.name() == &**name);
         let pods = counts.next_if(|(n, _)| **n == *name).map_or(0, |(_, n)| n as u32);
-        let state = match node_state(node, object) {
+        let state = match node_state(cluster, node, object) {
             (State::Idle, Glyph::Running, _) => State::Ok,
             (state, ..) => state,
         };
@@ -144,7 +144,7 @@ fn node_seen(
     glows: &dyn Fn(&str) -> bool,
 ) -> NodeSeen {
     let ready = ready_status(object);
-    let (state, glyph, word) = node_state(node, object);
+    let (state, glyph, word) = node_state(cluster, node, object);
     let lease = cluster.api().and_then(|a| a.object(resources::leases(), "kube-node-lease", name));
     let renewed = lease.and_then(|l| l.str_at(&["spec", "renewTime"])).and_then(Time::parse);
     let note = match renewed {
@@ -163,7 +163,7 @@ fn node_seen(
         Part { id, title: title.into(), state }
     };
     let mut parts = vec![part("kubelet", "kubelet")];
-    if cluster.config.addons {
+    if cluster.config.addons && state != State::Pending {
         parts.push(part("kube-proxy", "kube-proxy"));
     }
     if node.runtime.is_some() {
@@ -176,14 +176,20 @@ fn ready_status(node: Option<&Object>) -> Option<&str> {
     node.and_then(|o| o.condition("Ready")).and_then(|c| c.str_at(&["status"]))
 }
 
+/// A machine that belongs to no cluster yet (or no longer).
+pub(crate) fn is_blank(cluster: &Cluster, node: &cluster::Node) -> bool {
+    node.config.blank && !cluster.proc(node.kubelet).is_some_and(cluster::Proc::is_running)
+}
+
 /// A node as its object and its power say.
-pub(crate) fn node_state(node: &cluster::Node, object: Option<&Object>) -> (State, Glyph, &'static str) {
+pub(crate) fn node_state(cluster: &Cluster, node: &cluster::Node, object: Option<&Object>) -> (State, Glyph, &'static str) {
     let ready = ready_status(object);
     let cordoned = object.is_some_and(|o| o.bool_at(&["spec", "unschedulable"]) == Some(true));
     match (node.powered, ready) {
         (false, _) => {
             (State::Off, Glyph::Off, if ready == Some("True") { "switched off · still Ready in the API" } else { "switched off" })
         }
+        (_, None) if is_blank(cluster, node) => (State::Pending, Glyph::Pending, "blank, waits for kubeadm join"),
         (_, None) => (State::Starting, Glyph::Starting, "not registered yet"),
         (_, Some("True")) if cordoned => (State::Idle, Glyph::Cordoned, "Ready, SchedulingDisabled"),
         (_, Some("True")) => (State::Idle, Glyph::Running, "Ready"),

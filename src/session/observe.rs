@@ -8,7 +8,7 @@ use lenses::{Chip, Component, Observed, PodSeen, RevisionSeen, Traffic};
 use protocol::{Glyph, Span, State, Thing, Tone, ViewOptions};
 use sim::MsgId;
 
-use crate::{flights, message, nodes};
+use crate::{cloud, flights, message, nodes};
 
 /// Box ids light up for that much virtual time after a message.
 const GLOW: Duration = Duration::from_millis(40);
@@ -31,6 +31,8 @@ pub(crate) fn observe(bottle: &Bottle, options: &ViewOptions, memo: &mut nodes::
         stages: ["authn", "authz", "mutate", "valid", "etcd"].iter().map(|s| (s.to_string(), false)).collect(),
         scheduler: scheduler(cluster, &glows),
         controllers: controllers(cluster, &glows),
+        cloud_controllers: cloud_controllers(cluster, &glows),
+        cloud: cloud::observe(cluster, glows("cloud")),
         traffic,
         ..Observed::default()
     };
@@ -39,13 +41,16 @@ pub(crate) fn observe(bottle: &Bottle, options: &ViewOptions, memo: &mut nodes::
     seen
 }
 
-/// The machine of the control plane, and a word about how it runs there.
+/// The machine of the control plane (of several the first that has power), and a word about how it runs there.
 pub(crate) fn control_plane(cluster: &Cluster) -> (String, String) {
-    let machine = cluster.config.nodes.iter().find(|n| n.control_plane).map_or(String::new(), |n| n.name.to_string());
+    let machines: Vec<&str> = cluster.config.nodes.iter().filter(|n| n.control_plane).map(|n| &*n.name).collect();
+    let powered = |name: &&&str| cluster.nodes.get(**name).is_some_and(|n| n.powered);
+    let machine = machines.iter().find(powered).or(machines.first()).map_or(String::new(), |name| name.to_string());
+    let nodes = format!("node{} {}", if machines.len() > 1 { "s" } else { "" }, machines.join(", "));
     let note = match (machine.is_empty(), cluster.config.static_pods) {
         (true, _) => "runs without kubelets".to_string(),
-        (false, true) => format!("node {machine} · static pods from /etc/kubernetes/manifests"),
-        (false, false) => format!("node {machine}"),
+        (false, true) => format!("{nodes} · static pods from /etc/kubernetes/manifests"),
+        (false, false) => nodes,
     };
     (machine, note)
 }
@@ -83,14 +88,19 @@ fn process_state(cluster: &Cluster, component: &str, glows: bool) -> State {
 
 fn etcd(cluster: &Cluster, glows: &dyn Fn(&str) -> bool) -> Component {
     let revision = cluster.etcd_member().map_or(0, |m| m.revision());
+    let members = cluster.procs().filter(|(_, p)| p.component() == "etcd").count();
+    let (line, said) = match members {
+        0 | 1 => (format!("revision {}", spaced(revision)), "one member".to_string()),
+        n => (format!("{n} members · rev {}", spaced(revision)), format!("{n} members")),
+    };
     Component {
         id: "etcd".into(),
         state: match process_state(cluster, "etcd", glows("etcd")) {
             State::Active => State::Writing,
             other => other,
         },
-        lines: vec![vec![Span { mono: true, ..Span::dim(format!("revision {}", spaced(revision))) }]],
-        aria: format!("etcd, revision {revision}"),
+        lines: vec![vec![Span { mono: true, ..Span::dim(line) }]],
+        aria: format!("etcd: {said}, revision {revision}"),
         ..Component::default()
     }
 }
@@ -111,7 +121,10 @@ fn apiserver(cluster: &Cluster, bottle: &Bottle, glows: &dyn Fn(&str) -> bool, l
     let mut lines = vec![vec![Span::dim(match (state, ready) {
         (State::Off, _) => "not running".to_string(),
         (_, false) => "starting".to_string(),
-        _ => format!("{watches} watches"),
+        _ => match cluster.apiservers().len() {
+            0 | 1 => format!("{watches} watches"),
+            n => format!("{watches} watches on one of {n}"),
+        },
     })]];
     let request = last.and_then(|id| bottle.trace().get(id)).filter(|r| cluster.apiservers().contains(&r.message.to));
     if let Some(record) = request
@@ -177,6 +190,20 @@ fn controllers(cluster: &Cluster, glows: &dyn Fn(&str) -> bool) -> Option<Compon
         })]],
         chips,
         aria: format!("kube-controller-manager with {} controllers", views.len()),
+    })
+}
+
+fn cloud_controllers(cluster: &Cluster, glows: &dyn Fn(&str) -> bool) -> Option<Component> {
+    cloud::has_controller(cluster).then(|| {
+        let state = process_state(cluster, cloud::CONTROLLER, glows(cloud::CONTROLLER));
+        let word = if state == State::Off { "not running" } else { "asks the API and the cloud" };
+        Component {
+            id: cloud::CONTROLLER.into(),
+            state,
+            lines: vec![vec![Span::dim(word)]],
+            aria: format!("{}: {word}", cloud::CONTROLLER),
+            ..Component::default()
+        }
     })
 }
 

@@ -97,6 +97,25 @@ fn from_laptop(cluster: &Cluster, service: &Object) -> Offer {
     offer
 }
 
+/// A machine that is no node.
+pub(crate) fn blank_machine() -> Offer {
+    let hint = "A blank machine: containerd and the kubelet's program are on it, and it is no node until kubeadm join";
+    offer(Action::AddMachine, "+ machine", hint, false)
+}
+
+/// What makes a worker of a blank machine, as typed on the laptop.
+pub(crate) fn join_line(plane: &str, machine: &str) -> String {
+    format!("ssh {machine} $(ssh {plane} kubeadm token create --print-join-command)")
+}
+
+/// Makes a worker of a blank machine.
+pub(crate) fn of_blank(cluster: &Cluster, machine: &str) -> Offer {
+    let (plane, _) = crate::observe::control_plane(cluster);
+    let mut offer = offer(Action::Join { machine: machine.into() }, "kubeadm join", &join_line(&plane, machine), false);
+    offer.disabled = plane.is_empty().then(|| "There is no machine of a control plane to make a token on".to_string());
+    offer
+}
+
 /// Cut a machine off, or plug it in again.
 pub(crate) fn of_machine(cluster: &Cluster, name: &str) -> Option<Offer> {
     let runtime = cluster.nodes.get(name)?.runtime?;

@@ -51,6 +51,8 @@ pub(crate) struct Request {
     accepted: bool,
     endpoint_pod: Option<(String, String)>,
     via: Option<String>,
+    /// The node port that the cloud's load balancer chose, if it came that way.
+    balanced: Option<Endpoint>,
 }
 
 /// Finds the newest connection to a Service.
@@ -151,6 +153,7 @@ fn seen(record: &Record, packet: &Packet, called: Endpoint, endpoint: Option<End
         at: record.message.sent,
         of: 0,
         via: way(packet),
+        balanced: None,
         message: record.message.id.0,
         refused: ended(packet, false),
         dropped: ended(packet, true),
@@ -169,7 +172,19 @@ fn opening(record: &Record, packet: &Packet, key: &str) -> Option<Request> {
     });
     let first = matches!(packet.body, PacketBody::Syn);
     let (place, from, to, of) = dnat.filter(|_| first || ended(packet, false).is_some())?;
-    Some(Request { rule_node: Some(place), of, ..seen(record, packet, from, Some(to)) })
+    let (called, balanced) = match balanced(packet) {
+        Some((called, chosen)) => (called, Some(chosen)),
+        None => (from, None),
+    };
+    Some(Request { rule_node: Some(place), of, balanced, ..seen(record, packet, called, Some(to)) })
+}
+
+/// What a load balancer was called at, and the node port that it chose.
+fn balanced(packet: &Packet) -> Option<(Endpoint, Endpoint)> {
+    packet.hops.iter().find_map(|h| match &h.what {
+        HopKind::Dnat { from, to, .. } if &*h.place == "load balancer" => Some((*from, *to)),
+        _ => None,
+    })
 }
 
 /// How it gets to another node.
@@ -285,9 +300,12 @@ impl Request {
                 ..step("name", "no name was asked for: the address was given".into(), self.message)
             }),
         }
-        let address = match self.rule_node.as_deref() {
-            Some(node) => format!("no machine has {called}: kube-proxy's rules on {node} match it"),
-            None => format!("{} is the pod's own: nothing is rewritten on the way", self.called.0),
+        let address = match (self.rule_node.as_deref(), self.balanced) {
+            (Some(node), Some((ip, port))) => {
+                format!("the cloud's load balancer sends it to {ip}:{port}, a node port: kube-proxy's rules on {node} match it")
+            }
+            (Some(node), None) => format!("no machine has {called}: kube-proxy's rules on {node} match it"),
+            (None, _) => format!("{} is the pod's own: nothing is rewritten on the way", self.called.0),
         };
         steps.push(step("address", address, self.message));
         steps.push(self.rule_step(service, step("rule", String::new(), self.message)));
@@ -355,8 +373,17 @@ impl Request {
 /// Whether the CNI plugin of a pod's node enforces policies.
 fn enforced(cluster: &Cluster, namespace: &str, pod: &str) -> bool {
     let pod = api::get(cluster, resources::pods(), namespace, pod);
-    let node = pod.as_ref().and_then(|p| p.str_at(&["spec", "nodeName"]));
-    node.and_then(|n| cluster.machine(n)).is_some_and(|m| m.network().plugin() != "flannel")
+    pod.as_ref().and_then(|p| plugin(cluster, p)).is_some_and(enforces)
+}
+
+/// The CNI plugin of a pod's node.
+pub(crate) fn plugin<'a>(cluster: &'a Cluster, pod: &Object) -> Option<&'a str> {
+    Some(cluster.machine(pod.str_at(&["spec", "nodeName"])?)?.network().plugin())
+}
+
+/// Whether a CNI plugin enforces policies.
+pub(crate) fn enforces(plugin: &str) -> bool {
+    plugin != "flannel"
 }
 
 fn selects(cluster: &Cluster, policy: &Object, namespace: &str, pod: &str) -> bool {

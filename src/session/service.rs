@@ -18,6 +18,7 @@ const MAX_ENDPOINTS: usize = 6;
 const MAX_CLIENTS: usize = 4;
 /// Pods that nearly match are drawn too, below the endpoints.
 const MAX_NEAR: usize = 2;
+const MAX_POLICIES: usize = 3;
 
 /// Observes the chosen Service, or the newest one of the user's.
 pub(crate) fn observe(bottle: &Bottle, options: &ViewOptions) -> ServiceSeen {
@@ -77,6 +78,7 @@ impl See<'_> {
         let rules = self.rules(&node);
         seen.table = self.table(&node, &rules, last.as_ref());
         self.endpoints(seen, last.as_ref());
+        seen.policies = self.policies(&seen.endpoints);
         seen.hops = last.as_ref().map(|r| r.hops(self.cluster, service)).unwrap_or_default();
     }
 
@@ -183,11 +185,13 @@ impl See<'_> {
         }
         if s.str_at(&["spec", "type"]) == Some("LoadBalancer") {
             let ingress = s.list_at(&["status", "loadBalancer", "ingress"]).first().and_then(|i| i.str_at(&["ip"]));
+            let port = s.list_at(&["spec", "ports"]).first().and_then(|p| p.int_at(&["port"])).unwrap_or(0);
             let (title, line, state) = match ingress {
-                Some(ip) => (ip.to_string(), "load balancer".to_string(), State::Idle),
+                Some(ip) => (format!("{ip}:{port}"), "load balancer of the cloud".to_string(), State::Idle),
                 None => ("<pending>".into(), "no load balancer yet".into(), State::Pending),
             };
-            push(format!("{base}/lb"), title, line, false, state);
+            let is_it = called.is_some_and(|(ip, p)| format!("{ip}:{p}") == title);
+            push(format!("{base}/lb"), title, line, is_it, state);
         }
         out
     }
@@ -295,6 +299,30 @@ impl See<'_> {
             };
             seen.endpoints.push(EndpointSeen { pod: seen_pod, line, labels: self.labels(pod), row: None, chosen: false });
         }
+    }
+
+    /// The NetworkPolicies of the pods that are drawn. Where the network plugin enforces none, that is said before anybody relies on it.
+    fn policies(&self, endpoints: &[EndpointSeen]) -> Vec<Place> {
+        let namespace = self.service.namespace();
+        let drawn = |p: &&Object| p.namespace() == namespace && endpoints.iter().any(|e| e.pod.name == p.name());
+        let pods: Vec<&Object> = self.pods.iter().filter(drawn).collect();
+        let place = |policy: &Object| {
+            let selector = apimachinery::labels::Selector::from_label_selector(policy.at(&["spec", "podSelector"])).ok()?;
+            let pod = pods.iter().find(|p| selector.matches(p.labels()))?;
+            let plugin = request::plugin(self.cluster, pod)?;
+            let enforced = request::enforces(plugin);
+            Some(Place {
+                id: format!("networkpolicy/{namespace}/{}", policy.name()),
+                title: policy.name().into(),
+                line: if enforced { format!("{plugin} enforces it") } else { format!("{plugin} does not enforce it") },
+                state: if enforced { State::Idle } else { State::Starting },
+                glyph: if enforced { Glyph::Done } else { Glyph::Off },
+                opens: Some(Thing::object("networking.k8s.io", "networkpolicies", namespace, policy.name())),
+                chosen: false,
+            })
+        };
+        let policies = api::list(self.cluster, resources::networkpolicies(), namespace);
+        policies.iter().filter_map(place).take(MAX_POLICIES).collect()
     }
 
     /// It has one of the selector's keys, or matches but has no address yet.

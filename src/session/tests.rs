@@ -6,6 +6,7 @@ use protocol::{Action, Config, Lens, Pace, Scene, Start, State, Tab, Thing, ToPa
 
 use crate::Session;
 
+mod cloud;
 mod journal;
 mod panels;
 mod policy;
@@ -309,6 +310,9 @@ fn of_three_members_one_leads_and_without_it_another() {
     page.show(Lens::Components);
     page.keep("components-ha");
     assert!(page.words_of(&first[0]).contains("frozen"));
+    page.show(Lens::Architecture);
+    assert!(page.words_of("etcd").contains("3 members"), "{}", page.words_of("etcd"));
+    page.keep("architecture-ha");
 }
 
 /// The browser walk does the same to the worker's wasm and reads the same file.

@@ -5,8 +5,8 @@ use cluster::{Bottle, Input};
 use cri_api::host::HostMessage;
 use protocol::{Boot, Branch, Clock, ClusterInfo, Mark, Offer, PaceSpeed, Timeline};
 
-use crate::api;
 use crate::pacer::Pacer;
+use crate::{api, offers};
 
 pub(crate) fn clock(bottle: &Bottle, pacer: &Pacer, wall_ms: f64, booting: bool) -> Clock {
     let shown = bottle.shown();
@@ -90,13 +90,16 @@ pub(crate) fn info(bottle: &Bottle) -> ClusterInfo {
         version: "v1.37.2".into(),
         nodes: cluster.nodes.len() as u32,
         pods,
-        offers: vec![Offer {
-            action: protocol::Action::AddNode,
-            label: "+ node".into(),
-            hint: "A new worker is switched on; its kubelet registers it".into(),
-            danger: false,
-            disabled: None,
-        }],
+        offers: vec![
+            Offer {
+                action: protocol::Action::AddNode,
+                label: "+ node".into(),
+                hint: "A new worker is switched on; its kubelet registers it".into(),
+                danger: false,
+                disabled: None,
+            },
+            offers::blank_machine(),
+        ],
         namespaces,
     }
 }

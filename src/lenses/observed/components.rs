@@ -2,7 +2,7 @@
 
 use protocol::{Glyph, State, Thing};
 
-use super::Traffic;
+use super::{CloudSeen, Traffic};
 
 /// Everything that the Components lens draws.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -14,6 +14,8 @@ pub struct Connections {
     /// Clients of the hub that aren't on a worker: kubectl, the controllers, the scheduler, DNS.
     pub clients: Vec<Client>,
     pub nodes: Vec<NodeClients>,
+    /// Outside of the cluster, and the connection that its controller has to it.
+    pub cloud: Option<(CloudSeen, Link)>,
     /// `in the last 10 s`: the stretch that requests were counted over.
     pub window: String,
     pub traffic: Vec<Traffic>,

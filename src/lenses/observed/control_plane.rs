@@ -3,7 +3,7 @@
 use base::{Duration, Time};
 use protocol::{Glyph, Span, State, Thing};
 
-use super::{Link, Part, Traffic};
+use super::{CloudSeen, Link, Part, Traffic};
 
 /// Everything that the Control plane lens draws.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -18,6 +18,8 @@ pub struct Health {
     pub apiserver: ComponentHealth,
     /// Those that elect a leader.
     pub candidates: Vec<ComponentHealth>,
+    /// Outside of the cluster, if the machines are rented.
+    pub cloud: Option<CloudSeen>,
     pub nodes: Vec<NodeHealth>,
     /// Instead of `nodes`, where there are too many for a box each.
     pub cells: Vec<super::NodeCell>,

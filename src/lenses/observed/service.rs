@@ -18,6 +18,8 @@ pub struct ServiceSeen {
     pub selector: Vec<String>,
     pub endpoints: Vec<EndpointSeen>,
     pub more_endpoints: usize,
+    /// The NetworkPolicies that select endpoints, each with who enforces it, or that nobody does.
+    pub policies: Vec<Place>,
     /// The last request, hop by hop.
     pub hops: Vec<HopSeen>,
     /// What the goal of a lab's step still lacks.

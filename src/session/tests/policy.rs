@@ -22,6 +22,7 @@ fn a_policy_stops_a_request_and_another_lets_it_pass() {
     page.run(10);
     let dropped = last_hop(&mut page);
     assert!(dropped.contains("is isolated by closed: no rule admits 10.244."), "{dropped} {:?}", page.notices);
+    assert!(page.words_of("networkpolicy/default/closed").contains("calico enforces it"));
     page.apply(OPEN);
     page.run(10);
     let passed = last_hop(&mut page);
@@ -36,6 +37,10 @@ fn flannel_says_that_it_enforces_nothing() {
     page.show(Lens::ServiceNetwork);
     page.apply(CLOSED);
     page.run(10);
+    // Said where the policy is seen, before a request shows it.
+    let policy = page.words_of("networkpolicy/default/closed");
+    assert!(policy.contains("flannel does not enforce it"), "{policy}");
+    page.keep("service-policy");
     let passed = last_hop(&mut page);
     assert!(
         passed.contains("closed selects it, but this network plugin does not enforce policies"),

@@ -10,10 +10,11 @@ use crate::inspector::emit;
 use crate::shared::Shared;
 
 /// Name, what it gives.
-const ADDONS: [(&str, &str); 3] = [
+const ADDONS: [(&str, &str); 4] = [
     ("metrics-server", "kubectl top, and what the horizontal pod autoscaler acts on"),
     ("prometheus", "scrapes components, nodes and pods; answers PromQL"),
     ("fluentd", "collects the logs of all nodes into a store that can be searched"),
+    ("local-path", "makes volumes for claims: a directory on the node"),
 ];
 /// Queries to begin with.
 const QUERIES: [&str; 5] = [
