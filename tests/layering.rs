@@ -92,3 +92,17 @@ fn only_kube_apiserver_speaks_to_etcd() {
         assert!(!knows || may.contains(&name.as_str()), "{name} knows etcd");
     }
 }
+
+#[test]
+fn what_the_documentation_names_is_there() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    for page in ["README.md", "CONTRIBUTING.md", "ARCHITECTURE.md", "docs/rows.md", "docs/labs.md", "tests/scenarios/README.md"] {
+        let page = root.join(page);
+        let text = std::fs::read_to_string(&page).expect("it is there");
+        let links = text.split("](").skip(1).filter_map(|rest| rest.split_once(')')).map(|(to, _)| to);
+        for to in links.filter(|to| !to.contains("://") && !to.starts_with('#')) {
+            let file = page.parent().expect("a file is in a folder").join(to.split('#').next().unwrap_or(to));
+            assert!(file.exists(), "{}: {to} is not there", page.display());
+        }
+    }
+}
