@@ -53,7 +53,7 @@ impl Script {
     fn run(mut self, words: &str) -> String {
         for word in words.split_whitespace() {
             if let Some(ms) = word.strip_prefix('+') {
-                self.now = self.now + Duration::from_millis(ms.trim_end_matches("ms").parse().unwrap());
+                self.now += Duration::from_millis(ms.trim_end_matches("ms").parse().unwrap());
                 let late = self.state.overdue(self.now).len();
                 let told = if late > 0 { format!("{late} waited too long") } else { String::new() };
                 self.tell(word, &told);
@@ -255,16 +255,16 @@ fn seats_are_borrowed_and_given_back() {
     let mut told = vec![seats(&script.state)];
     script.state.measure(script.now);
     (0..100).for_each(|_| drop(script.arrive("a")));
-    script.now = script.now + Duration::from_secs(10);
+    script.now += Duration::from_secs(10);
     assert!(script.state.share_out(script.now));
     told.push(seats(&script.state));
     script.state.cancel(Addr(9), None, script.now);
     script.executing.drain(..).for_each(|(_, ticket)| {
         script.state.done(ticket, false, script.now);
     });
-    script.now = script.now + Duration::from_secs(10);
+    script.now += Duration::from_secs(10);
     assert!(script.state.share_out(script.now));
-    script.now = script.now + Duration::from_secs(10);
+    script.now += Duration::from_secs(10);
     assert!(!script.state.share_out(script.now));
     told.push(seats(&script.state));
     expect![[r#"
