@@ -95,7 +95,7 @@ pub(super) fn prepare(
 }
 
 /// Client URLs of etcd's members, by the command lines of their static pods.
-fn etcd_endpoints(cx: &mut Cx<'_, '_>, server: &str, admin: &Credential) -> Step<Vec<String>> {
+pub(super) fn etcd_endpoints(cx: &mut Cx<'_, '_>, server: &str, admin: &Credential) -> Step<Vec<String>> {
     let mut request = Request::list(resources::pods(), "kube-system");
     request.options.label_selector = Some("component=etcd,tier=control-plane".into());
     let answer = cx.api(server, admin, request)?;
@@ -110,7 +110,7 @@ fn etcd_endpoints(cx: &mut Cx<'_, '_>, server: &str, admin: &Credential) -> Step
 }
 
 /// Asks one of etcd's members. The inner error: its words, or Go's for a connection that could not be made.
-fn etcd(cx: &mut Cx<'_, '_>, endpoints: &[String], path: &str, query: &[(&str, &str)]) -> Step<Result<Value, String>> {
+pub(super) fn etcd(cx: &mut Cx<'_, '_>, endpoints: &[String], path: &str, query: &[(&str, &str)]) -> Step<Result<Value, String>> {
     let mut why = "no etcd endpoints".to_string();
     for endpoint in endpoints {
         let mut request = Request::get_path(path);
