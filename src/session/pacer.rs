@@ -10,8 +10,9 @@ use sim::Payload;
 
 /// Auto's speed while a chain is in flight, in thousandths.
 const CHAIN_MILLI: i64 = 20;
-/// How fast a stretch without messages inside a chain passes: this part of the rest per frame.
+/// How fast a stretch without messages inside a chain passes: this part of the rest per frame, of so many ms.
 const GAP_PART: i64 = 8;
+const FRAME_MS: f64 = 16.0;
 /// A timer that fires later than this ends a chain: it is a new beginning.
 const LONGEST_LINK: Duration = Duration::from_millis(2_500);
 /// Wall time after the last chain before idle time runs faster, in ms.
@@ -134,7 +135,9 @@ impl Pacer {
                 if gap > Duration::from_millis(4) {
                     // Within a chain, a wait (a sandbox being made) passes quickly but visibly.
                     self.owed = 0;
-                    return Slice::Until(now + Duration((gap.0 / GAP_PART).max(2_000)));
+                    // A slow machine has fewer and longer frames: nobody waits longer there.
+                    let frames = (elapsed_ms / FRAME_MS).clamp(0.0, GAP_PART as f64);
+                    return Slice::Until(now + Duration(((gap.0 / GAP_PART) as f64 * frames) as i64).max(Duration(2_000)));
                 }
                 CHAIN_MILLI
             }

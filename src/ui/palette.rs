@@ -36,7 +36,9 @@ pub fn Palette(props: &PaletteProps) -> Html {
         })
     };
     let onkeydown = {
-        let (run, found, at) = (props.run.clone(), found.clone(), at.clone());
+        let input = input.clone();
+        let (run, commands, found, query, at) =
+            (props.run.clone(), props.commands.clone(), found.clone(), query.clone(), at.clone());
         Callback::from(move |event: KeyboardEvent| {
             match event.key().as_str() {
                 "ArrowDown" => at.set((chosen + 1).min(found.len().saturating_sub(1))),
@@ -44,7 +46,13 @@ pub fn Palette(props: &PaletteProps) -> Html {
                 "Escape" => run.emit(Do::Palette(false)),
                 "Enter" => {
                     run.emit(Do::Palette(false));
-                    if let Some(command) = found.get(chosen) {
+                    // On a slow machine the list may not have followed the last letters yet: what is typed counts.
+                    let typed = input.cast::<HtmlInputElement>().map_or_else(|| query.to_string(), |i| i.value());
+                    let chosen = match typed == *query {
+                        true => found.get(chosen),
+                        false => commands.iter().find(|c| matches(&c.name, &typed)),
+                    };
+                    if let Some(command) = chosen {
                         run.emit(command.what.clone());
                     }
                 }

@@ -177,8 +177,10 @@ if (wants("keyboard")) {
     await page.locator(".dialog.labs li").first().waitFor({ timeout: 20_000 });
     check((await page.locator(".dialog.labs li").count()) >= 30, "fewer than thirty");
     await shot(page, "labs-dark");
+    // Wherever the focus is: a click on the dialog's text takes it away from its buttons.
+    await page.locator(".dialog.labs header p").click();
     await page.keyboard.press("Escape");
-    check((await page.locator(".dialog.labs").count()) === 0, "Escape does not close it");
+    await page.locator(".dialog.labs").waitFor({ state: "detached", timeout: 5_000 });
   });
   await page.context().close();
 }
