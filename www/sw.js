@@ -18,9 +18,9 @@ async function bring(cache, name, hash, older) {
     const old = await other.match(address(name));
     if (old && (await sha256(await old.clone().arrayBuffer())) === hash) return cache.put(address(name), old);
   }
-  // The module of the worker is asked for with its hash (finish.mjs): the page has just loaded it, and it is what it was.
-  const same = name === "worker_bg.wasm";
-  const answer = await fetch(same ? `${address(name)}?${hash.slice(0, 16)}` : address(name), { cache: same ? "force-cache" : "no-cache" });
+  // Modules are asked for by names with a hash in them (finish.mjs): the page has just loaded them, and they are what they were.
+  const url = name === "worker_bg.wasm" ? `${address(name)}?${hash.slice(0, 16)}` : address(name);
+  const answer = await fetch(url, { cache: name.endsWith(".wasm") ? "force-cache" : "no-cache" });
   if (!answer.ok) throw new Error(`${name}: ${answer.status}`);
   // In the middle of an upload old and new files lie side by side: then this release isn't whole yet.
   if ((await sha256(await answer.clone().arrayBuffer())) !== hash) throw new Error(`${name}: of another release`);

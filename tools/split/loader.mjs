@@ -67,7 +67,7 @@ function isControlled() {
 async function prefetchRest() {
     if (wasm.${EXPORTS.loaded}.value === 1) return;
     try {
-        const response = await fetch(REST, { priority: "low" });
+        const response = await fetch(REST, { priority: "low", cache: "force-cache" });
         if (!response.ok) throw new Error(\`\${response.status} \${response.statusText}\`);
         // Compiled as it comes if the server names its type.
         const streams = response.headers.get("Content-Type") === "application/wasm";
