@@ -4,13 +4,16 @@
 //! What Go writes as one blocking function is a queue of [`Step`]s here; each asks the runtime for something and goes on when the
 //! answer comes. All methods only note [`Effect`]s; the kubelet carries them out.
 
+mod answers;
+mod plan;
+
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::rc::Rc;
 
 use apimachinery::{Object, ObjectKey, Value};
 use base::{Duration, Time};
 use client_go::EventType;
-use cri_api::cri::{ContainerState, ContainerStatus, Id, PodStatus, Request, Response};
+use cri_api::cri::{ContainerState, ContainerStatus, Id, PodStatus, Request};
 
 use crate::backoff::Backoff;
 use crate::config::Config;
@@ -354,92 +357,6 @@ impl PodWorker {
         self.go_on(cx, fx);
     }
 
-    /// Models `computePodActions`.
-    fn plan(&self) -> VecDeque<Step> {
-        let mut steps = VecDeque::new();
-        match &self.sandbox {
-            Some(sandbox) if sandbox.ready => {}
-            Some(_) => steps.extend([Step::StopSandbox, Step::RunSandbox]),
-            None => steps.push_back(Step::RunSandbox),
-        }
-        let fresh = !steps.is_empty();
-        for spec in all_specs(&self.pod).into_iter().filter(|s| s.kind == Kind::Ephemeral) {
-            if self.latest(&spec.name).is_none() {
-                steps.push_back(Step::Start(spec));
-            }
-        }
-        if self.plan_init(fresh, &mut steps) {
-            self.plan_apps(fresh, &mut steps);
-        }
-        steps
-    }
-
-    /// The next init container, and sidecars that ended. True: the containers' turn has come.
-    fn plan_init(&self, fresh: bool, steps: &mut VecDeque<Step>) -> bool {
-        // What ran in an earlier sandbox runs again in this one.
-        let here = |c: &&ContainerStatus| !fresh && self.sandbox.as_ref().is_some_and(|s| s.id == c.sandbox);
-        let initialized = app_specs(&self.pod).iter().any(|s| self.latest(&s.name).filter(here).is_some());
-        for spec in init_specs(&self.pod) {
-            let latest = self.latest(&spec.name).filter(here);
-            let running = latest.is_some_and(|c| c.state == ContainerState::Running);
-            match spec.kind {
-                Kind::Sidecar => {
-                    if let Some(kill) = latest.filter(|_| running).and_then(|c| self.must_restart(&spec, c)) {
-                        steps.extend([kill, Step::Start(spec)]);
-                    } else if !running {
-                        steps.push_back(Step::Start(spec));
-                        if !initialized {
-                            return false;
-                        }
-                    } else if !initialized && !self.probes.outcome(&spec, latest.expect("it runs")).1 {
-                        return false;
-                    }
-                }
-                _ if initialized => {}
-                _ => match latest {
-                    Some(c) if c.state == ContainerState::Exited && c.exit_code == 0 => {}
-                    Some(c) if c.state == ContainerState::Running => return false,
-                    _ => {
-                        steps.push_back(Step::Start(spec));
-                        return false;
-                    }
-                },
-            }
-        }
-        true
-    }
-
-    fn plan_apps(&self, fresh: bool, steps: &mut VecDeque<Step>) {
-        for spec in app_specs(&self.pod) {
-            let latest = self.latest(&spec.name);
-            match latest {
-                None => steps.push_back(Step::Start(spec)),
-                Some(c) if c.state == ContainerState::Running && !fresh => {
-                    if let Some(kill) = self.must_restart(&spec, c) {
-                        steps.extend([kill, Step::Start(spec)]);
-                    }
-                }
-                Some(c) if restarts(&self.pod, Kind::App, c.exit_code) => steps.push_back(Step::Start(spec)),
-                Some(_) => {}
-            }
-        }
-    }
-
-    /// Whether a running container has to go: its image changed, or a probe failed.
-    fn must_restart(&self, spec: &Spec, c: &ContainerStatus) -> Option<Step> {
-        let name = &spec.name;
-        let message = if self.hashes.get(&c.id).is_some_and(|h| *h != spec.hash()) {
-            format!("Container {name} definition changed")
-        } else if self.probes.failed(name, &c.id, ProbeKind::Liveness) {
-            format!("Container {name} failed liveness probe")
-        } else if self.probes.failed(name, &c.id, ProbeKind::Startup) {
-            format!("Container {name} failed startup probe")
-        } else {
-            return None;
-        };
-        Some(Step::Kill(c.id.clone(), spec.clone(), format!("{message}, will be restarted")))
-    }
-
     /// Takes the next step, or ends the sync.
     pub(crate) fn go_on(&mut self, cx: &Cx, fx: &mut Vec<Effect>) {
         while self.active.is_none() && self.stage == Stage::Syncing {
@@ -505,105 +422,6 @@ impl PodWorker {
             wait = wait.min(Duration(rest.0.max(0)));
         }
         self.wake_in(wait, cx, fx);
-    }
-
-    /// An answer of the runtime.
-    pub fn on_cri(&mut self, op: Op, response: &Response, cx: &Cx, fx: &mut Vec<Effect>) {
-        match op {
-            Op::Sandbox => self.on_sandbox(response, cx, fx),
-            Op::StopSandbox => self.on_sandbox_stopped(cx, fx),
-            Op::Start => self.on_start(response, cx, fx),
-            Op::Kill(id) => {
-                self.note_end(&id, response);
-                self.active = None;
-                self.changed = true;
-                match self.stage {
-                    Stage::Terminating => self.stop_containers(cx, fx),
-                    _ => self.go_on(cx, fx),
-                }
-            }
-            Op::Stop(id) => self.on_stopped(&id, response, cx, fx),
-            Op::PreStop(id) => self.on_pre_stop(&id, response, cx, fx),
-            Op::Probe(name, kind) => self.on_probe(&name, kind, response, cx, fx),
-            Op::Volume(name) => self.on_volume(&name, response, cx, fx),
-            Op::Other => {}
-        }
-    }
-
-    fn on_sandbox(&mut self, response: &Response, cx: &Cx, fx: &mut Vec<Effect>) {
-        self.active = None;
-        match response {
-            Response::Sandbox { sandbox, ips } => {
-                let ips = ips.iter().map(|ip| ip.to_string().into()).collect();
-                self.sandbox = Some(Sandbox { id: sandbox.clone(), ready: true, ips });
-                self.changed = true;
-                if self.stage == Stage::Terminating {
-                    return self.stop_containers(cx, fx);
-                }
-                // The status says at once that containers may start.
-                self.publish(cx, fx);
-                self.go_on(cx, fx);
-            }
-            Response::Error { message, .. } => {
-                let message = format!("Failed to create pod sandbox: rpc error: code = Unknown desc = {message}");
-                self.event(None, EventType::Warning, "FailedCreatePodSandBox", message, fx);
-                self.steps.clear();
-                self.failed = true;
-                if self.stage == Stage::Terminating {
-                    return self.stop_containers(cx, fx);
-                }
-                self.go_on(cx, fx);
-            }
-            _ => self.go_on(cx, fx),
-        }
-    }
-
-    fn on_sandbox_stopped(&mut self, cx: &Cx, fx: &mut Vec<Effect>) {
-        if let Some(sandbox) = &mut self.sandbox {
-            sandbox.ready = false;
-        }
-        if self.stage == Stage::Terminating {
-            return self.on_last_sandbox_stopped(cx, fx);
-        }
-        // Its containers stay until the pod goes: they are the history that the status shows.
-        self.old_sandboxes.extend(self.sandbox.as_ref().map(|s| s.id.clone()));
-        self.active = None;
-        self.go_on(cx, fx);
-    }
-
-    /// Takes over how a container ended.
-    pub(crate) fn note_end(&mut self, id: &Id, response: &Response) {
-        if let Response::Status(status) = response {
-            self.note(status);
-        } else if let Some(c) = self.containers.iter_mut().find(|c| c.id == *id && c.state == ContainerState::Running) {
-            c.state = ContainerState::Exited;
-        }
-    }
-    pub(crate) fn note(&mut self, status: &ContainerStatus) {
-        match self.containers.iter_mut().find(|c| c.id == status.id) {
-            // Once ended, always ended: an answer that was under way may be older.
-            Some(c) if c.state == ContainerState::Exited => {}
-            Some(c) => *c = status.clone(),
-            None => self.containers.push(status.clone()),
-        }
-    }
-
-    /// The runtime tells that a container ended. The look at it comes with the next relist.
-    pub fn on_container_stopped(&mut self, status: &ContainerStatus, relist: Duration, cx: &Cx, fx: &mut Vec<Effect>) {
-        let known = self.containers.iter().any(|c| c.id == status.id && c.state == ContainerState::Exited);
-        self.note(status);
-        if !known && self.stage == Stage::Syncing {
-            self.resync |= self.active.is_some();
-            self.wake_in(relist, cx, fx);
-        }
-    }
-
-    /// The sandbox died without being asked to.
-    pub fn on_sandbox_died(&mut self, id: &Id, relist: Duration, cx: &Cx, fx: &mut Vec<Effect>) {
-        if let Some(sandbox) = self.sandbox.as_mut().filter(|s| s.id == *id) {
-            sandbox.ready = false;
-            self.wake_in(relist, cx, fx);
-        }
     }
 
     /// Probes of containers that began to run since.
