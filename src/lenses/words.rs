@@ -33,6 +33,10 @@ pub(crate) fn verb_words(link: &Link) -> Vec<Span> {
         }
         spans.push(Span::toned(format!("{verb} {n}"), if *writes { Tone::Write } else { Tone::Read }));
     }
+    if link.refused > 0 {
+        spans.push(Span::dim(" · "));
+        spans.push(Span::toned(format!("429 ×{}", link.refused), Tone::Bad));
+    }
     if link.events > 0 {
         if !spans.is_empty() {
             spans.push(Span::dim(" · "));

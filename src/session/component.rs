@@ -5,7 +5,7 @@ use protocol::{Action, Glyph, Inspector, State, Tab};
 
 use crate::inspect::{as_it_is, gone};
 use crate::offers::{self, offer};
-use crate::{cloud, control_plane, loops, store};
+use crate::{cloud, control_plane, flows, loops, store};
 
 /// Shows a component of the control plane or of a node, or one controller.
 pub(crate) fn component(bottle: &Bottle, name: &str) -> Inspector {
@@ -87,6 +87,7 @@ fn inside(bottle: &Bottle, addr: sim::Addr, (base, part): (&str, &str), inspecto
     let cluster = bottle.shown();
     match (base, cluster.proc(addr).map(|p| &p.process)) {
         ("etcd", Some(cluster::Process::Etcd(member))) => store::member(member, inspector),
+        ("kube-apiserver", _) => flows::sections(bottle, inspector),
         ("kube-scheduler", _) => loops::scheduler(bottle, addr, inspector),
         ("kube-controller-manager", _) => {
             let known = !part.is_empty() && part != "more" && loops::controller(bottle, addr, part, inspector);

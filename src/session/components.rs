@@ -25,6 +25,7 @@ const ON_NODES: [&str; 5] = ["kubelet", "kube-proxy", "flanneld", "kindnetd", "c
 struct Count {
     requests: u32,
     events: u32,
+    refused: u32,
     verbs: BTreeMap<&'static str, (u32, bool)>,
 }
 
@@ -32,6 +33,7 @@ impl Count {
     fn add(&mut self, other: &Count) {
         self.requests += other.requests;
         self.events += other.events;
+        self.refused += other.refused;
         for (verb, (n, writes)) in &other.verbs {
             let entry = self.verbs.entry(*verb).or_insert((0, *writes));
             entry.0 += n;
@@ -85,6 +87,10 @@ fn count(bottle: &Bottle) -> Counts {
         let (link, verb) = match &m.payload {
             Payload::ApiRequest { request, .. } => ((m.from, m.to), Some(api_verb(request))),
             Payload::WatchEvents { .. } => ((m.to, m.from), None),
+            Payload::ApiResponse { response, .. } if response.code == 429 => {
+                by_link.entry((m.to, m.from)).or_default().refused += 1;
+                continue;
+            }
             Payload::Etcd(etcd_api::Message::Request { request, .. }) => ((m.from, m.to), Some(etcd_verb(request))),
             Payload::Etcd(etcd_api::Message::WatchEvents { .. }) => ((m.to, m.from), None),
             Payload::Cri(c) => match &**c {
@@ -181,6 +187,7 @@ impl See<'_> {
             watches: 0,
             rate: count.requests as f32 / seconds,
             events: count.events,
+            refused: count.refused,
             verbs,
             fault,
         }

@@ -8,7 +8,7 @@ use protocol::{
 use sim::{MsgId, Payload};
 
 use crate::offers::{self, offer};
-use crate::{api, component, connection, lists, loops, message, nodes, observe, store, why};
+use crate::{api, component, connection, flows, lists, loops, message, nodes, observe, store, why};
 
 const MAX_LOG_LINES: usize = 400;
 const MAX_YAML: usize = 200_000;
@@ -139,6 +139,9 @@ fn overview(cluster: &Cluster, gvr: Gvr, object: &Object) -> Vec<Row> {
         if !value.is_empty() && value != "0" {
             rows.push(row(label, value));
         }
+    }
+    for culprit in flows::of_object(cluster, object.kind(), object.namespace(), object.name()) {
+        rows.push(as_it_is("Throttled", flows::told(cluster, culprit)));
     }
     for container in object.list_at(&["spec", "containers"]) {
         let name = container.str_at(&["name"]).unwrap_or("");

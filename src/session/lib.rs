@@ -17,6 +17,7 @@ mod exec;
 mod export;
 mod flights;
 mod flow;
+mod flows;
 mod inspect;
 mod journal;
 mod labs;

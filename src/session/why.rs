@@ -7,6 +7,7 @@ mod pod;
 mod refused;
 mod scheduling;
 mod service;
+mod throttled;
 mod workload;
 
 use apimachinery::Object;
@@ -51,6 +52,8 @@ pub(crate) fn of_object(bottle: &Bottle, object: &Object) -> Vec<WhyStep> {
         "Node" => node::steps(bottle, object),
         "Deployment" | "ReplicaSet" | "StatefulSet" | "DaemonSet" | "Job" => workload::steps(cluster, object),
         "ServiceAccount" => refused::of_account(bottle, object),
+        "PriorityLevelConfiguration" => throttled::of_level(bottle, object),
+        "FlowSchema" => throttled::of_schema(bottle, object),
         "Event" => event(object),
         _ => Vec::new(),
     };

@@ -67,6 +67,8 @@ pub struct Link {
     pub verbs: Vec<(String, u32, bool)>,
     /// Watch events in the window.
     pub events: u32,
+    /// Requests that were answered with 429 in the window.
+    pub refused: u32,
     pub fault: Fault,
 }
 

@@ -4,7 +4,7 @@ use apimachinery::{Object, Value, resources};
 use cluster::{Bottle, Cluster};
 use protocol::{Action, Span, Thing, WhyStep};
 
-use super::{about, advice, advice_with, as_it_is, fact, refused, scheduling, step};
+use super::{about, advice, advice_with, as_it_is, fact, refused, scheduling, step, throttled};
 use crate::offers::offer;
 use crate::{api, observe};
 
@@ -35,6 +35,7 @@ pub(super) fn steps(bottle: &Bottle, pod: &Object) -> Vec<WhyStep> {
     }
     let account = pod.str_at(&["spec", "serviceAccountName"]).unwrap_or("default");
     let user = format!("system:serviceaccount:{}:{account}", pod.namespace());
+    steps.extend(throttled::of_object(cluster, pod));
     steps.extend(refused::of_user(bottle, &user, 1));
     steps
 }

@@ -5,7 +5,7 @@ use cluster::{Bottle, Cluster, Record};
 use protocol::{Span, Thing, WhyStep};
 use sim::{MsgId, Payload};
 
-use super::{about, advice, fact, step};
+use super::{about, advice, fact, step, throttled};
 
 /// Messages that are looked at for refusals.
 const LOOKED_AT: usize = 20_000;
@@ -42,6 +42,19 @@ pub(crate) fn of_message(bottle: &Bottle, id: MsgId) -> Vec<WhyStep> {
     };
     let Some(Payload::ApiResponse { response, .. }) = answer.map(|r| &r.message.payload) else { return Vec::new() };
     match response.code {
+        429 => {
+            let asked = match record.message.payload {
+                Payload::ApiRequest { .. } => record.message.id,
+                _ => record.message.cause,
+            };
+            let by_flow = throttled::of_request(bottle.shown(), asked);
+            let mut steps = of_answer(bottle.shown(), response.code, response.message());
+            if !by_flow.is_empty() {
+                steps.truncate(1);
+                steps.extend(by_flow);
+            }
+            steps
+        }
         400.. => of_answer(bottle.shown(), response.code, response.message()),
         _ => Vec::new(),
     }
@@ -62,7 +75,7 @@ fn of_answer(cluster: &Cluster, code: u16, message: &str) -> Vec<WhyStep> {
         }
         410 => steps.push(fact("What it asks for is older than what is kept: it must list anew", "etcd's compaction")),
         422 => steps.push(fact("Fields are not valid: the message names each", "validation")),
-        429 => steps.push(fact("It asks too often, or a PodDisruptionBudget allows no eviction now", "")),
+        429 => steps.push(fact("A PodDisruptionBudget allows no eviction now, or it asked too often", "")),
         _ => {}
     }
     steps
@@ -166,6 +179,8 @@ pub(super) fn by_quota(cluster: &Cluster, namespace: &str, message: &str) -> Vec
 pub(super) fn of_account(bottle: &Bottle, account: &Object) -> Vec<WhyStep> {
     let user = format!("system:serviceaccount:{}:{}", account.namespace(), account.name());
     let mut steps = vec![step(vec![Span::plain("Its requests are those of "), Span::code(user.clone())], "its tokens")];
+    let held_up = throttled::of_object(bottle.shown(), account);
+    steps.extend(held_up);
     let refused = of_user(bottle, &user, 3);
     if refused.is_empty() {
         steps.push(fact("None of its requests was refused lately", "the trace"));
