@@ -1,9 +1,10 @@
 //! Answers as bytes: media types, headers, JSON and YAML bodies, watch events. Models `endpoints/handlers/responsewriters` and
 //! `endpoints/handlers/negotiation`.
 
+use std::rc::Rc;
+
 use apimachinery::status::Status;
-use apimachinery::{Object, Request, Response, ResponseBody, Value, WatchEvent, json, yaml};
-use cluster::Cluster;
+use apimachinery::{Credential, Request, Response, ResponseBody, UserInfo, Value, Verb, WatchEvent, json, yaml};
 
 use crate::machine::HttpRequest;
 
@@ -13,10 +14,6 @@ pub struct Asked {
     pretty: bool,
     pub websocket: bool,
     audit_id: String,
-    /// User and groups as far as they are known without looking at the cluster.
-    groups: Vec<String>,
-    anonymous: bool,
-    health: bool,
     /// Nothing that can be served is accepted: the representations there are.
     unacceptable: Option<String>,
 }
@@ -57,16 +54,11 @@ impl Asked {
         let by_hand = ["curl", "Wget", "Mozilla/5.0"].iter().any(|a| agent.starts_with(a));
         let query = request.target.split_once('?').map_or("", |(_, q)| q);
         let wish = query.split('&').find_map(|p| p.strip_prefix("pretty=").or((p == "pretty").then_some("")));
-        let asked_groups = request.certificate.as_ref().map(|(_, groups)| groups.clone()).unwrap_or_default();
-        let impersonates = header(request, "Impersonate-User").is_some();
         Asked {
             yaml: best.is_some_and(|m| m == "application/yaml"),
             pretty: wish.map_or(by_hand, |w| !matches!(w, "0" | "false")),
             websocket: header(request, "Upgrade").is_some_and(|u| u.eq_ignore_ascii_case("websocket")),
             audit_id: header(request, "Audit-ID").map_or_else(|| uuid(id), str::to_string),
-            anonymous: request.certificate.is_none() && header(request, "Authorization").is_none(),
-            groups: if impersonates { Vec::new() } else { asked_groups },
-            health: ["/healthz", "/livez", "/readyz"].iter().any(|p| path.starts_with(p)),
             unacceptable,
         }
     }
@@ -137,6 +129,10 @@ impl Head {
         if let Some(kind) = content_type.filter(|_| response.code != 101) {
             headers.push(("Content-Type", kind));
         }
+        // Flow control's answer is a text, and its time never varies.
+        if response.code == 429 && matches!(response.body, ResponseBody::Text(..)) {
+            headers.push(("Retry-After", "1".into()));
+        }
         if let ResponseBody::Object(o) = &response.body
             && o.kind() == "Status"
         {
@@ -203,44 +199,30 @@ pub fn watch_events(events: &[WatchEvent]) -> Vec<u8> {
     out.into_bytes()
 }
 
-/// Names the flow schema and priority level that a request falls under. Nothing is queued here; the headers are upstream's.
-#[derive(Default)]
-pub struct FlowControl {
-    uids: Vec<((&'static str, &'static str), (String, String))>,
-}
-
-impl FlowControl {
-    pub fn stamp(&mut self, cluster: &Cluster, asked: &Asked, head: &mut Head) {
-        if head.code == 401 {
-            return;
-        }
-        let names = match asked.groups.iter().map(|g| &**g).collect::<Vec<_>>().as_slice() {
-            groups if groups.contains(&"system:masters") => ("exempt", "exempt"),
-            groups if groups.contains(&"system:nodes") => ("system-nodes", "system"),
-            _ if asked.health && asked.anonymous => ("probes", "exempt"),
-            _ => ("global-default", "global-default"),
-        };
-        if !self.uids.iter().any(|(n, _)| *n == names) {
-            let Some(uids) = lookup(cluster, names) else { return };
-            self.uids.push((names, uids));
-        }
-        if let Some((_, (schema, level))) = self.uids.iter().find(|(n, _)| *n == names) {
-            head.headers.push(("X-Kubernetes-Pf-Flowschema-Uid", schema.clone()));
-            head.headers.push(("X-Kubernetes-Pf-Prioritylevel-Uid", level.clone()));
-        }
+/// Names the flow schema and priority level that a request fell to, by their UIDs.
+pub fn stamp_flow(head: &mut Head, uids: Option<&FlowUids>) {
+    if let Some((schema, level)) = uids.filter(|_| head.code != 401) {
+        head.headers.push(("X-Kubernetes-Pf-Flowschema-Uid", schema.to_string()));
+        head.headers.push(("X-Kubernetes-Pf-Prioritylevel-Uid", level.to_string()));
     }
 }
 
-fn lookup(cluster: &Cluster, names: (&str, &str)) -> Option<(String, String)> {
-    let api = cluster.api()?;
-    let uid = |resource: &str, name: &str| -> Option<String> {
-        let gvr = apimachinery::Gvr::new("flowcontrol.apiserver.k8s.io", "v1", resource);
-        let mut request = Request::get(gvr, &apimachinery::ObjectKey::new("", name));
-        request.credential = cluster::administrator();
-        let response = api.read(&request, cluster.now());
-        response.ok().map(Object::uid).map(str::to_string)
-    };
-    Some((uid("flowschemas", names.0)?, uid("prioritylevelconfigurations", names.1)?))
+/// UIDs of a FlowSchema and a PriorityLevelConfiguration.
+pub type FlowUids = (Rc<str>, Rc<str>);
+
+/// A request whose path means nothing, as flow control sees it.
+pub fn as_path(request: &HttpRequest, certificate: Option<Rc<UserInfo>>) -> Request {
+    let bearer = header(request, "Authorization").and_then(|a| a.strip_prefix("Bearer "));
+    Request {
+        verb: if request.method == "GET" { Verb::GetPath } else { Verb::OtherPath },
+        path: request.target.as_str().into(),
+        credential: match (certificate, bearer) {
+            (Some(user), _) => Credential::Certificate(user),
+            (None, Some(token)) => Credential::Bearer(token.trim().into()),
+            (None, None) => Credential::Anonymous,
+        },
+        ..Request::default()
+    }
 }
 
 /// A failed answer for the connection's own use.

@@ -7,7 +7,7 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError};
 use std::time::Duration as Wall;
 
 use apimachinery::status::Status;
-use apimachinery::{Response, ResponseBody, UserInfo};
+use apimachinery::{Request, Response, ResponseBody, UserInfo};
 use base::{Duration, Time};
 use cluster::{Cluster, Config};
 use sim::{Addr, Payload};
@@ -59,6 +59,7 @@ pub enum FromCluster {
 
 struct Call {
     asked: Asked,
+    flow: Option<encode::FlowUids>,
     reply: UnboundedSender<FromCluster>,
 }
 
@@ -75,7 +76,6 @@ struct Machine {
     calls: BTreeMap<u64, Call>,
     /// Calls without an answer, with the time until which they are hurried.
     hurried: BTreeMap<u64, Time>,
-    flow: encode::FlowControl,
 }
 
 /// Boots the cluster (as fast as it goes), says so by `ready`, then serves until every sender of `inbox` is gone.
@@ -87,8 +87,7 @@ pub fn run(config: Config, speed: Speed, inbox: &Receiver<ToCluster>, ready: imp
         let next = cluster.now() + Duration::from_millis(100);
         cluster.run_until(next, &mut ());
     }
-    let mut machine =
-        Machine { cluster, client, calls: BTreeMap::new(), hurried: BTreeMap::new(), flow: encode::FlowControl::default() };
+    let mut machine = Machine { cluster, client, calls: BTreeMap::new(), hurried: BTreeMap::new() };
     machine.catch_up();
     ready();
     let mut pacer = Pacer::new(speed, machine.cluster.now());
@@ -184,9 +183,14 @@ impl Machine {
             let groups: Vec<&str> = groups.iter().map(|g| &**g).collect();
             Rc::new(UserInfo::new(name, &groups))
         });
-        let parsed =
-            kube_apiserver::parse(&request.method, &request.target, &headers, request.body.as_slice().into(), certificate);
-        let mut call = Call { asked, reply };
+        let body = request.body.as_slice().into();
+        let parsed = kube_apiserver::parse(&request.method, &request.target, &headers, body, certificate.clone());
+        let flow_of = |request: &Request| self.cluster.api().and_then(|api| api.flow_of(request, self.cluster.now()));
+        let flow = match &parsed {
+            Ok(parsed) => flow_of(parsed),
+            Err(_) => flow_of(&encode::as_path(&request, certificate)),
+        };
+        let mut call = Call { asked, flow, reply };
         match parsed {
             Ok(parsed) => {
                 call.asked.learn(&parsed);
@@ -203,7 +207,7 @@ impl Machine {
 
     fn answer(&mut self, call: &Call, response: &Response) {
         let mut head = Head::new(&call.asked, response);
-        self.flow.stamp(&self.cluster, &call.asked, &mut head);
+        encode::stamp_flow(&mut head, call.flow.as_ref());
         let message = match &response.body {
             ResponseBody::WatchStarted | ResponseBody::StreamStarted => FromCluster::Start(head),
             _ => {
