@@ -43,7 +43,7 @@ pub fn Died(props: &DiedProps) -> Html {
     };
     let button = |label: &'static str, what: Do, is_first: bool| {
         let class = classes!("btn", is_first.then_some("primary"));
-        let node = is_first.then(|| first.clone()).unwrap_or_default();
+        let node = if is_first { first.clone() } else { NodeRef::default() };
         html! { <button {class} ref={node} onclick={emit(&props.run, what)}>{ label }</button> }
     };
     let saved = props.saved_us.is_some();
