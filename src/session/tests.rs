@@ -12,6 +12,7 @@ mod panels;
 mod policy;
 mod scale;
 mod standing;
+mod throttled;
 mod whys;
 
 /// A page that keeps the scene and acknowledges every batch; its clock goes on by itself.
