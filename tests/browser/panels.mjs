@@ -127,12 +127,20 @@ if (walk.wants("panels") || walk.wants("axe")) {
   });
 }
 
-/** Opens a pane of the dock, by the tabs or, on a small screen, by the navigation. */
+/** Opens a pane of the dock: by its tab, by the navigation of small screens, or by the palette. */
 async function pane(page, title) {
   const tab = page.locator(".dock").getByRole("tab", { name: title }).filter({ visible: true }).first();
-  if (!(await tab.isVisible())) await page.locator("nav.nav").getByRole("button", { name: "Terminal" }).click();
-  // Where there is room for both, the terminal is on screen and has no tab.
+  const entry = page.locator("nav.nav").getByRole("button", { name: title });
   if (await tab.isVisible()) await tab.click();
+  else if (await entry.isVisible()) await entry.click();
+  // Where there is room for both, the terminal is on screen and has no tab.
+  else if (title !== "Terminal") {
+    await page.keyboard.press("Control+k");
+    await page.locator(".palette input:focus").waitFor({ timeout: 30_000 });
+    await page.keyboard.type(title);
+    await page.locator('#palette-list li[aria-selected="true"]', { hasText: title }).waitFor({ timeout: 30_000 });
+    await page.keyboard.press("Enter");
+  }
   await sleep(500);
 }
 
