@@ -20,7 +20,7 @@ const IDLE_AFTER_MS: f64 = 6_000.0;
 /// The boot plays in about that much wall time, in ms.
 pub(crate) const BOOT_MS: f64 = 5_200.0;
 /// Messages of one slice, if there is time for so many, of a boot that is longer than was thought.
-const LATE: u64 = 4_096;
+pub(crate) const LATE: u64 = 4_096;
 
 /// The pacer.
 #[derive(Clone, Debug)]

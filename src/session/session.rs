@@ -17,7 +17,7 @@ use crate::apply::Applies;
 use crate::checks::Checks;
 use crate::exec::Execs;
 use crate::journal::Journal;
-use crate::pacer::{BootPlay, Pacer, Slice};
+use crate::pacer::{BootPlay, LATE, Pacer, Slice};
 use crate::terminal::Terminals;
 use crate::{actions, nodes, timeline};
 
@@ -435,7 +435,7 @@ impl Session {
                     boot.events_left = boot.events_left.saturating_sub(done);
                 }
                 // Late, it runs fast: not beyond its end.
-                self.pacer.boot.take_if(|boot| boot.events_left == 0 && bottle.head().is_ready());
+                self.pacer.boot.take_if(|_| n >= LATE && bottle.head().is_ready());
                 done < n
             }
             Slice::Until(time) => {
