@@ -59,6 +59,13 @@ async function files(at = folder) {
   return found.sort();
 }
 
+/** The looks of the labs are not part of the first load: start.js asks for them when a lab is opened, or later. */
+function deferred(html) {
+  const link = html.match(/<link[^>]*href="(\.\/labs-[^"]*\.css)"[^>]*>/);
+  if (!link) throw new Error("index.html has no style sheet for labs");
+  return html.replace(link[0], `<link data-later="${link[1]}">`);
+}
+
 /**
  * A module that is asked for by a name with its hash in it never changes: a browser that has it need not ask whether it is still the
  * same. That is said by the request, because static hosts differ in what they say, and some say nothing: then each frame of a page
@@ -103,7 +110,7 @@ async function main() {
   await mkdir(join(folder, "icons"), { recursive: true });
   await cp(join(www, "icons"), join(folder, "icons"), { recursive: true });
 
-  let html = await strict(await readFile(join(folder, "index.html"), "utf8"));
+  let html = deferred(await strict(await readFile(join(folder, "index.html"), "utf8")));
   const preload = await shared(html);
   if (!html.includes(META)) throw new Error("index.html has no <meta charset> to put the policy behind");
   const made = ["index.html", "embed.html", "sw.js"];

@@ -13,6 +13,18 @@
   var light = theme === "light" || (theme !== "dark" && matchMedia("(prefers-color-scheme: light)").matches);
   document.documentElement.dataset.theme = light ? "light" : "dark";
 
+  // The looks of the labs come at once if one is opened, else when the first picture is there.
+  var later = document.querySelector("link[data-later]");
+  if (later) {
+    setTimeout(
+      function () {
+        later.rel = "stylesheet";
+        later.href = later.dataset.later;
+      },
+      query.has("lab") ? 0 : 2500,
+    );
+  }
+
   // A link's moment, or a journal, is fetched while the worker loads. Most visits have neither and load nothing for it.
   var embedded = /embed\.html$/.test(location.pathname) || query.has("embed");
   var moment = hash.get("m");

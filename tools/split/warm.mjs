@@ -7,8 +7,8 @@ import { Reader, join, s32, u32 } from "./bytes.mjs";
 import { skipLocals } from "./opcodes.mjs";
 import { zero } from "./zero.mjs";
 
-/** Each function takes an engine a fixed time, however short it is; but the shortest are those that are called most. */
-const LONG = 64;
+/** Each function takes an engine a fixed time, however short it is, and the first load nearly two bytes: shorter ones are left to when they are called. */
+const LONG = 250;
 
 /**
  * `bodies[i]` is the body of function `i`, or null. Gives `{ bodies, functions, warmUp }`: the bodies with the look at the global in
