@@ -51,9 +51,11 @@ pub(crate) fn timeline(bottle: &Bottle) -> Timeline {
 fn label(input: &Input) -> Option<String> {
     Some(match input {
         Input::Laptop(m) => match &**m {
-            HostMessage::RunJob { argv, .. } => {
-                argv.iter().skip(1).map(|a| &**a).filter(|a| *a != "-f" && *a != "-").collect::<Vec<_>>().join(" ")
-            }
+            HostMessage::RunJob { argv, .. } => match &**argv {
+                // A line for the shell: the line.
+                [shell, flag, line] if &**shell == "sh" && &**flag == "-c" => line.to_string(),
+                _ => argv.iter().skip(1).map(|a| &**a).filter(|a| *a != "-f" && *a != "-").collect::<Vec<_>>().join(" "),
+            },
             HostMessage::TtyInput { data, .. } if data.contains(&b'\r') => "command".into(),
             _ => return None,
         },

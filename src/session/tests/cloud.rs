@@ -79,6 +79,9 @@ fn a_blank_machine_is_no_node_until_it_joins() {
     let join = machine.offers.iter().find(|o| o.label == "kubeadm join").expect("it can join").clone();
     assert_eq!(join.hint, "ssh node-3 $(ssh cp-1 kubeadm token create --print-join-command)");
     page.act(join.action);
+    let bottle = page.session.bottle().expect("there is a cluster");
+    let mark = crate::timeline::timeline(bottle).marks.pop().expect("it is marked").label;
+    assert_eq!(mark, join.hint, "the timeline says what was typed");
     page.run(60);
     let words = page.words_of("node/node-3");
     assert!(words.contains("Ready"), "{words} {:?}", page.notices);
