@@ -8,7 +8,7 @@ import { skipLocals } from "./opcodes.mjs";
 import { zero } from "./zero.mjs";
 
 /** Each function takes an engine a fixed time, however short it is, and the first load nearly two bytes: shorter ones are left to when they are called. */
-const LONG = 250;
+const LONG = 320;
 
 /**
  * `bodies[i]` is the body of function `i`, or null. Gives `{ bodies, functions, warmUp }`: the bodies with the look at the global in
