@@ -172,6 +172,7 @@ if (wants("keyboard")) {
   await test("the palette lists the labs", async () => {
     await page.locator("section.lab h2").click();
     await page.keyboard.press("Control+k");
+    await page.locator(".dialog.palette input:focus").waitFor({ timeout: 10_000 });
     await page.keyboard.type("labs");
     await page.keyboard.press("Enter");
     await page.locator(".dialog.labs li").first().waitFor({ timeout: 20_000 });
