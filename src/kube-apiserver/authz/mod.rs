@@ -1,7 +1,7 @@
 //! Authorization: may this user do that. Models `--authorization-mode Node,RBAC` behind the short cut for `system:masters`.
 
 mod node;
-mod rbac;
+pub(crate) mod rbac;
 
 use std::rc::Rc;
 
@@ -84,26 +84,34 @@ impl ApiServer {
 
 impl Attributes {
     pub fn of(user: &Rc<UserInfo>, request: &Request) -> Attributes {
-        let verb = match (request.verb, &*request.subresource.text()) {
-            (Verb::OtherPath, _) => request.options.query("\u{0}method").unwrap_or("post"),
-            (v, _) => v.as_str(),
-        };
         Attributes {
             user: user.clone(),
-            verb: apimachinery::key(verb),
+            verb: apimachinery::key(verb_of(request)),
             group: request.gvr.group.text(),
             resource: request.gvr.resource,
             subresource: request.subresource,
             version: request.gvr.version,
-            // A namespace is in itself: rights in it extend to it.
-            namespace: match request.gvr == apimachinery::resources::namespaces() {
-                true => request.name.clone(),
-                false => request.namespace.clone(),
-            },
+            namespace: namespace_of(request).clone(),
             name: named(request),
             path: request.path.clone(),
             node_selector: node::selected_node(request),
         }
+    }
+}
+
+/// The verb by which rules name a request: of a path the method.
+pub(crate) fn verb_of(request: &Request) -> &str {
+    match request.verb {
+        Verb::OtherPath => request.options.query("\u{0}method").unwrap_or("post"),
+        verb => verb.as_str(),
+    }
+}
+
+/// The namespace by which rules know a request. A namespace is in itself: rights in it extend to it.
+pub(crate) fn namespace_of(request: &Request) -> &Rc<str> {
+    match request.gvr == apimachinery::resources::namespaces() {
+        true => &request.name,
+        false => &request.namespace,
     }
 }
 

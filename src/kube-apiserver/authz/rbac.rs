@@ -118,7 +118,7 @@ fn key(salt: u64, write: impl Fn(&mut Digest)) -> u128 {
     u128::from(half(salt)) << 64 | u128::from(half(salt + 1))
 }
 
-fn has(rule: &Value, list: &str, wanted: &str) -> bool {
+pub(crate) fn has(rule: &Value, list: &str, wanted: &str) -> bool {
     rule.list_at(&[list]).iter().any(|v| v.as_str().is_some_and(|v| v == "*" || v == wanted))
 }
 
@@ -134,7 +134,7 @@ fn covers_resource(rule: &Value, a: &Attributes) -> bool {
     })
 }
 
-fn covers_path(rule: &Value, path: &str) -> bool {
+pub(crate) fn covers_path(rule: &Value, path: &str) -> bool {
     rule.list_at(&["nonResourceURLs"]).iter().filter_map(Value::as_str).any(|url| {
         url == "*" || url == path || url.strip_suffix('*').is_some_and(|prefix| path.starts_with(prefix.trim_end_matches('*')))
     })

@@ -203,14 +203,13 @@ impl ApiServer {
         if request.gvr.resource.is_empty() || Rc::strong_count(user) < 2 {
             return find();
         }
-        let place = if request.gvr == apimachinery::resources::namespaces() { &request.name } else { &request.namespace };
         let of = (
             Rc::as_ptr(user) as usize,
             request.verb as u8,
             request.gvr.group,
             request.gvr.resource,
             request.subresource,
-            hash64(place.as_bytes()),
+            hash64(crate::authz::namespace_of(request).as_bytes()),
         );
         // The entry holds the user, so its address is no other's.
         self.flow.schemas.get_or(of, || (user.clone(), find())).1

@@ -5,7 +5,10 @@
 
 use std::rc::Rc;
 
-use apimachinery::{Object, Request, UserInfo, Value, Verb};
+use apimachinery::{Object, Request, UserInfo, Value};
+
+use crate::authz::rbac::{self, has};
+use crate::authz::{namespace_of, verb_of};
 
 /// What of a request is looked at. Models `RequestDigest`.
 pub struct Asked<'a> {
@@ -22,22 +25,13 @@ pub struct Asked<'a> {
 impl Asked<'_> {
     pub fn with<R>(user: &UserInfo, request: &Request, use_it: impl FnOnce(&Asked<'_>) -> R) -> R {
         let (group, resource, subresource) = (request.gvr.group.text(), request.gvr.resource.text(), request.subresource.text());
-        let verb = match request.verb {
-            Verb::OtherPath => request.options.query("\u{0}method").unwrap_or("post"),
-            verb => verb.as_str(),
-        };
-        // A namespace is in itself, as for authorization.
-        let namespace = match request.gvr == apimachinery::resources::namespaces() {
-            true => &request.name,
-            false => &request.namespace,
-        };
         use_it(&Asked {
             user,
-            verb,
+            verb: verb_of(request),
             resource: &resource,
             group: &group,
             subresource: &subresource,
-            namespace,
+            namespace: namespace_of(request),
             path: &request.path,
         })
     }
@@ -131,11 +125,6 @@ fn is_subject(subject: &Value, user: &UserInfo) -> bool {
     }
 }
 
-/// Whether a list of the rule has the word or the star.
-fn has(rule: &Value, field: &str, word: &str) -> bool {
-    rule.list_at(&[field]).iter().any(|v| v.as_str().is_some_and(|v| v == "*" || v == word))
-}
-
 fn covers_resource(rule: &Value, asked: &Asked) -> bool {
     if !has(rule, "verbs", asked.verb) || !has(rule, "apiGroups", asked.group) {
         return false;
@@ -153,11 +142,7 @@ fn covers_resource(rule: &Value, asked: &Asked) -> bool {
 
 fn covers_path(rule: &Value, asked: &Asked) -> bool {
     let path = asked.path.split('?').next().unwrap_or("");
-    let fits = |url: &str| match url.strip_suffix('*') {
-        Some(prefix) => path.starts_with(prefix),
-        None => url == path,
-    };
-    has(rule, "verbs", asked.verb) && rule.list_at(&["nonResourceURLs"]).iter().any(|v| v.as_str().is_some_and(fits))
+    has(rule, "verbs", asked.verb) && rbac::covers_path(rule, path)
 }
 
 #[cfg(test)]
