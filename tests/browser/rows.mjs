@@ -27,6 +27,8 @@ async function start(path = "", theme = "dark") {
   await speed(page, "10×");
   return page;
 }
+/** A machine without power, and the API doesn't call its node Ready any more. */
+const OFF_AND_KNOWN = "switched off(?! · still Ready)";
 const clean = (page) => check(page.errors.length === 0, page.errors.join("\n"));
 
 if (walk.wants("cloud")) {
@@ -119,7 +121,7 @@ if (walk.wants("ha")) {
     await shot(page, "ha-control-plane-dark");
     await inspect(page, "node/cp-1");
     await page.locator("aside.inspector").getByRole("button", { name: "Power off" }).click();
-    await labelled(page, "node/cp-1", "NotReady");
+    await labelled(page, "node/cp-1", OFF_AND_KNOWN);
     await sleep(600);
     await shot(page, "ha-one-lost-dark");
     clean(page);
@@ -134,8 +136,9 @@ if (walk.wants("lost")) {
     await running(page, "web-", 3);
     await inspect(page, "node/node-1");
     await page.locator("aside.inspector").getByRole("button", { name: "Power off" }).click();
-    await labelled(page, "node/node-1", "Unknown");
+    await labelled(page, "node/node-1", OFF_AND_KNOWN);
     await tab(page, "Why?");
+    await page.locator("aside.inspector").getByText("Unknown").first().waitFor({ timeout: 60_000 });
     await sleep(800);
     await shot(page, "node-lost-dark");
     await speed(page, "100×");
