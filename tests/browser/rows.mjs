@@ -200,7 +200,7 @@ spec:
 ---
 apiVersion: v1
 kind: Pod
-metadata: {name: waits}
+metadata: {name: awaits}
 spec:
   initContainers: [{name: wait, image: "busybox:1.36", command: [sh, -c, "until ls /db/dir; do sleep 5; done"]}]
   containers: [{name: app, image: "nginx:1.27"}]
@@ -210,10 +210,11 @@ if (walk.wants("workloads")) {
   await test("a StatefulSet, a DaemonSet, a Job, a CronJob and a pod that waits", async () => {
     const page = await start();
     await apply(page, WORKLOADS);
-    await running(page, "db-", 3);
-    await page.waitForFunction(() => document.querySelector('[data-box^="pod/default/tick-"]'), null, { timeout: 240_000 });
+    // A node draws its first pods and counts the others: that all are there is asked of the API.
+    await type(page, "kubectl rollout status statefulset db && kubectl rollout status daemonset agent && kubectl wait --for=condition=Complete job/count --timeout=5m && until kubectl get pods -o name | grep -q tick-; do sleep 2; done; echo all''=there");
+    await page.waitForFunction(() => document.querySelector(".xterm-rows")?.textContent.includes("all=there"), null, { timeout: 240_000 });
     await shot(page, "workloads-dark");
-    await inspect(page, "pod/default/waits");
+    await inspect(page, "pod/default/awaits");
     await tab(page, "Why?");
     await sleep(700);
     await shot(page, "init-waits-why-dark");
