@@ -129,7 +129,7 @@ async function open(config) {
   const context = await browser.newContext({ viewport: { width: 1440, height: 900 } });
   const page = await context.newPage();
   await page.goto(`${site.url}?config=${config}`);
-  await page.getByLabel("Skip", { exact: false }).first().click({ timeout: 60_000 }).catch(() => {});
+  await page.getByLabel("Skip", { exact: false }).first().click({ timeout: 3_000 }).catch(() => {});
   await page.waitForFunction(() => !document.querySelector(".boot"), null, { timeout: 120_000 });
   await page.getByLabel("Speed").selectOption({ label: "max" });
   await page.locator(".term").first().click();
@@ -150,9 +150,10 @@ if (runs("frame-gap")) {
     const frame = (now) => (window.gaps.push(now - last), (last = now), requestAnimationFrame(frame));
     requestAnimationFrame(frame);
   });
-  await page.keyboard.insertText(`clear; ${rollOut(1000)}; echo rea""dy`);
+  // A word that the command itself doesn't have: it is on the screen, too, until it is cleared.
+  await page.keyboard.insertText(`clear; ${rollOut(1000)}; echo all""there`);
   await page.keyboard.press("Enter");
-  await terminal(page, "ready");
+  await terminal(page, "allthere");
   const gaps = await page.evaluate(() => window.gaps);
   console.log(`     ${gaps.length} frames, the longest: ${gaps.sort((a, b) => b - a).slice(0, 5).map((g) => g.toFixed(0)).join(", ")} ms`);
   row("frame-gap-ms", Math.max(...gaps), "ms", 50, 16);

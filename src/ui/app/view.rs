@@ -51,7 +51,7 @@ impl App {
             return html! { <List picture={self.seen.picture.clone()} run={run.clone()}>{ self.boot_bar() }{ self.past_bar() }</List> };
         }
         html! {
-            <Stage picture={self.seen.picture.clone()} selected={self.asked.clone()} dots={self.dots.clone()} options={self.options.clone()} steps={self.dots.steps()} run={run.clone()}>
+            <Stage picture={self.seen.picture.clone()} selected={self.asked.clone()} dots={self.dots.clone()} options={self.options.clone()} full_speed={self.seen.clock.speed.0 == Speed::Max} steps={self.dots.steps()} run={run.clone()}>
                 { self.boot_bar() }
                 { self.past_bar() }
             </Stage>

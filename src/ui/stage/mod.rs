@@ -30,6 +30,9 @@ use tip::Tip;
 
 /// Above that many boxes nothing glides: motion would be noise, and costs frames.
 const MANY: usize = 400;
+/// At full speed nothing glides while pictures follow one another within so many ms: each would only start a glide that the next cuts
+/// off, and every gliding thing is a layer to draw at every frame.
+const HURRIED_MS: f64 = 400.0;
 
 #[derive(Properties, PartialEq)]
 pub struct StageProps {
@@ -38,6 +41,8 @@ pub struct StageProps {
     pub selected: Option<Thing>,
     pub dots: Dots,
     pub options: ViewOptions,
+    /// Time passes as fast as it can.
+    pub full_speed: bool,
     /// The list of reduced motion.
     pub steps: Vec<Step>,
     pub run: Callback<Do>,
@@ -73,6 +78,8 @@ pub struct Stage {
     cursor: Option<String>,
     observer: Option<(ResizeObserver, Closure<dyn FnMut()>)>,
     home_for: (Lens, (f32, f32), u32),
+    /// When the last picture came, and whether it followed the one before at once.
+    pictured: (f64, bool),
 }
 
 impl Component for Stage {
@@ -93,6 +100,7 @@ impl Component for Stage {
             cursor: None,
             observer: None,
             home_for: Default::default(),
+            pictured: (0.0, false),
         }
     }
 
@@ -101,6 +109,11 @@ impl Component for Stage {
         if new.head.lens != old.head.lens {
             self.moved = false;
             self.cursor = None;
+        }
+        if new != old {
+            let (now, before) = (js_sys::Date::now(), self.pictured.0);
+            // What is seen by another lens glides there, at any speed.
+            self.pictured = (now, new.head.lens == old.head.lens && now - before < HURRIED_MS);
         }
         true
     }
@@ -130,13 +143,14 @@ impl Component for Stage {
         let label = format!("{}. Arrow keys move between things, Enter opens, plus, minus and 0 zoom.", head.title);
         let act = |msg: fn() -> Msg| link.callback(move |_: MouseEvent| msg());
         let size = format!("width: {}px; height: {}px", head.width, head.height);
+        let still = props.picture.boxes.len() > MANY || (props.full_speed && self.pictured.1);
         html! {
             <main class="stage" id="stage" ref={self.root.clone()} tabindex="0" role="application" aria-label={label}
                 aria-activedescendant={self.cursor.as_deref().map(dom_id)}
                 onwheel={link.callback(Msg::Wheel)} onpointerdown={link.callback(Msg::Down)} onpointermove={link.callback(Msg::Move)}
                 onpointerup={link.callback(Msg::Up)} onpointercancel={link.callback(Msg::Up)} onpointerleave={link.callback(|_| Msg::Leave)}
                 onclick={link.callback(Msg::Click)} onkeydown={link.callback(Msg::Key)}>
-                <div class={classes!("canvas", (props.picture.boxes.len() > MANY).then_some("many"))} ref={self.canvas.clone()} style={size}>
+                <div class={classes!("canvas", still.then_some("still"))} ref={self.canvas.clone()} style={size}>
                     <SceneSvg picture={props.picture.clone()} selected={props.selected.clone()} cursor={self.cursor.clone()} />
                     <div class="dots" aria-hidden="true" ref={self.overlay.clone()}></div>
                 </div>
