@@ -137,6 +137,32 @@ await test("the methods of <kube-bottle> from another origin", async () => {
   outer.stop();
 });
 
+await test("a command fails when its bottle is silent, not while others are before it in the line", async () => {
+  const c = await context();
+  const bottles = Array.from({ length: 12 }, (_, i) => `<kube-bottle id="b${i}" src="silent/" start="click"></kube-bottle>`).join("");
+  const outer = await serve(dist, { "/silent/embed.html": "<!doctype html><title>silent</title>", "/line.html": `<!doctype html><title>line</title><link rel="icon" href="data:,"><script type="module" src="kube-bottle.js"></script>${bottles}` });
+  const p = await c.newPage();
+  await p.clock.install();
+  await p.goto(`${outer.url}line.html`);
+  await p.evaluate(async () => {
+    await customElements.whenDefined("kube-bottle");
+    self.failed = {};
+    for (const b of document.querySelectorAll("kube-bottle")) b.exec("true").catch((error) => (self.failed[b.id] = error.message));
+  });
+  const after = async (seconds) => {
+    // A turn lasts 15 s at most; what comes next in the line is begun between two steps of the clock.
+    for (let s = 0; s < seconds; s += 5) await p.clock.runFor(5_000);
+    return p.evaluate(() => self.failed);
+  };
+  const first = await after(130);
+  check(first.b0 === "the bottle does not answer", JSON.stringify(first));
+  check(first.b8 === undefined && first.b11 === undefined, `it was not its turn yet: ${JSON.stringify(first)}`);
+  const all = await after(200);
+  check(all.b11 === "the bottle does not answer", JSON.stringify(all));
+  await c.close();
+  outer.stop();
+});
+
 await test("hostile messages of a host, and hosts that are none", async () => {
   const c = await context();
   const frame = (host) => `<!doctype html><title>evil</title><link rel="icon" href="data:,"><iframe src="${site.url}embed.html${host ? `?host=${encodeURIComponent(host)}` : ""}" width="900" height="600"></iframe>

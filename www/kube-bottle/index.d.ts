@@ -28,6 +28,18 @@ export interface KubeBottleEvents {
   change: CustomEvent<{ revision: number; at: VirtualTime }>;
   /** A step of a lab has been passed. */
   checkPassed: CustomEvent<{ lab: string; step: number; title: string }>;
+  /** What a learner does in a lab. `step` counts from 1; `durationMs` is of wall time, in this step. */
+  lab: CustomEvent<{
+    event: "stepStarted" | "stepPassed" | "hintUsed" | "stepSolved" | "stepReset";
+    lab: string;
+    step: number;
+    title: string;
+    durationMs: number;
+    hints: number;
+    solved: boolean;
+    finished: boolean;
+  }>;
+  /** Manifests that are not there, or were refused; what went wrong in the frame. */
   error: CustomEvent<{ text: string }>;
   resize: CustomEvent<{ width: number; height: number }>;
 }

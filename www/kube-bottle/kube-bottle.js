@@ -7,7 +7,7 @@ let line = Promise.resolve();
 let played = false;
 const home = new URL("./", import.meta.url).href;
 const KINDS = ["apply", "exec", "seek", "step", "snapshot", "play", "pause", "speed", "lens", "inspect", "theme"];
-/** A command that waits this long, in ms, for a frame that never answers has failed. */
+/** A command fails when the frame has said nothing for so long, in ms: not while the bottle waits for its turn, or still boots. */
 const PATIENCE = 120_000;
 const STYLE = `:host{display:block;position:relative;height:400px;min-height:160px;overflow:hidden;border-radius:8px;background:#0a0f1c;color:#e6ecf8;font:14px system-ui,sans-serif}
 iframe,.poster{position:absolute;inset:0;width:100%;height:100%;border:0}
@@ -28,6 +28,8 @@ export class KubeBottle extends HTMLElement {
   #root = this.attachShadow({ mode: "open" });
   #listener = (event) => this.#heard(event);
   #eyes = null;
+  /** When the frame was last heard; while it waits for its turn, never too long ago. */
+  #alive = Infinity;
 
   connectedCallback() {
     const style = document.createElement("style");
@@ -60,6 +62,8 @@ export class KubeBottle extends HTMLElement {
     this.#eyes.disconnect();
     this.#frame = null;
     this.#early = [];
+    this.#alive = Infinity;
+    this.isReady = false;
     for (const [, { failed }] of this.#open) failed(new Error("the bottle was taken out of the page"));
     this.#open.clear();
   }
@@ -96,6 +100,7 @@ export class KubeBottle extends HTMLElement {
           frame.onload = () => this.#root.querySelector(".poster")?.classList.add("gone");
           this.addEventListener("listening", next, { once: true });
           setTimeout(next, 15_000);
+          this.#alive = Date.now();
           frame.src = url.href;
           this.#root.append(frame);
         }),
@@ -111,11 +116,11 @@ export class KubeBottle extends HTMLElement {
         if (!answer.ok) throw new Error(`${answer.status} ${answer.statusText}`);
         own.push(await answer.text());
       } catch (error) {
-        this.#tell("error", { text: `${address}: ${error.message}` });
+        this.#wrong(`${address}: ${error.message}`);
       }
     }
     const text = own.join("\n---\n");
-    if (text.trim()) this.apply(text).catch((error) => this.#tell("error", { text: error.message }));
+    if (text.trim()) this.apply(text).catch((error) => this.#wrong(error.message));
   }
 
   #send(id, type, value) {
@@ -128,7 +133,15 @@ export class KubeBottle extends HTMLElement {
     this.start();
     const id = ++this.#number;
     return new Promise((done, failed) => {
-      const late = setTimeout(() => this.#open.delete(id) && failed(new Error("the bottle does not answer")), PATIENCE);
+      let late;
+      const wait = (ms) => (late = setTimeout(look, ms));
+      const look = () => {
+        const left = Math.max(asked, this.#alive) + PATIENCE - Date.now();
+        if (left > 0) wait(Math.min(left, PATIENCE));
+        else if (this.#open.delete(id)) failed(new Error("the bottle does not answer"));
+      };
+      const asked = Date.now();
+      wait(PATIENCE);
       this.#open.set(id, { done: (v) => (clearTimeout(late), done(v)), failed: (e) => (clearTimeout(late), failed(e)) });
       this.#send(id, type, value);
     });
@@ -137,6 +150,7 @@ export class KubeBottle extends HTMLElement {
   #heard(event) {
     const message = event.data;
     if (!this.#frame || event.source !== this.#frame.contentWindow || event.origin !== this.#origin || message?.kubottle !== 1) return;
+    this.#alive = Date.now();
     const { kubottle, type, id, ok, error, ...rest } = message;
     if (type === "result") {
       const { done, failed } = this.#open.get(id) ?? {};
@@ -152,6 +166,12 @@ export class KubeBottle extends HTMLElement {
     }
     if (type === "ready") this.isReady = true;
     this.#tell(String(type), { ...rest, id });
+  }
+
+  /** What an author has to know: a manifest that isn't there, or is refused. */
+  #wrong(text) {
+    console.warn(`<kube-bottle>: ${text}`);
+    this.#tell("error", { text });
   }
 
   #tell(type, detail) {
