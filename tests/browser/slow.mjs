@@ -14,6 +14,8 @@ const rate = at < 0 ? 4 : Number(process.argv[at + 1]);
 const ANSWER_MS = 200;
 /** From a key to its letter in the terminal: through the worker, the laptop's shell, and back. */
 const ECHO_MS = 500;
+/** From the first of four letters in the palette to the list that they name, with its file fetched. */
+const LIST_MS = 5_000;
 
 function slowed(rate) {
   const real = Performance.prototype.now;
@@ -119,6 +121,23 @@ await test("a key in the terminal is echoed", async () => {
   const median = told("key to letter", times);
   check(median <= ECHO_MS, `${median} ms`);
   await page.keyboard.press("Control+C");
+});
+
+await test("the palette follows what is typed, and what was chosen comes", async () => {
+  await page.getByRole("tab", { name: "Architecture", exact: true }).click();
+  await page.keyboard.press("Control+k");
+  await page.locator(".dialog.palette input:focus").waitFor({ timeout: 30_000 });
+  const began = await page.evaluate(() => performance.now());
+  await page.keyboard.type("labs");
+  await page.keyboard.press("Enter");
+  await page.locator(".dialog.labs li").first().waitFor({ timeout: 30_000 });
+  const ms = Math.round(await page.evaluate((began) => performance.now() - began, began));
+  console.log(`     from the first letter to the list of labs: ${ms} ms`);
+  check(ms <= LIST_MS, `${ms} ms`);
+  // What lies over the picture must not make each of its frames dearer: a blur of all that is behind did.
+  const filters = await page.evaluate(() => [...document.querySelectorAll(".veil, .boot, .stage-tools .btn")].filter((e) => getComputedStyle(e).backdropFilter !== "none").length);
+  check(filters === 0, `${filters} elements filter the moving picture behind them`);
+  await page.keyboard.press("Escape");
 });
 
 await test("a click is answered while a hundred pods roll out", async () => {
