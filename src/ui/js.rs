@@ -139,6 +139,17 @@ pub fn replace_hash(hash: &str) {
     let _ = window().history().and_then(|h| h.replace_state_with_url(&JsValue::NULL, "", Some(&url)));
 }
 
+/// Another value of a parameter in the address, or none, without an entry in the history.
+pub fn replace_query(key: &str, value: Option<&str>) {
+    let Some(url) = window().location().href().ok().and_then(|href| web_sys::Url::new(&href).ok()) else { return };
+    match value {
+        Some(value) => url.search_params().set(key, value),
+        None => url.search_params().delete(key),
+    }
+    // As with the hash.
+    let _ = window().history().and_then(|h| h.replace_state_with_url(&JsValue::NULL, "", Some(&url.href())));
+}
+
 /// `⌘K` on a Mac, `Ctrl K` elsewhere.
 pub fn shortcut(key: &str) -> String {
     let mac = window().navigator().platform().is_ok_and(|p| p.starts_with("Mac") || p.starts_with("iP"));

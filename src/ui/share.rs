@@ -63,7 +63,7 @@ pub fn Share(props: &ShareProps) -> Html {
     html! {
         <div class="veil" onclick={emit(run, Do::Share(false))} {onkeydown}>
             <div class="dialog ask share" role="dialog" aria-modal="true" aria-labelledby="share-title" onclick={|e: MouseEvent| e.stop_propagation()}>
-                <h2 id="share-title">{ format!("Share the cluster as it is at {}", props.at) }</h2>
+                <h2 id="share-title">{ format!("Share the cluster as it was at {}", props.at) }</h2>
                 { link }
                 <h3>{ "As a file" }</h3>
                 <div class="row">

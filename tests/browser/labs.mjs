@@ -175,7 +175,7 @@ if (wants("keyboard")) {
     await page.locator(".dialog.palette input:focus").waitFor({ timeout: 10_000 });
     await page.keyboard.type("labs");
     await page.keyboard.press("Enter");
-    await page.locator(".dialog.labs li").first().waitFor({ timeout: 20_000 });
+    await page.locator(".dialog.labs li").first().waitFor({ timeout: 60_000 });
     check((await page.locator(".dialog.labs li").count()) >= 30, "fewer than thirty");
     await shot(page, "labs-dark");
     // Wherever the focus is: a click on the dialog's text takes it away from its buttons.
@@ -184,6 +184,87 @@ if (wants("keyboard")) {
     await page.locator(".dialog.labs").waitFor({ state: "detached", timeout: 5_000 });
   });
   await page.context().close();
+}
+
+if (wants("tour")) {
+  const page = await open(1440, 900, "dark", "?lab=tour");
+  const caption = (n) => page.waitForFunction((n) => document.querySelector("section.lab h2")?.textContent.startsWith(`${n}. `), n, { timeout: 180_000 });
+  const shown = (title) => page.waitForFunction((title) => document.querySelector('[role="tab"][aria-selected="true"]')?.textContent.trim() === title, title, { timeout: 20_000 });
+  await test("a tour is turned by the keys of a presenter's remote, and the picture goes with the words", async () => {
+    await caption(1);
+    await page.locator("section.lab h2").click();
+    await page.keyboard.press("PageDown");
+    await caption(2);
+    await shown("Components");
+    await page.keyboard.press("PageDown");
+    await caption(3);
+    await shown("Control plane");
+    await page.keyboard.press("PageUp");
+    await caption(2);
+    await shown("Components");
+    await shot(page, "lab-tour-dark");
+    await page.keyboard.press("PageDown");
+    await caption(3);
+    check(page.errors.length === 0, page.errors.join("\n"));
+  });
+  await page.context().close();
+}
+
+if (wants("address")) {
+  const context = (await open(1440, 900, "dark", "empty.html")).context();
+  const at = async (url) => {
+    const p = await context.newPage();
+    await p.goto(url);
+    return p;
+  };
+  const step = (p, n) => p.waitForFunction((n) => document.querySelector("section.lab h2")?.textContent.startsWith(`${n}. `), n, { timeout: 180_000 });
+  const query = (p) => p.evaluate(() => location.search);
+  let p = null;
+  await test("a lab that was chosen from the list is in the address, and a reload comes back to it", async () => {
+    p = await at(site.url);
+    await p.locator('[data-box="kube-apiserver"]').waitFor({ state: "attached", timeout: 120_000 });
+    await p.keyboard.press("Control+k");
+    await p.locator(".dialog.palette input:focus").waitFor({ timeout: 30_000 });
+    await p.keyboard.type("labs");
+    await p.keyboard.press("Enter");
+    await p.locator(".dialog.labs li button", { hasText: "A cluster in four commands" }).click();
+    await step(p, 1);
+    check((await query(p)) === "?lab=cluster", await query(p));
+    await p.getByRole("button", { name: "Solve this step" }).click();
+    await p.getByRole("button", { name: "Next step" }).click({ timeout: 120_000 });
+    await step(p, 2);
+    await sleep(3_500);
+    await p.reload();
+    await step(p, 2);
+    await lab(p);
+  });
+  let link = "";
+  await test("a moment in the midst of a lab is shared with its step", async () => {
+    await type(p, "kubectl create configmap mine --from-literal=a=b");
+    await p.locator(".term .xterm-rows", { hasText: "configmap/mine created" }).first().waitFor({ timeout: 60_000 });
+    await p.getByLabel("Share this moment").click();
+    link = await p.getByLabel("Link to this moment").inputValue({ timeout: 60_000 });
+    check(/lab=cluster/.test(link) && /&step=2/.test(link), link);
+    await p.keyboard.press("Escape");
+  });
+  await test("who opens it sees that cluster, and the lab at that step", async () => {
+    const other = await open(1440, 900, "light", "empty.html");
+    const q = await other.context().newPage();
+    await q.goto(link);
+    await q.locator(".toast", { hasText: "of a shared cluster" }).first().waitFor({ timeout: 120_000 });
+    await step(q, 2);
+    await lab(q);
+    await q.getByLabel(/^Play/).first().click();
+    await type(q, "kubectl get configmap mine -o name");
+    await q.locator(".term .xterm-rows", { hasText: "configmap/mine" }).first().waitFor({ timeout: 60_000 });
+    await shot(q, "lab-shared-light");
+    await other.context().close();
+  });
+  await test("and who leaves the lab has it no longer in the address", async () => {
+    await p.getByRole("button", { name: "Leave the lab" }).click();
+    check((await query(p)) === "", await query(p));
+    await context.close();
+  });
 }
 
 for (const [name, width, height, theme] of [["lab-embed-dark", 600, 400, "dark"], ["lab-phone-light", 360, 800, "light"]]) {

@@ -112,6 +112,7 @@ impl App {
                 self.act(ctx, Do::Send(ToWorker::Pace(pace)))
             }
             "." => self.act(ctx, Do::Send(ToWorker::Pace(Pace::Step))),
+            "PageDown" | "PageUp" => self.turn_page(ctx, event),
             _ => false,
         }
     }

@@ -28,9 +28,11 @@ const FOR_DOWNLOAD: u32 = u32::MAX - 2;
 pub(super) struct Keeper {
     pub release: String,
     /// The link that this visit began with.
-    moment: Option<String>,
+    pub moment: Option<String>,
     /// It began with the cluster of the last visit.
     pub restored: bool,
+    /// This worker began with the last snapshot of one that died.
+    pub reopened: bool,
     /// The user has done something: this cluster is worth to be kept.
     touched: Cell<bool>,
     /// Something was done since the last save.
@@ -46,6 +48,8 @@ pub(super) struct Keeper {
     pub share: Option<ShareLink>,
     pub copied: bool,
     shared_bytes: ByteBuf,
+    /// Which moment that is: time goes on while the dialog is open.
+    pub shared_us: Option<Us>,
 }
 
 /// What has come from `js/store.js`.
@@ -65,6 +69,12 @@ impl Keeper {
     pub fn new() -> Keeper {
         let meta = js::document().query_selector("meta[name=kubottle-release]").ok().flatten();
         Keeper { release: meta.and_then(|m| m.get_attribute("content")).unwrap_or_default(), ..Keeper::default() }
+    }
+
+    /// How many steps of a lab lie before the one that the moment is in.
+    pub fn shared_step(&self) -> Option<u32> {
+        self.moment.as_ref()?;
+        Some(hashed("step").and_then(|n| n.parse::<u32>().ok()).unwrap_or(1).saturating_sub(1))
     }
 
     /// Looks at what is sent: does it make the cluster the user's own?
@@ -120,6 +130,7 @@ impl App {
     /// The worker listens: with what does it begin? The first time the address or the last visit may say so.
     pub(super) fn first_message(&mut self, ctx: &Context<Self>) {
         self.send(&ToWorker::Release { id: self.keeper.release.clone() });
+        self.keeper.reopened = self.resume && self.seen.saved.is_some();
         if std::mem::take(&mut self.resume)
             && let Some(saved) = self.seen.saved.as_ref()
         {
@@ -198,6 +209,10 @@ impl App {
             Kept::File(Ok(Some(log))) => {
                 self.keeper.share = None;
                 self.keeper.moment = None;
+                if self.desk.shown() {
+                    // Its checks are about another cluster.
+                    self.act_lab(ctx, crate::labs::LabDo::Leave);
+                }
                 self.send(&ToWorker::Pace(Pace::Pause));
                 self.begin_with(&ToWorker::Open(Open { log, spare: None }));
             }
@@ -216,6 +231,7 @@ impl App {
     pub(super) fn opened(&mut self, ctx: &Context<Self>, opened: &Opened) {
         if opened.how == How::Failed {
             self.say(ctx, Level::Error, &opened.text);
+            self.keeper.moment = None;
             if self.seen.cluster.name.is_empty() {
                 self.begin_with(&start());
             }
@@ -283,7 +299,10 @@ impl App {
             FOR_JOURNAL => self.keeper.spare = (kept.bytes.len() <= MAX_SPARE).then_some(kept.bytes),
             FOR_LINK => {
                 self.keeper.shared_bytes = kept.bytes.clone();
-                let (release, view) = (self.keeper.release.clone(), self.view_words());
+                self.keeper.shared_us = Some(kept.at_us);
+                let view: Vec<String> =
+                    self.lab_words().into_iter().chain([self.view_words()]).filter(|v| !v.is_empty()).collect();
+                let (release, view) = (self.keeper.release.clone(), view.join("&"));
                 ctx.link().send_future(async { Msg::Kept(Kept::Link(store::link(kept.bytes, release, view).await)) });
             }
             FOR_DOWNLOAD => ctx.link().send_future_batch(async {
@@ -300,6 +319,7 @@ impl App {
             Do::Share(open) => {
                 self.keeper.share = open.then(ShareLink::default);
                 self.keeper.copied = false;
+                self.keeper.shared_us = None;
                 if open {
                     self.send(&ToWorker::Keep { id: FOR_LINK, keep: Keep::Link });
                 }
@@ -373,8 +393,9 @@ impl App {
             return;
         }
         let moment = hashed("m").map(|m| format!("m={m}"));
+        let step = moment.as_ref().and_then(|_| self.lab_words());
         let view = Some(self.view_words()).filter(|v| !v.is_empty());
-        let hash = [moment, view].into_iter().flatten().collect::<Vec<_>>().join("&");
+        let hash = [moment, step, view].into_iter().flatten().collect::<Vec<_>>().join("&");
         js::replace_hash(&hash);
     }
 

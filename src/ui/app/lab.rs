@@ -20,6 +20,10 @@ pub(super) struct Desk {
     asked: bool,
     /// It is the one that the page was opened with.
     first: bool,
+    /// Its step goes on in the midst: what the address shows counts, not what the step begins with.
+    resumed: bool,
+    /// What is being fetched. A lab that comes after the learner has left, or chosen another one, is not opened.
+    fetching: Option<String>,
     /// Files that wait until there is a cluster to take the place of.
     waiting: Option<LabFiles>,
     /// What is open, for a worker that has to begin anew.
@@ -39,7 +43,7 @@ pub(super) struct Desk {
 impl Desk {
     /// Whether the panel is there.
     pub fn shown(&self) -> bool {
-        self.waiting.is_some() || self.open.is_some() || self.error.is_some()
+        self.fetching.is_some() || self.waiting.is_some() || self.open.is_some() || self.error.is_some()
     }
 }
 
@@ -47,7 +51,10 @@ impl App {
     /// A worker listens: the address may name a lab, and a lab that was open opens again.
     pub(super) fn lab_greeted(&mut self, ctx: &Context<Self>) {
         if let Some(mut files) = self.desk.open.take() {
-            files.passed = self.lab_passed(&files.name);
+            // A worker that goes on from the last snapshot is in the midst of the step.
+            let step = self.seen.lab.as_ref().map(|s| s.step).filter(|_| self.keeper.reopened);
+            files.passed = step.unwrap_or_else(|| self.lab_passed(&files.name));
+            files.resumed = step.is_some();
             self.desk.waiting = Some(files);
         }
         if !std::mem::replace(&mut self.desk.asked, true)
@@ -58,13 +65,37 @@ impl App {
         }
     }
 
+    /// Loading the page again, or a bookmark, leads to the lab that is open.
+    fn note_lab(&mut self, name: Option<&str>) {
+        if super::embedded() {
+            return;
+        }
+        js::replace_query("lab", name);
+        if name.is_some() {
+            // The lab has a cluster of its own: the moment that the visit began with is not what is shown.
+            self.keeper.moment = None;
+            js::replace_hash(&self.view_words());
+        }
+    }
+
+    /// Which step is open, for the link to a moment in the midst of a lab: `step=2`.
+    pub(super) fn lab_words(&self) -> Option<String> {
+        let state = self.seen.lab.as_ref().filter(|_| self.desk.open.is_some())?;
+        Some(format!("step={}", state.step + 1))
+    }
+
     fn fetch_lab(&mut self, ctx: &Context<Self>, name: String) {
         self.seen.lab_text = None;
         self.seen.lab = None;
         self.desk.error = None;
         self.desk.list = None;
+        self.desk.fetching = Some(name.clone());
+        self.make_room_for_lab();
         let language = self.lab_language();
-        ctx.link().send_future(async move { Msg::Do(Do::Lab(LabDo::Fetched(labs::fetch::files(name, language).await))) });
+        ctx.link().send_future(async move {
+            let files = labs::fetch::files(name.clone(), language).await;
+            Msg::Do(Do::Lab(LabDo::Fetched(name, files)))
+        });
     }
 
     /// The reader's: chosen just now, said by the address (`?lang=de`: an embed's page knows its readers), chosen in an earlier visit,
@@ -81,9 +112,16 @@ impl App {
             return;
         }
         if let Some(mut files) = self.desk.waiting.take() {
-            // A cluster that was kept from the last visit is in the midst of the step that had begun.
-            let begun = js::remembered(&labs::begun_key(&files.name)).and_then(|n| n.parse::<u32>().ok());
-            files.resumed = std::mem::take(&mut self.desk.first) && self.keeper.restored && begun == Some(files.passed);
+            let first = std::mem::take(&mut self.desk.first);
+            if let Some(step) = self.keeper.shared_step().filter(|_| first) {
+                // A shared moment is in the midst of the step that its link names, however far this visitor once was.
+                (files.passed, files.resumed) = (step, true);
+            } else if first {
+                // A cluster that was kept from the last visit is in the midst of the step that had begun.
+                let begun = js::remembered(&labs::begun_key(&files.name)).and_then(|n| n.parse::<u32>().ok());
+                files.resumed = self.keeper.restored && begun == Some(files.passed);
+            }
+            self.desk.resumed = files.resumed;
             self.send(&ToWorker::Lab(LabCommand::Open(files.clone())));
             self.desk.open = Some(files);
         }
@@ -102,17 +140,20 @@ impl App {
                 self.desk.list = None;
                 self.toast(ctx, Notice { level: Level::Error, text: error, thing: None });
             }
-            LabDo::Open(name) => self.fetch_lab(ctx, name),
-            LabDo::Fetched(Ok(files)) => {
-                self.make_room_for_lab();
+            LabDo::Open(name) => {
+                self.note_lab(Some(&name));
+                self.fetch_lab(ctx, name);
+            }
+            LabDo::Fetched(name, files) if self.desk.fetching.as_ref() == Some(&name) => {
+                self.desk.fetching = None;
                 self.desk.look = None;
-                self.desk.waiting = Some(files);
+                match files {
+                    Ok(files) => self.desk.waiting = Some(files),
+                    Err(error) => self.desk.error = Some(error),
+                }
                 self.lab_may_open();
             }
-            LabDo::Fetched(Err(error)) => {
-                self.make_room_for_lab();
-                self.desk.error = Some(error);
-            }
+            LabDo::Fetched(..) => {}
             LabDo::Tell(command) => {
                 self.desk.look = None;
                 self.lab_told(&command);
@@ -127,7 +168,14 @@ impl App {
                 }
                 self.desk.language = Some(language);
             }
-            LabDo::Look(step) => self.desk.look = step,
+            LabDo::Look(step) => {
+                self.desk.look = step;
+                // In a tour the picture belongs to the words.
+                let at = step.or_else(|| self.seen.lab.as_ref().map(|s| s.step));
+                if let Some(at) = at.filter(|_| self.is_tour()) {
+                    self.show_lens_of(ctx, at);
+                }
+            }
             LabDo::Exec { text, interrupt } => self.type_for_learner(ctx, &text, interrupt, TRIES),
             LabDo::Copy(text) => copy(&text),
             LabDo::Show(what) => self.show_in_picture(ctx, &what),
@@ -136,6 +184,7 @@ impl App {
                 self.send(&ToWorker::Apply { id, name: "lab.yaml".into(), text, dry_run: false });
             }
             LabDo::Leave => {
+                self.note_lab(None);
                 self.send(&ToWorker::Lab(LabCommand::Close));
                 let language = self.desk.language.take();
                 self.desk = Desk { asked: true, language, ..Desk::default() };
@@ -144,6 +193,24 @@ impl App {
             }
             LabDo::Sheet => self.sheet = if self.sheet == Sheet::Lab { Sheet::None } else { Sheet::Lab },
         }
+    }
+
+    fn is_tour(&self) -> bool {
+        self.seen.lab_text.as_ref().is_some_and(|t| t.tour)
+    }
+
+    /// A tour goes on, or back, by the keys that a presenter's remote has.
+    pub(super) fn turn_page(&mut self, ctx: &Context<Self>, event: &KeyboardEvent) -> bool {
+        let Some(state) = self.seen.lab.clone().filter(|_| self.is_tour()) else { return false };
+        let at = self.desk.look.unwrap_or(state.step);
+        let what = match event.key().as_str() {
+            "PageUp" if at > 0 => LabDo::Look(Some(at - 1)),
+            "PageDown" if at < state.step => LabDo::Look(Some(at + 1).filter(|next| *next != state.step)),
+            "PageDown" if state.phase == LabPhase::Passed => LabDo::Tell(LabCommand::Next),
+            _ => return false,
+        };
+        event.prevent_default();
+        self.act(ctx, Do::Lab(what))
     }
 
     /// A lens, or a box of the picture with its inspector.
@@ -211,7 +278,10 @@ impl App {
             if let Some(files) = &self.desk.open {
                 js::remember(&labs::begun_key(&files.name), &state.step.to_string());
             }
-            self.show_lens_of(ctx, state.step);
+            if !std::mem::take(&mut self.desk.resumed) {
+                self.show_lens_of(ctx, state.step);
+            }
+            self.note_view();
             self.tell_lab("stepStarted", &state);
         }
         if state.hints.len() > self.desk.hints {

@@ -298,7 +298,7 @@ impl Component for App {
                     <Palette commands={self.commands()} run={self.run.clone()} />
                 }
                 if let Some(link) = &self.keeper.share {
-                    <Share link={link.clone()} at={crate::format::clock_s(self.seen.clock.now_us)} copied={self.keeper.copied} run={self.run.clone()} />
+                    <Share link={link.clone()} at={crate::format::clock_s(self.keeper.shared_us.unwrap_or(self.seen.clock.now_us))} copied={self.keeper.copied} run={self.run.clone()} />
                 }
                 if let Some(entries) = &self.desk.list {
                     <crate::labs::catalogue::Catalogue entries={entries.clone()} run={self.run.clone()} />

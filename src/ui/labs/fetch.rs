@@ -13,18 +13,40 @@ const MAX_FILES: usize = 200;
 const MAX_BYTES: usize = 256 << 10;
 const MAX_LANGUAGES: usize = 20;
 
-/// A text beside the page or elsewhere. `None`: it is not there.
+/// A text beside the page or elsewhere, no more of it than is allowed. `None`: it is not there.
 async fn text(url: &str) -> Result<Option<String>, String> {
     let went = |e: JsValue| format!("{url}: {}", js::text_of(&e));
     let promise: js_sys::Promise = js::call(&js::window(), "fetch", &[&url.into()]).map_err(went)?.unchecked_into();
-    let response = JsFuture::from(promise).await.map_err(went)?;
-    let ok = js_sys::Reflect::get(&response, &"ok".into()).ok().and_then(|v| v.as_bool()).unwrap_or(false);
-    if !ok {
+    let response =
+        JsFuture::from(promise).await.map_err(|e| match js::beside_page("").split('/').nth(2) == url.split('/').nth(2) {
+            true => went(e),
+            // A browser doesn't tell a page more about another host.
+            false => format!(
+                "{url} can't be had ({}). The host has to be there, and to allow it by CORS: Access-Control-Allow-Origin: *",
+                js::text_of(&e)
+            ),
+        })?;
+    let of = |value: &JsValue, key: &str| js_sys::Reflect::get(value, &key.into()).unwrap_or_default();
+    if of(&response, "ok").as_bool() != Some(true) {
         return Ok(None);
     }
-    let promise: js_sys::Promise = js::call(&response, "text", &[]).map_err(went)?.unchecked_into();
-    let text = JsFuture::from(promise).await.map_err(went)?.as_string().unwrap_or_default();
-    if text.len() > MAX_BYTES { Err(format!("{url}: larger than {} KiB", MAX_BYTES >> 10)) } else { Ok(Some(text)) }
+    let mut bytes = Vec::new();
+    let body = of(&response, "body");
+    if body.is_object() {
+        let reader = js::call(&body, "getReader", &[]).map_err(went)?;
+        loop {
+            let promise: js_sys::Promise = js::call(&reader, "read", &[]).map_err(went)?.unchecked_into();
+            let part = JsFuture::from(promise).await.map_err(went)?;
+            let Ok(value) = of(&part, "value").dyn_into::<js_sys::Uint8Array>() else { break };
+            bytes.extend(value.to_vec());
+            if bytes.len() > MAX_BYTES {
+                // Whatever else comes is not wanted.
+                let _ = js::call(&reader, "cancel", &[]);
+                return Err(format!("{url}: larger than {} KiB", MAX_BYTES >> 10));
+            }
+        }
+    }
+    Ok(Some(String::from_utf8_lossy(&bytes).trim_start_matches('\u{feff}').to_owned()))
 }
 
 /// The labs that come with the page.

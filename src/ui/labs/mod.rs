@@ -20,7 +20,8 @@ pub enum LabDo {
     Listed(Result<Vec<catalogue::Entry>, String>),
     /// Get this lab's files: a name of the catalogue, or an address.
     Open(String),
-    Fetched(Result<LabFiles, String>),
+    /// The lab that was asked for by this name.
+    Fetched(String, Result<LabFiles, String>),
     /// Read it in this language, from now on.
     Language(String),
     /// To the worker.
