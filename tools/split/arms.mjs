@@ -20,7 +20,7 @@ const key = ({ params, results }) => `${params.join()}:${results.join()}`;
 
 /**
  * Takes arms out of a module's bodies, one body after another. `call(slot, typeIndex)` are the bytes of the call of the arm with
- * that number; an arm is made if it is `worth` bytes longer than what stands for it. `types`, `arms` (`{ type, body }`) and `carriers`
+ * that number; an arm is made if it is `worth` bytes longer than what stands for it. `types`, `arms` (`{ type, body, seq, index }`: what it was taken from) and `carriers`
  * (the types of the globals that the arms need, which come after the first `globals` of the module) grow.
  */
 export class Taker {
@@ -137,7 +137,7 @@ class Rewriter {
       ...this.dispatch(falls, exits, shape, carried),
     ];
     if (call.length + this.taker.worth > size) return null;
-    this.taker.arms.push({ type: typeIndex, body: this.armBody(seq, index, { stack, reads, carried, falls, exits, shape, uses }, labels) });
+    this.taker.arms.push({ seq, index, type: typeIndex, body: this.armBody(seq, index, { stack, reads, carried, falls, exits, shape, uses }, labels) });
     return Uint8Array.from(call);
   }
 

@@ -4,10 +4,11 @@
 //   primary   the original, with `$cold` (a table of the functions that have trampolines to the rest), `$hot` (the same the other
 //             way), `$arms` (see outline.mjs) and `$loaded` (0 until the rest has filled `$cold` and `$arms`), all exported; and with
 //             two functions more: `ensure` calls the imported function `loadRest` if `$loaded` is 0 (a trampoline calls it, and then
-//             through `$cold`); `$warmUp`, exported, calls every longer function, which then does nothing (see warm.mjs).
+//             through `$cold`); `$warmUp`, exported, calls every longer function, which then does nothing (see warm.mjs): `$warming` is
+//             1 meanwhile.
 //   rest      the same types and function imports, then tables, memory and globals imported from `split` (the primary's exports),
 //             the same functions, and the arms. Its element segments fill `$cold` and `$arms`, and take the trampolines' places in
-//             the original's tables.
+//             the original's tables. Its exports, `$warm0` and so on, warm up what a second profile says, part by part.
 
 import { createHash } from "node:crypto";
 import { join, name, s32, section, u32, vector } from "./bytes.mjs";
@@ -19,11 +20,15 @@ import { warm } from "./warm.mjs";
 
 const NOTHING = [0, 0x00, 0x0b];
 /** The names under which the primary exports what the rest imports. `cold` goes on with the stamp: halves of two cuts don't link. */
-export const EXPORTS = { loaded: "$loaded", cold: "$cold:", hot: "$hot", arms: "$arms", warmUp: "$warmUp", carrier: "$x" };
+export const EXPORTS = { loaded: "$loaded", cold: "$cold:", hot: "$hot", arms: "$arms", warmUp: "$warmUp", warming: "$warming", warm: "$warm", carrier: "$x" };
+/** So many functions of the rest are warmed up at once: some 30 µs of an engine's work each. */
+const PART = 160;
+/** The rest's functions that are shorter than this are compiled when they are called. */
+const LONG_IN_REST = 40;
 
 /**
- * `{ primary, rest, plan, arms, stamp }` of a module. `reached` has a byte for each of its places (see outline.mjs); the options are
- * those of `plan`, `outline` and `warm`. The stamp is the name of this very cut.
+ * `{ primary, rest, plan, arms, warmed, stamp }` of a module; `warmed`: how many functions the rest can warm up. `reached` has a byte for each of its places (see outline.mjs); the options are
+ * those of `plan`, `outline` and `warm`; `worked` is like `reached`, of what is done later. The stamp is the name of this very cut.
  */
 export function cut(original, reached, options = {}) {
   const module = parse(original);
@@ -40,11 +45,14 @@ export function cut(original, reached, options = {}) {
   const outlined = outline(module, reached, { ensure: spaces.ensure, table: spaces.arms, globals: spaces.warming + 1, ...options });
   module.types = [...outlined.types];
   const ensureType = module.types.push({ params: [], results: [] }) - 1;
-  const parts = { ...plan(module, outlined.hot, { ...options, outlined }), outlined, ensureType, long: options.long };
-  const stamp = [original, reached, JSON.stringify(options)].reduce((hash, part) => hash.update(part), createHash("sha256")).digest("hex").slice(0, 16);
+  const { worked, ...others } = options;
+  const { long, part = PART } = options;
+  const parts = { ...plan(module, outlined.hot, { ...options, outlined }), outlined, ensureType, long, part, worked: worked ?? [] };
+  const stamp = [original, reached, JSON.stringify(others), ...(worked ? [worked] : [])].reduce((hash, part) => hash.update(part), createHash("sha256")).digest("hex").slice(0, 16);
   spaces.coldName = EXPORTS.cold + stamp;
   const load = loader(module, options.load ?? "loadRest");
-  return { primary: primary(module, parts, spaces, load), rest: rest(module, parts, spaces), plan: parts, arms: outlined.arms.length, stamp };
+  const second = rest(module, parts, spaces);
+  return { primary: primary(module, parts, spaces, load), rest: second.bytes, warmed: second.warmed, plan: parts, arms: outlined.arms.length, stamp };
 }
 
 /** The imported function that loads the rest. */
@@ -87,12 +95,13 @@ function primary(module, parts, spaces, load) {
     exported(EXPORTS.hot, KIND.table, hot),
     exported(EXPORTS.arms, KIND.table, arms),
     exported(EXPORTS.loaded, KIND.global, loaded),
+    exported(EXPORTS.warming, KIND.global, spaces.warming),
     ...carriers.map((_, i) => exported(EXPORTS.carrier + i, KIND.global, spaces.warming + 1 + i)),
     exported(EXPORTS.warmUp, KIND.function, ensure + 1),
   ];
   const bodyOf = (i) => parts.outlined.bodies[i] ?? module.bodies[i];
   const has = module.functions.map((_, i) => (parts.primary.bodies[i] ? bodyOf(i) : null));
-  const warmed = warm(module, has, { global: spaces.warming, table: spaces.warm, long: parts.long });
+  const warmed = warm(module.types, (i) => module.functions[i], has, { global: spaces.warming, table: spaces.warm, long: parts.long });
   const sizes = [parts.toRest.length, parts.toPrimary.length, parts.outlined.arms.length, warmed.functions.length];
   const make = (type, slot) => trampoline(module, type, slot, cold, [0x10, ...u32(ensure)]);
   return rebuild(module, {
@@ -106,7 +115,7 @@ function primary(module, parts, spaces, load) {
       fill(hot, 0, parts.toPrimary.map((i) => i + spaces.first)),
       fill(spaces.warm, 0, warmed.functions.map((i) => i + spaces.first)),
     ]),
-    [SECTION.code]: bodiesSection([...bodies(module, parts.primary.bodies, parts.toRest, (i) => warmed.bodies[i], make), ensureBody, warmed.warmUp]),
+    [SECTION.code]: bodiesSection([...bodies(module, parts.primary.bodies, parts.toRest, (i) => warmed.bodies[i], make), ensureBody, warmed.warmUps[0] ?? NOTHING]),
   });
 }
 
@@ -122,9 +131,9 @@ function rest(module, parts, spaces) {
     import_("split", EXPORTS.arms, KIND.table, functionTable(outlined.arms.length)),
     ...shared(spaces.memories, KIND.memory, "m"),
     ...shared(spaces.globals, KIND.global, "g"),
-    // `$loaded` and the global of the warming are not used here: others stand for them, so that the carriers have their indices.
+    // `$loaded` is not used here: it is there so that the others have their indices.
     import_("split", EXPORTS.loaded, KIND.global, [I32, 1]),
-    import_("split", EXPORTS.loaded, KIND.global, [I32, 1]),
+    import_("split", EXPORTS.warming, KIND.global, [I32, 1]),
     ...outlined.carriers.map((type, i) => import_("split", EXPORTS.carrier + i, KIND.global, [type, 1])),
   ];
   const arms = outlined.arms.map((_, k) => spaces.functions.length + k);
@@ -132,15 +141,25 @@ function rest(module, parts, spaces) {
   // What bodies take references of has to be named in a segment: a declarative one.
   if (parts.rest.refs.length > 0) elements.push(join([[3, 0], vector(parts.rest.refs.map(u32))]));
   const make = (type, slot) => trampoline(module, type, slot, spaces.hot);
-  const own = bodies(module, parts.rest.bodies, parts.toPrimary, (i) => module.bodies[i], make);
-  return join([
+  // What is done later, whole functions and arms, is warmed up.
+  const all = [...module.bodies, ...outlined.arms.map((arm) => arm.body)];
+  const has = [...Array.from(parts.rest.bodies, (has, i) => has && parts.worked[outlined.starts[i]] > 0), ...outlined.arms.map((arm) => parts.worked[arm.place] > 0)];
+  const types = [...module.functions, ...outlined.arms.map((arm) => arm.type)];
+  const warmed = warm(module.types, (i) => types[i], all.map((body, i) => (has[i] ? body : null)), { global: spaces.warming, table: spaces.warm, long: LONG_IN_REST, part: parts.part });
+  if (warmed.functions.length > 0) elements.push(fill(spaces.warm, 0, warmed.functions.map((i) => i + spaces.first)));
+  const bodyOf = (i) => warmed.bodies[i] ?? all[i];
+  const own = bodies(module, parts.rest.bodies, parts.toPrimary, bodyOf, make);
+  const bytes = join([
     module.bytes.subarray(0, 8),
     section(SECTION.type, typesSection(module.types)),
     section(SECTION.import, vector(imports)),
-    section(SECTION.function, vector([...module.functions, ...outlined.arms.map((arm) => arm.type)].map(u32))),
+    section(SECTION.function, vector([...types, ...warmed.warmUps.map(() => parts.ensureType)].map(u32))),
+    section(SECTION.table, vector([functionTable(warmed.functions.length)])),
+    section(SECTION.export, vector(warmed.warmUps.map((_, i) => join([name(EXPORTS.warm + i), [KIND.function], u32(spaces.first + types.length + i)])))),
     section(SECTION.element, vector(elements)),
-    section(SECTION.code, bodiesSection([...own, ...outlined.arms.map((arm) => arm.body)])),
+    section(SECTION.code, bodiesSection([...own, ...outlined.arms.map((_, i) => bodyOf(module.bodies.length + i)), ...warmed.warmUps])),
   ]);
+  return { bytes, warmed: warmed.functions.length };
 }
 
 /** Element segments that put the rest's functions where the original's tables have the primary's trampolines. */

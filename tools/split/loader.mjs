@@ -5,6 +5,8 @@ import { EXPORTS } from "./cut.mjs";
 
 /** Ms from the module's start to the rest's prefetch: the boot and its first pictures come before. */
 const PREFETCH_AFTER_MS = 1_500;
+/** Ms between two parts of the rest's warm-up, each of some ms: whatever else there is to do is done between. */
+const WARM_EVERY_MS = 12;
 const STARTED = "wasm.__wbindgen_start();";
 /** Where the module has been made and is not started yet, of the way that doesn't block. */
 const MADE = "const { instance, module } = await __wbg_load(await module_or_path, imports);";
@@ -18,7 +20,7 @@ export function withLoader(script, file, { warm = true } = {}) {
   // A browser doesn't ask the service worker for what a page waits for: without a network, or when the site has gone over to another
   // release, the rest would not be found. Under a service worker it is at hand: it comes before the start.
   const whole = script.replace(MADE, `${MADE}\n    if (isControlled()) {\n        wasm = instance.exports;\n        await prefetchRest();\n    }`);
-  const begun = whole.replace(STARTED, `${warm ? `wasm.${EXPORTS.warmUp}();` : ""}\n    ${STARTED}\n    setTimeout(prefetchRest, ${PREFETCH_AFTER_MS});`);
+  const begun = whole.replace(STARTED, `${warm ? `wasm.${EXPORTS.warmUp}();` : ""}\n    ${STARTED}\n    setTimeout(() => prefetchRest().then(warmRest), ${PREFETCH_AFTER_MS});`);
   const loader = `
 // The functions that the first seconds don't need are in a module of their own. It is fetched a little after the start; a function
 // that is wanted before has it loaded at once, while the worker waits.
@@ -28,9 +30,20 @@ function restImports() {
     return { ...__wbg_get_imports(), split: wasm };
 }
 
+let restParts = [];
+
 // An instance has filled the tables by itself when it has come to be.
-function restHasCome() {
+function restHasCome(instance) {
     wasm.${EXPORTS.loaded}.value = 1;
+    restParts = Object.values(instance.exports);
+}
+
+// What is going to be called is compiled beforehand.
+async function warmRest() {
+    for (const part of restParts) {
+        await new Promise((done) => setTimeout(done, ${WARM_EVERY_MS}));
+        part();
+    }
 }
 
 self.loadRest = () => {
@@ -50,8 +63,7 @@ self.loadRest = () => {
         throw new Error(\`the rest of the cluster's program could not be loaded from \${REST}: \${request.status} \${request.statusText}\`);
     }
     const code = bytes ? request.response : Uint8Array.from(request.response, (c) => c.charCodeAt(0) & 0xff);
-    new WebAssembly.Instance(new WebAssembly.Module(code), restImports());
-    restHasCome();
+    restHasCome(new WebAssembly.Instance(new WebAssembly.Module(code), restImports()));
 };
 
 /** Whether a service worker stands between this page and the network. */
@@ -73,8 +85,7 @@ async function prefetchRest() {
         const streams = response.headers.get("Content-Type") === "application/wasm";
         const module = await (streams ? WebAssembly.compileStreaming(response) : response.arrayBuffer().then((bytes) => WebAssembly.compile(bytes)));
         if (wasm.${EXPORTS.loaded}.value === 1) return;
-        await WebAssembly.instantiate(module, restImports());
-        restHasCome();
+        restHasCome(await WebAssembly.instantiate(module, restImports()));
     } catch (error) {
         console.warn(\`the rest of the cluster's program was not fetched beforehand from \${REST}: \${error.message}\`);
     }

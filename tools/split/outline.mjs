@@ -13,13 +13,14 @@ const WORTH = 10;
 /**
  * Outlines the module's functions: `reached` has a number for every place of every body (see `places`), in order. Gives
  * `{ hot, bodies, arms, types, carriers }`: which functions were called, the bodies of those with the calls in them (null where nothing was
- * taken out), the arms as `{ type, body }`, all types, and the types of the globals that the arms need from index `globals` on.
+ * taken out), the arms as `{ type, body, place }`, at which place each body begins (`starts`), all types, and the types of the globals that the arms need from index `globals` on.
  * `ensure` and `table` are the indices of the function that has the arms loaded and of the table they are called through.
  */
 export function outline(module, reached, { ensure, table, globals, worth = WORTH }) {
   const call = (slot, type) => [OP.call, ...u32(ensure), 0x41, ...s32(slot), OP.callIndirect, ...u32(type), ...u32(table)];
   const taker = new Taker(module, { call, worth, globals });
   const hot = new Uint8Array(module.bodies.length);
+  const [starts, arms] = [[], []];
   let at = 0;
   const bodies = module.bodies.map((bytes, i) => {
     const type = module.types[module.functions[i]];
@@ -27,9 +28,13 @@ export function outline(module, reached, { ensure, table, globals, worth = WORTH
     const found = places(body.whole);
     const from = at;
     at += found.length;
+    starts.push(from);
     hot[i] = Math.min(reached[from], 1);
-    return hot[i] ? taker.take(bytes, body, type, found.filter((_, k) => reached[from + k] === 0)) : null;
+    if (!hot[i]) return null;
+    const taken = taker.take(bytes, body, type, found.filter((_, k) => reached[from + k] === 0));
+    for (const { type, body, seq, index } of taker.arms.slice(arms.length)) arms.push({ type, body, place: from + found.findIndex((p) => p.seq === seq && p.index === index) });
+    return taken;
   });
   if (at !== reached.length) throw new Error(`the profile knows ${reached.length} places, the module has ${at}`);
-  return { hot, bodies, arms: taker.arms, types: taker.types, carriers: taker.carriers };
+  return { hot, bodies, arms, starts, types: taker.types, carriers: taker.carriers };
 }

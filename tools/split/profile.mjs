@@ -1,14 +1,15 @@
 // Which places of the program a visitor's first seconds reach: the demo cluster boots and is drawn, a terminal shows its prompt. Runs the
 // instrumented worker in a scope of its own, so in a process of its own:
-//   node profile.mjs FOLDER BASE COUNT OUT [VISITS]
+//   node profile.mjs FOLDER BASE COUNT OUT [VISITS | work]
 // FOLDER holds worker.js and the instrumented worker_bg.wasm; OUT gets two bytes a place: how often the visits (all, or the first so
-// many) reached it.
+// many) reached it. `work`: how often what is done later did (work.mjs).
 
 import { readFile, writeFile } from "node:fs/promises";
 import { join, resolve } from "node:path";
 import { pathToFileURL } from "node:url";
 import { add, reached } from "./instrument.mjs";
 import { Scope } from "./scope.mjs";
+import { Work } from "./work.mjs";
 
 /** How long the first look goes on after the boot, in ms. */
 const AFTER_BOOT_MS = 2_000;
@@ -58,6 +59,17 @@ async function look(folder, visit, number, base, count) {
   return reached(wasm.memory, base, count);
 }
 
+/** The long visit; which places it reached. */
+async function work(folder, base, count) {
+  const scope = new Scope();
+  scope.install();
+  const visit = new Work(scope);
+  const { initSync } = await import(`${pathToFileURL(join(folder, "worker.js")).href}?visit=work`);
+  const wasm = initSync({ module: await readFile(join(folder, "worker_bg.wasm")) });
+  visit.run();
+  return reached(wasm.memory, base, count);
+}
+
 /** What the page says when the worker listens, in its order. */
 function greet(scope, visit) {
   const later = (ms, message) => scope.later(ms, () => globalThis.onmessage({ data: message }));
@@ -79,7 +91,9 @@ function greet(scope, visit) {
 
 const [folder, base, count, out] = [resolve(process.argv[2]), Number(process.argv[3]), Number(process.argv[4]), process.argv[5]];
 const sums = new Uint16Array(count);
-for (const [number, visit] of VISITS.slice(0, Number(process.argv[6] ?? VISITS.length)).entries()) {
+const wanted = process.argv[6];
+if (wanted === "work") add(sums, await work(folder, base, count));
+else for (const [number, visit] of VISITS.slice(0, Number(wanted ?? VISITS.length)).entries()) {
   add(sums, await look(folder, visit, number, base, count));
 }
 await writeFile(out, sums);

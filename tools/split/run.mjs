@@ -6,7 +6,8 @@
 // same worker always gives the same profile. Long functions that are called often are divided (divide.mjs). What was reached stays
 // in worker_bg.wasm; the functions that were not called, and the arms of the others that were not reached (outline.mjs), go to
 // worker_rest-STAMP.wasm, which worker.js fetches 1.5 s after the start, or at once and while the worker waits if something of it
-// is wanted before. STAMP is of the original module and of the cut, and the halves know it: those of two builds don't link.
+// is wanted before. What a second, longer visit needs of it (work.mjs) is compiled there in small parts while the worker has little to
+// do. STAMP is of the original module and of the cut, and the halves know it: those of two builds don't link.
 //
 // Nothing is lost if the profile misses something: it is in the rest, and going there loads the rest. All functions keep their
 // indices, and data, tables and memory are the original's; see cut.mjs for how the halves call each other. Once the rest is there, a
@@ -36,7 +37,7 @@ const [scriptFile, wasmFile] = [join(folder, "worker.js"), join(folder, "worker_
 /** How often the functions are divided (divide.mjs). */
 const ROUNDS = 3;
 
-/** Runs the instrumented worker through the first `visits` of its visits, or all; how often each place was reached. */
+/** Runs the instrumented worker through the first so many of its visits, or all, or through `work`; how often each place was reached. */
 async function profile(original, visits = []) {
   const at = await mkdtemp(join(tmpdir(), "kubottle-profile-"));
   try {
@@ -72,7 +73,8 @@ async function main() {
     original = bytes;
   }
   const reached = await profile(original);
-  const { primary, rest, plan, arms, stamp } = cut(original, reached, { load: values.load });
+  const worked = await profile(original, ["work"]);
+  const { primary, rest, plan, arms, warmed, stamp } = cut(original, reached, { load: values.load, worked });
   for (const bytes of [primary, rest]) new WebAssembly.Module(bytes);
 
   const restName = `worker_rest-${stamp}.wasm`;
@@ -82,7 +84,7 @@ async function main() {
   await writeFile(wasmFile, primary);
   await writeFile(scriptFile, script);
   tell("worker_bg.wasm", primary, count(plan.primary.bodies), `${plan.toRest.length} trampolines`);
-  tell(restName, rest, count(plan.rest.bodies), `${arms} arms, ${plan.toPrimary.length} trampolines`);
+  tell(restName, rest, count(plan.rest.bodies), `${arms} arms, ${plan.toPrimary.length} trampolines, ${warmed} warmed up`);
 
   const page = await cutPage(folder);
   if (!page) return void console.log("split: the page stays whole: there is no Chromium to see its first seconds in");

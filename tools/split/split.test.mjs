@@ -9,6 +9,7 @@ import { withLoader } from "./loader.mjs";
 import { parse, rebuild } from "./module.mjs";
 import { references } from "./opcodes.mjs";
 import { plan } from "./plan.mjs";
+import { warm } from "./warm.mjs";
 
 const I32 = 0x7f;
 const MAGIC = [0, 0x61, 0x73, 0x6d, 1, 0, 0, 0];
@@ -171,7 +172,7 @@ test("the loader goes into the script that wasm-bindgen writes, once", () => {
   const script = `function __wbg_get_imports() {}\nfunction f() {\n    wasm.__wbindgen_start();\n}\nasync function g() {\n    ${made}\n    return f();\n}\n`;
   const patched = withLoader(script, "worker_rest-1.wasm");
   assert.match(patched, /await __wbg_load[^]*isControlled\(\)[^]*await prefetchRest\(\);[^]*return f\(\);/);
-  assert.match(patched, /setTimeout\(prefetchRest, 1500\)/);
+  assert.match(patched, /setTimeout\(\(\) => prefetchRest\(\)\.then\(warmRest\), 1500\)/);
   assert.match(patched, /new URL\("worker_rest-1\.wasm", import\.meta\.url\)/);
   assert.throws(() => withLoader(patched, "worker_rest-1.wasm"), /has a loader already/);
   assert.throws(() => withLoader("", "worker_rest-1.wasm"), /__wbindgen_start/);
@@ -184,4 +185,25 @@ test("warming up calls the longer functions, which then do nothing", () => {
   exports.$warmUp();
   assert.deepEqual(new Uint8Array(exports.memory.buffer), before);
   assert.equal(exports.twice(5), 110);
+});
+
+test("the rest warms up what is done later, and nothing happens by it", () => {
+  // Later far and near are called, and far again and again.
+  const half = halves({ copied: 0, long: 1, worked: Uint16Array.of(0, 0, 0, 256, 1, 0) });
+  assert.equal(half.warmed, 2);
+  assert.equal(half.exports.indirect(1), 3);
+  const before = new Uint8Array(half.exports.memory.buffer).slice();
+  const parts = Object.entries(half.restInstance.exports);
+  assert.deepEqual(parts.map(([name]) => name), ["$warm0"]);
+  for (const [, part] of parts) part();
+  assert.deepEqual(new Uint8Array(half.exports.memory.buffer), before);
+  assert.equal(half.exports.$warming.value, 0);
+  assert.equal(half.exports.indirect(0), 2 * 0 + 100 + 1);
+  assert.equal(new Uint8Array(half.exports.memory.buffer)[8], 0);
+  assert.deepEqual(Object.keys(halves({ copied: 0 }).exports).includes("$warm0"), false);
+});
+
+test("a warm-up in parts calls every function once", () => {
+  const { functions, warmUps } = warm([{ params: [], results: [] }], () => 0, [[0, 0x0b], null, [0, 0x0b], [0, 0x0b]].map((b) => b && Uint8Array.from(b)), { global: 0, table: 0, long: 1, part: 2 });
+  assert.deepEqual([functions, warmUps.length], [[0, 2, 3], 2]);
 });
