@@ -1,5 +1,9 @@
-//! An ordered map as a B+ tree of shared nodes.
+//! An ordered map as a B+ tree of shared nodes ([`node`]): the state that grows of every component lies in these.
 
+mod iter;
+mod node;
+#[cfg(test)]
+mod tests;
 mod tree;
 
 use std::borrow::Borrow;
@@ -7,139 +11,16 @@ use std::fmt;
 use std::ops::{Bound, RangeBounds};
 use std::rc::Rc;
 
+pub use iter::Iter;
 pub use tree::TreeNode;
 
-/// The most that a node holds.
-const MAX: usize = 32;
-/// A node with less than this is put together with a neighbour, if both fit into one.
-const MIN: usize = 10;
+use iter::Cursor;
+use node::{Node, child_of, search};
 
 /// An ordered persistent map. Clone is O(1).
 pub struct Map<K, V> {
     root: Option<Rc<Node<K, V>>>,
     len: usize,
-}
-
-/// Entries in order, or children in order with a key that is not above their first (and above all keys before).
-enum Node<K, V> {
-    Leaf(Vec<(K, V)>),
-    Branch(Vec<(K, Rc<Node<K, V>>)>),
-}
-
-impl<K: Clone, V: Clone> Clone for Node<K, V> {
-    fn clone(&self) -> Node<K, V> {
-        match self {
-            Node::Leaf(entries) => Node::Leaf(entries.clone()),
-            Node::Branch(children) => Node::Branch(children.clone()),
-        }
-    }
-}
-
-impl<K, V> Node<K, V> {
-    fn len(&self) -> usize {
-        match self {
-            Node::Leaf(entries) => entries.len(),
-            Node::Branch(children) => children.len(),
-        }
-    }
-}
-
-/// The child in which a key is, if it is anywhere.
-fn child_of<K: Borrow<Q>, N, Q: Ord + ?Sized>(children: &[(K, N)], key: &Q) -> usize {
-    children.partition_point(|(first, _)| first.borrow() <= key).saturating_sub(1)
-}
-
-fn search<K: Borrow<Q>, V, Q: Ord + ?Sized>(entries: &[(K, V)], key: &Q) -> Result<usize, usize> {
-    entries.binary_search_by(|(k, _)| k.borrow().cmp(key))
-}
-
-/// Puts an item into a full or not full list; the part that no longer fits comes back. What grows at its end leaves full nodes
-/// behind.
-fn put_in<T>(list: &mut Vec<T>, at: usize, item: T) -> Option<Vec<T>> {
-    if list.len() < MAX {
-        list.insert(at, item);
-        return None;
-    }
-    if at == list.len() {
-        return Some(vec![item]);
-    }
-    let mut right = list.split_off(MAX / 2);
-    if at <= MAX / 2 {
-        list.insert(at, item)
-    } else {
-        right.insert(at - MAX / 2, item)
-    }
-    Some(right)
-}
-
-type Split<K, V> = Option<(K, Rc<Node<K, V>>)>;
-
-impl<K: Ord + Clone, V: Clone> Node<K, V> {
-    /// What was there under the key, and the new right neighbour of this node, if it had to be split.
-    fn put(node: &mut Rc<Node<K, V>>, key: K, value: V) -> (Option<V>, Split<K, V>) {
-        match Rc::make_mut(node) {
-            Node::Leaf(entries) => match search(entries, &key) {
-                Ok(i) => (Some(std::mem::replace(&mut entries[i].1, value)), None),
-                Err(i) => {
-                    let right = put_in(entries, i, (key, value));
-                    (None, right.map(|right| (right[0].0.clone(), Rc::new(Node::Leaf(right)))))
-                }
-            },
-            Node::Branch(children) => {
-                let i = child_of(children, &key);
-                let (old, split) = Node::put(&mut children[i].1, key, value);
-                let right = split.and_then(|child| put_in(children, i + 1, child));
-                (old, right.map(|right| (right[0].0.clone(), Rc::new(Node::Branch(right)))))
-            }
-        }
-    }
-
-    /// Takes out an entry that is there.
-    fn take<Q: Ord + ?Sized>(node: &mut Rc<Node<K, V>>, key: &Q) -> Option<V>
-    where
-        K: Borrow<Q>,
-    {
-        match Rc::make_mut(node) {
-            Node::Leaf(entries) => search(entries, key).ok().map(|i| entries.remove(i).1),
-            Node::Branch(children) => {
-                let i = child_of(children, key);
-                let taken = Node::take(&mut children[i].1, key);
-                match children[i].1.len() {
-                    0 => drop(children.remove(i)),
-                    n if n < MIN => merge(children, i),
-                    _ => {}
-                }
-                taken
-            }
-        }
-    }
-
-    fn get_mut<'a, Q: Ord + ?Sized>(node: &'a mut Rc<Node<K, V>>, key: &Q) -> Option<&'a mut V>
-    where
-        K: Borrow<Q>,
-    {
-        match Rc::make_mut(node) {
-            Node::Leaf(entries) => search(entries, key).ok().map(|i| &mut entries[i].1),
-            Node::Branch(children) => {
-                let i = child_of(children, key);
-                Node::get_mut(&mut children[i].1, key)
-            }
-        }
-    }
-}
-
-/// Puts a small child together with a neighbour.
-fn merge<K: Clone, V: Clone>(children: &mut Vec<(K, Rc<Node<K, V>>)>, i: usize) {
-    let left = if i + 1 < children.len() { i } else { i.saturating_sub(1) };
-    if left + 1 >= children.len() || children[left].1.len() + children[left + 1].1.len() > MAX {
-        return;
-    }
-    let (_, right) = children.remove(left + 1);
-    match (Rc::make_mut(&mut children[left].1), Rc::unwrap_or_clone(right)) {
-        (Node::Leaf(a), Node::Leaf(b)) => a.extend(b),
-        (Node::Branch(a), Node::Branch(b)) => a.extend(b),
-        _ => unreachable!("neighbours are of one depth"),
-    }
 }
 
 impl<K, V> Map<K, V> {
@@ -318,135 +199,6 @@ impl<'a, K: Ord + Clone, V: Clone> Entry<'a, K, V> {
     }
 }
 
-/// A place between two entries of a map: `leaf[..at]` and what is left of the path is before it.
-struct Cursor<'a, K, V> {
-    /// Branches above the leaf, each with the child that is on the way.
-    path: Vec<(&'a [(K, Rc<Node<K, V>>)], usize)>,
-    leaf: &'a [(K, V)],
-    at: usize,
-}
-
-impl<'a, K, V> Cursor<'a, K, V> {
-    /// Before all (or after all) entries.
-    fn at_end(root: Option<&'a Node<K, V>>, last: bool) -> Cursor<'a, K, V> {
-        let mut cursor = Cursor { path: Vec::new(), leaf: &[], at: 0 };
-        if let Some(node) = root {
-            cursor.descend(node, last);
-        }
-        cursor
-    }
-
-    fn descend(&mut self, mut node: &'a Node<K, V>, last: bool) {
-        loop {
-            match node {
-                Node::Leaf(entries) => {
-                    self.leaf = entries;
-                    self.at = if last { entries.len() } else { 0 };
-                    return;
-                }
-                Node::Branch(children) => {
-                    let i = if last { children.len() - 1 } else { 0 };
-                    self.path.push((children, i));
-                    node = &children[i].1;
-                }
-            }
-        }
-    }
-
-    /// Before the first entry whose key is not `less`, which must be about `key`.
-    fn before<Q: Ord + ?Sized>(root: Option<&'a Node<K, V>>, key: &Q, less: impl Fn(&Q) -> bool) -> Cursor<'a, K, V>
-    where
-        K: Borrow<Q>,
-    {
-        let mut cursor = Cursor { path: Vec::new(), leaf: &[], at: 0 };
-        let Some(mut node) = root else { return cursor };
-        loop {
-            match node {
-                Node::Leaf(entries) => {
-                    cursor.leaf = entries;
-                    cursor.at = entries.partition_point(|(k, _)| less(k.borrow()));
-                    return cursor;
-                }
-                Node::Branch(children) => {
-                    let i = child_of(children, key);
-                    cursor.path.push((children, i));
-                    node = &children[i].1;
-                }
-            }
-        }
-    }
-
-    /// Goes to the neighbouring leaf; `false`: there is none.
-    fn next_leaf(&mut self, backwards: bool) -> bool {
-        while let Some((children, i)) = self.path.pop() {
-            let next = if backwards { i.checked_sub(1) } else { Some(i + 1).filter(|i| *i < children.len()) };
-            if let Some(next) = next {
-                self.path.push((children, next));
-                self.descend(&children[next].1, backwards);
-                return true;
-            }
-        }
-        false
-    }
-}
-
-impl<K, V> Clone for Cursor<'_, K, V> {
-    fn clone(&self) -> Self {
-        Cursor { path: self.path.clone(), leaf: self.leaf, at: self.at }
-    }
-}
-
-/// The entries of a map or of a range of it, in order.
-pub struct Iter<'a, K, V> {
-    front: Cursor<'a, K, V>,
-    back: Cursor<'a, K, V>,
-}
-
-impl<K, V> Iter<'_, K, V> {
-    fn is_over(&self) -> bool {
-        std::ptr::eq(self.front.leaf, self.back.leaf) && self.front.at >= self.back.at
-    }
-}
-
-impl<'a, K, V> Iterator for Iter<'a, K, V> {
-    type Item = (&'a K, &'a V);
-
-    fn next(&mut self) -> Option<(&'a K, &'a V)> {
-        while !self.is_over() {
-            if let Some((k, v)) = self.front.leaf.get(self.front.at) {
-                self.front.at += 1;
-                return Some((k, v));
-            }
-            if !self.front.next_leaf(false) {
-                break;
-            }
-        }
-        None
-    }
-}
-
-impl<'a, K, V> DoubleEndedIterator for Iter<'a, K, V> {
-    fn next_back(&mut self) -> Option<(&'a K, &'a V)> {
-        while !self.is_over() {
-            if let Some(at) = self.back.at.checked_sub(1) {
-                self.back.at = at;
-                let (k, v) = &self.back.leaf[at];
-                return Some((k, v));
-            }
-            if !self.back.next_leaf(true) {
-                break;
-            }
-        }
-        None
-    }
-}
-
-impl<K, V> Clone for Iter<'_, K, V> {
-    fn clone(&self) -> Self {
-        Iter { front: self.front.clone(), back: self.back.clone() }
-    }
-}
-
 impl<K, V> Clone for Map<K, V> {
     fn clone(&self) -> Map<K, V> {
         Map { root: self.root.clone(), len: self.len }
@@ -503,70 +255,5 @@ impl<K: Clone, V: Clone> IntoIterator for Map<K, V> {
     fn into_iter(self) -> Self::IntoIter {
         let entries: Vec<(K, V)> = self.iter().map(|(k, v)| (k.clone(), v.clone())).collect();
         entries.into_iter()
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::Seed;
-    use std::collections::BTreeMap;
-
-    /// Does the same to both, and compares everything that can be asked.
-    #[test]
-    fn it_does_what_an_ordered_map_does() {
-        let seed = Seed(7);
-        let (mut map, mut model) = (Map::new(), BTreeMap::new());
-        let mut snapshots = Vec::new();
-        for n in 0..20_000_u64 {
-            let key = seed.below(n * 3, 3_000);
-            // First it grows, then it shrinks.
-            if seed.below(n * 3 + 1, 100) < if n < 8_000 { 80 } else { 35 } {
-                assert_eq!(map.insert(key, n), model.insert(key, n));
-            } else {
-                assert_eq!(map.remove(&key), model.remove(&key));
-            }
-            if let Some(v) = map.get_mut(&(key + 1)) {
-                *v += 1;
-                *model.get_mut(&(key + 1)).unwrap() += 1;
-            }
-            if n % 2_500 == 0 {
-                snapshots.push((map.clone(), model.clone()));
-            }
-        }
-        snapshots.push((map, model));
-        for (map, model) in &snapshots {
-            assert_eq!(map.len(), model.len());
-            assert!(map.iter().eq(model.iter()));
-            assert!(map.iter().rev().eq(model.iter().rev()));
-            assert_eq!(map.get_min(), model.iter().next());
-            assert_eq!(map.get_max(), model.iter().next_back());
-            for at in (0..3_000).step_by(37) {
-                assert_eq!(map.get(&at), model.get(&at));
-                assert!(map.range(at..at + 90).eq(model.range(at..at + 90)));
-                assert!(map.range(at..=at).rev().eq(model.range(at..=at).rev()));
-                assert!(map.range(..at).rev().eq(model.range(..at).rev()));
-                let after = (Bound::Excluded(at), Bound::Unbounded);
-                assert!(map.range(after).eq(model.range(after)));
-            }
-        }
-    }
-
-    #[test]
-    fn both_ends_of_an_iterator_meet() {
-        let map: Map<u32, u32> = (0..500).map(|n| (n, n)).collect();
-        let mut iter = map.iter();
-        let mut seen = Vec::new();
-        while let Some((a, _)) = iter.next() {
-            seen.push(*a);
-            seen.extend(iter.next_back().map(|(b, _)| *b));
-        }
-        seen.sort_unstable();
-        assert!(seen.into_iter().eq(0..500));
-        assert_eq!(
-            map.range((Bound::Included(9), Bound::Excluded(3))).count()
-                + map.range((Bound::Excluded(3), Bound::Excluded(3))).count(),
-            0
-        );
     }
 }
