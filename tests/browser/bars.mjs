@@ -145,15 +145,17 @@ if (walk.wants("scale")) {
       check(/^bx-node\//.test(at ?? "") && (await page.locator(`[id="${at}"]`).count()) === 1, `the cursor is at ${at}`);
       if (nodes === 500) {
         await accessible(page, "a heat map");
-        // Leases and what comes of them: ten times as fast, that many nodes say more than two hundred things a second.
+        // Leases and what comes of them; ten times as fast, that many nodes say far more than two hundred things a second.
         await page.getByRole("button", { name: "heartbeats" }).click();
-        await page.getByLabel("Speed").selectOption({ label: "10×" });
-        await sleep(2_000);
-        const seen = await frames(page);
-        console.log(told(nodes, seen));
-        check(seen.messages >= 200, `${seen.messages} messages a second are drawn`);
-        // Sixty is what is meant; a shared machine without a graphics card is allowed half of it.
-        check(seen.frames >= 30, `${seen.frames} frames a second`);
+        for (const speed of ["1×", "10×"]) {
+          await page.getByLabel("Speed").selectOption({ label: speed });
+          await sleep(2_000);
+          const seen = await frames(page);
+          console.log(told(nodes, seen));
+          check(speed === "1×" || seen.messages >= 200, `${seen.messages} messages a second are drawn`);
+          // Sixty is what is meant; a shared machine without a graphics card is allowed half of it.
+          check(seen.frames >= 30, `${seen.frames} frames a second`);
+        }
       }
       await page.context().close();
     });
