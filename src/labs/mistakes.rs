@@ -25,7 +25,7 @@ impl fmt::Display for Mistake {
     }
 }
 
-/// All mistakes of a lab, in the order of reading.
+/// All mistakes of a lab.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Mistakes(pub Vec<Mistake>);
 
@@ -35,6 +35,13 @@ impl Mistakes {
             self.0.push(Mistake { file: file.into(), line, text: text.into() });
         }
     }
+
+    /// As an author goes through the files: `lab.yaml` first, from its top.
+    pub(crate) fn in_order(mut self) -> Mistakes {
+        self.0.sort_by(|a, b| (a.file != "lab.yaml", &a.file, a.line).cmp(&(b.file != "lab.yaml", &b.file, b.line)));
+        self
+    }
+
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()
     }

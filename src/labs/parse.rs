@@ -39,7 +39,10 @@ pub(crate) fn lab(name: &str, files: &Files, language: &str) -> Result<Lab, Mist
     };
     let mut reader = Reader::new("lab.yaml", text);
     for duplicate in document.duplicates.iter().take(3) {
-        reader.mistakes.add("lab.yaml", 1, duplicate.clone());
+        // `line 4: key "k" already set in map`
+        let place = duplicate.strip_prefix("line ").and_then(|rest| rest.split_once(": "));
+        let (line, text) = place.and_then(|(n, text)| Some((n.parse().ok()?, text))).unwrap_or((1, duplicate.as_str()));
+        reader.mistakes.add("lab.yaml", line, text);
     }
     let mut translation = Translation::read(head, &prose_name, &mut reader.mistakes);
     let translated = translation.apply(&document.value);
@@ -52,7 +55,7 @@ pub(crate) fn lab(name: &str, files: &Files, language: &str) -> Result<Lab, Mist
     texts(&mut reader, &mut lab, &prose_name, &prose);
     match reader.mistakes.is_empty() {
         true => Ok(lab),
-        false => Err(reader.mistakes),
+        false => Err(reader.mistakes.in_order()),
     }
 }
 
@@ -168,12 +171,12 @@ fn step(reader: &mut Reader<'_>, node: &Node<'_>, tour: bool) -> Step {
     let goal = node.get("goal").map(|n| goal(reader, &n)).unwrap_or_default();
     let hints = reader.items(node.get("hints"), limits::CHECKS);
     let hints = hints.iter().map(|n| markdown::blocks(&reader.text(n))).collect();
-    let checks = reader.items(node.get("checks"), limits::CHECKS);
-    let mut checks: Vec<_> = checks.iter().filter_map(|n| crate::parse_checks::check(reader, n)).collect();
+    let listed = reader.items(node.get("checks"), limits::CHECKS);
+    let mut checks: Vec<_> = listed.iter().filter_map(|n| crate::parse_checks::check(reader, n)).collect();
     if checks.is_empty() && !goal.is_empty() {
         checks.push(crate::parse_checks::goal_check());
     }
-    if checks.is_empty() && !tour {
+    if listed.is_empty() && checks.is_empty() && !tour {
         reader.wrong(&node.path, "a step has checks, or a goal");
     }
     let wrong = reader.items(node.get("wrong"), limits::CHECKS);

@@ -27,11 +27,18 @@ fn mistakes_have_lines() {
     mistakes(
         "title: A\nminutes: many\nfoo: 1\nsteps:\n- checks:\n  - want: x\n    get: pods\n    where: .status phase\n    colour: red\n  wrong:\n  - get: nosuch\n    say: y\n",
         expect![[r#"
+            lab.yaml:2: minutes: must be a number from 0 to 600
             lab.yaml:3: foo: unknown field "foo" (there are title, minutes, cluster, speed, setup, steps, row, lens, summary, tour)
-            lab.yaml:9: steps[0].checks[0].colour: unknown field "colour" (there are get, namespace, selector, where, count, want, fail)
             lab.yaml:8: steps[0].checks[0].where: unknown operator "phase" (there are = != >= <= > < contains like exists missing)
-            lab.yaml:11: steps[0].wrong[0].get: there is no resource "nosuch"
-            lab.yaml:2: minutes: must be a number from 0 to 600"#]],
+            lab.yaml:9: steps[0].checks[0].colour: unknown field "colour" (there are get, namespace, selector, where, count, want, fail)
+            lab.yaml:11: steps[0].wrong[0].get: there is no resource "nosuch""#]],
+    );
+    // What follows from a mistake is not one more, and a key that is there twice has its line.
+    mistakes(
+        "title: A\nsteps:\n- checks:\n  - want: x\n    get: nosuch\ntitle: B\n",
+        expect![[r#"
+            lab.yaml:5: steps[0].checks[0].get: there is no resource "nosuch"
+            lab.yaml:6: key "title" already set in map"#]],
     );
     mistakes(
         "steps: []\n",
