@@ -1,4 +1,5 @@
-//! The certificates group: signing requests. Left out: a request is not parsed beyond its PEM type.
+//! The certificates group: signing requests. Models `pkg/apis/certificates/validation`. Left out: requests and certificates are not
+//! parsed beyond their PEM type.
 
 use apimachinery::field::{ErrorList, Path};
 use apimachinery::{Object, Value, value};
@@ -26,6 +27,15 @@ pub static CSR: Rules = Rules {
             new.set_at(&["status", "conditions"], c);
         }
     })),
+    update: |new, old, errors| conditions_kept(new, old, Endpoint::Object, errors),
+    status: |new, old, errors| {
+        csr(new, errors);
+        conditions_kept(new, old, Endpoint::Status, errors);
+    },
+    subresource_update: |new, old, errors| {
+        csr(new, errors);
+        conditions_kept(new, old, Endpoint::Approval, errors);
+    },
     ..Rules::of(
         Kind::cluster("certificates.k8s.io", "certificatesigningrequests", "CertificateSigningRequest")
             .status()
@@ -33,6 +43,69 @@ pub static CSR: Rules = Rules {
             .select(&[("spec.signerName", &["spec", "signerName"])]),
     )
 };
+
+/// Where an update comes in, which decides what it may change.
+#[derive(Clone, Copy, PartialEq)]
+enum Endpoint {
+    Object,
+    Status,
+    Approval,
+}
+
+/// A decision stays: `Approved` and `Denied` are added through `approval` only, and nothing takes back what was said.
+fn conditions_kept(new: &Object, old: &Object, endpoint: Endpoint, errors: &mut ErrorList) {
+    let status = Path::new("status");
+    let path = status.child("conditions");
+    let of = |csr: &Object, kind: &str| -> Vec<Value> {
+        let all = csr.list_at(&["status", "conditions"]).iter();
+        all.filter(|c| c.str_at(&["type"]) == Some(kind)).cloned().collect()
+    };
+    for kind in ["Approved", "Denied", "Failed"] {
+        let (before, after) = (of(old, kind), of(new, kind));
+        let what = match before.len().cmp(&after.len()) {
+            std::cmp::Ordering::Greater => "remove",
+            std::cmp::Ordering::Less if endpoint != Endpoint::Approval && kind != "Failed" => "add",
+            std::cmp::Ordering::Equal if before != after => "modify",
+            _ => continue,
+        };
+        errors.forbidden(&path, format!("updates may not {what} a condition of type {kind:?}"));
+    }
+    let certificate = |csr: &Object| csr.str_at(&["status", "certificate"]).unwrap_or("").to_string();
+    let (before, after) = (certificate(old), certificate(new));
+    let path = status.child("certificate");
+    if before != after && endpoint != Endpoint::Status {
+        errors.forbidden(&path, "updates may not set certificate content");
+    } else if before != after && !before.is_empty() {
+        errors.forbidden(&path, "updates may not modify existing certificate content");
+    }
+}
+
+/// Each condition once, of a status that says yes, and no two that contradict each other.
+fn conditions(obj: &Object, errors: &mut ErrorList) {
+    let status = Path::new("status");
+    let path = status.child("conditions");
+    let all = obj.list_at(&["status", "conditions"]);
+    for (i, c) in all.iter().enumerate() {
+        let (here, kind, says) = (path.index(i), text(c, "type"), text(c, "status"));
+        if kind.is_empty() {
+            errors.required(&here.child("type"), "");
+        }
+        let allowed: &[&str] =
+            if matches!(kind, "Approved" | "Denied" | "Failed") { &["True"] } else { &["False", "True", "Unknown"] };
+        if says.is_empty() {
+            errors.required(&here.child("status"), "");
+        } else {
+            check::one_of(says, allowed, &here.child("status"), errors);
+        }
+        let before = |wanted: &str| all[..i].iter().any(|c| text(c, "type") == wanted);
+        if (kind == "Approved" && before("Denied")) || (kind == "Denied" && before("Approved")) {
+            errors.invalid(&here.child("type"), kind, "Approved and Denied conditions are mutually exclusive");
+        }
+        if before(kind) {
+            errors.duplicate(&here.child("type"), kind);
+        }
+    }
+}
 
 const USAGES: [&str; 23] = [
     "any",
@@ -89,6 +162,14 @@ fn csr(obj: &Object, errors: &mut ErrorList) {
         && n < 600
     {
         errors.invalid(&path.child("expirationSeconds"), n, "may not specify a duration less than 600 seconds (10 minutes)");
+    }
+    conditions(obj, errors);
+    // "-----BEGIN CERTIFICATE-----" in base64.
+    let certificate = obj.str_at(&["status", "certificate"]).unwrap_or("");
+    if !certificate.is_empty() && !certificate.starts_with("LS0tLS1CRUdJTiBDRVJUSUZJQ0FURS0tLS0t") {
+        let status = Path::new("status");
+        let path = status.child("certificate");
+        errors.invalid(&path, "<certificate data>", "must contain at least one CERTIFICATE PEM block");
     }
 }
 

@@ -249,7 +249,7 @@ pub fn keep_field(name: &str, new: &mut Object, old: &Object) {
     }
 }
 
-/// Counts up the generation if anything but metadata and status changed.
+/// Counts up the generation if anything but metadata and status changed, or the map of metadata that counts for the kind.
 pub fn bump_generation(kind: &Kind, new: &mut Object, old: &Object) {
     if !kind.has_generation {
         return;
@@ -257,7 +257,11 @@ pub fn bump_generation(kind: &Kind, new: &mut Object, old: &Object) {
     let Some(fields) = new.value().as_map() else { return };
     let counts = |k: &str| !matches!(k, "metadata" | "status" | "apiVersion" | "kind");
     let changed = fields.iter().any(|(k, v)| counts(k) && !check::same(Some(v), old.get(k)))
-        || old.value().as_map().is_some_and(|o| o.iter().any(|(k, v)| counts(k) && !check::same(new.get(k), Some(v))));
+        || old.value().as_map().is_some_and(|o| o.iter().any(|(k, v)| counts(k) && !check::same(new.get(k), Some(v))))
+        || !kind.generation_of.is_empty() && {
+            let map = ["metadata", kind.generation_of];
+            !check::same(new.at(&map), old.at(&map))
+        };
     let generation = old.generation() + i64::from(changed);
     if new.generation() != generation {
         new.set_at(&["metadata", "generation"], generation);

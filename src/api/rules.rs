@@ -32,6 +32,8 @@ pub struct Rules {
     pub name: Option<fn(&str, bool) -> Wrong>,
     /// A subresource that updates the object, and what it may write (new, old).
     pub subresource: Option<(&'static str, fn(&mut Object, &Object))>,
+    /// What an update of that subresource can do wrong: new, old.
+    pub subresource_update: fn(&Object, &Object, &mut ErrorList),
 }
 
 impl Rules {
@@ -50,6 +52,7 @@ impl Rules {
             canonicalize: |_| {},
             name: None,
             subresource: None,
+            subresource_update: |_, _, _| {},
         }
     }
 }
@@ -107,6 +110,11 @@ impl Strategy for Rules {
                 true
             }
             _ => false,
+        }
+    }
+    fn validate_subresource_update(&self, subresource: &str, new: &Object, old: &Object, errors: &mut ErrorList) {
+        if self.subresource.is_some_and(|(name, _)| name == subresource) {
+            (self.subresource_update)(new, old, errors);
         }
     }
 }

@@ -61,6 +61,8 @@ pub struct Kind {
     pub has_status: bool,
     /// `metadata.generation` counts changes of everything but metadata and status.
     pub has_generation: bool,
+    /// The map of metadata (`annotations`, `labels`) whose changes count as well; empty for none.
+    pub generation_of: &'static str,
     /// PUT of a name that does not exist creates it.
     pub allow_create_on_update: bool,
     /// PUT without a resourceVersion overwrites.
@@ -88,6 +90,7 @@ impl Kind {
             namespaced: true,
             has_status: false,
             has_generation: false,
+            generation_of: "",
             allow_create_on_update: false,
             allow_unconditional_update: true,
             graceful: false,
@@ -106,6 +109,10 @@ impl Kind {
     }
     pub const fn generation(self) -> Kind {
         Kind { has_generation: true, ..self }
+    }
+    /// The generation counts changes of this map of metadata as well.
+    pub const fn generation_and(self, map: &'static str) -> Kind {
+        Kind { has_generation: true, generation_of: map, ..self }
     }
     pub const fn create_on_update(self) -> Kind {
         Kind { allow_create_on_update: true, ..self }

@@ -28,7 +28,12 @@ pub static DEPLOYMENT: Rules = Rules {
         super::status_counts(new, &names, errors);
     },
     warnings,
-    ..Rules::of(Kind::namespaced("apps", "deployments", "Deployment").status().generation().scaled(&["spec", "selector"]))
+    ..Rules::of(
+        Kind::namespaced("apps", "deployments", "Deployment")
+            .status()
+            .generation_and("annotations")
+            .scaled(&["spec", "selector"]),
+    )
 };
 
 fn default(e: &mut Edit) {

@@ -69,6 +69,9 @@ fn labels_of_template(e: &mut Edit) {
 fn create(e: &mut Edit) {
     let meta = e.get("metadata").cloned().unwrap_or_default();
     let (uid, name) = (text(&meta, "uid").to_string(), text(&meta, "name").to_string());
+    // Labels that defaulting took from the template are one map with the template's in upstream, and get what that gets.
+    let of_template = e.get("spec").and_then(|s| s.at(&["template", "metadata", "labels"]));
+    let shared = of_template.is_some_and(|t| meta.get("labels").is_some_and(|l| l.ptr_eq(t)));
     e.sub("spec", |spec| {
         if spec.get("manualSelector").and_then(Value::as_bool) == Some(true) {
             return;
@@ -89,6 +92,10 @@ fn create(e: &mut Edit) {
         });
         spec.sub_or_new("selector", |s| s.sub_or_new("matchLabels", |m| m.set(CONTROLLER_UID, uid.as_str())));
     });
+    if shared {
+        let labels = e.get("spec").and_then(|s| s.at(&["template", "metadata", "labels"])).cloned().unwrap_or_default();
+        e.sub("metadata", |m| m.set("labels", labels));
+    }
 }
 
 fn validate(obj: &Object, errors: &mut ErrorList) {

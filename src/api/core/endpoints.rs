@@ -91,7 +91,7 @@ pub static ENDPOINT_SLICE: Rules = Rules {
             out.push("spec.addressType: FQDN endpoints are deprecated".into());
         }
     },
-    ..Rules::of(Kind::namespaced("discovery.k8s.io", "endpointslices", "EndpointSlice").generation())
+    ..Rules::of(Kind::namespaced("discovery.k8s.io", "endpointslices", "EndpointSlice").generation_and("labels"))
 };
 
 fn slice(obj: &Object, errors: &mut ErrorList) {

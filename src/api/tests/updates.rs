@@ -147,3 +147,88 @@ fn a_service_keeps_what_was_allocated() {
     };
     assert_eq!(after(&external), (String::new(), None, String::new()));
 }
+
+#[test]
+fn the_generation_counts_what_upstream_counts() {
+    let template = r#"{"metadata":{"labels":{"a":"b"}},"spec":{"containers":[{"name":"c","image":"x:1"}]}}"#;
+    let of = |kind: &str, extra: &str| {
+        format!(
+            r#"{{"apiVersion":"apps/v1","kind":"{kind}","metadata":{{"name":"s"}},"spec":{{{extra}"selector":{{"matchLabels":{{"a":"b"}}}},"template":{template}}}}}"#
+        )
+    };
+    let (note, label) = (["metadata", "annotations", "note"], ["metadata", "labels", "x"]);
+    let deployments = Gvr::new("apps", "v1", "deployments");
+    assert_eq!(update(deployments, &of("Deployment", ""), &note, "\"x\""), "generation 2");
+    assert_eq!(update(deployments, &of("Deployment", ""), &label, "\"y\""), "generation 1");
+    let sets = Gvr::new("apps", "v1", "statefulsets");
+    assert_eq!(update(sets, &of("StatefulSet", r#""serviceName":"a","#), &note, "\"x\""), "generation 1");
+    let slice = r#"{"apiVersion":"discovery.k8s.io/v1","kind":"EndpointSlice","metadata":{"name":"s"},"addressType":"IPv4","endpoints":[]}"#;
+    let slices = Gvr::new("discovery.k8s.io", "v1", "endpointslices");
+    assert_eq!(update(slices, slice, &label, "\"y\""), "generation 2");
+    assert_eq!(update(slices, slice, &note, "\"x\""), "generation 1");
+}
+
+#[test]
+fn a_job_without_labels_has_all_of_its_template() {
+    let jobs = Gvr::new("batch", "v1", "jobs");
+    let job = |labels: &str| {
+        let text = format!(
+            r#"{{"apiVersion":"batch/v1","kind":"Job","metadata":{{"name":"j"{labels}}},"spec":{{"template":{{"metadata":{{"labels":{{"a":"b"}}}},"spec":{{"restartPolicy":"Never","containers":[{{"name":"c","image":"x:1"}}]}}}}}}}}"#
+        );
+        let job = object(jobs, &text);
+        job.map_at(&["metadata", "labels"]).map_or(0, |labels| labels.len())
+    };
+    assert_eq!(job(""), 5, "the generated ones as well");
+    assert_eq!(job(r#","labels":{"a":"b"}"#), 1, "its own");
+}
+
+#[test]
+fn what_was_decided_of_a_signing_request_stays() {
+    let gvr = Gvr::new("certificates.k8s.io", "v1", "certificatesigningrequests");
+    let strategy = api::strategy(gvr).unwrap();
+    let csr = object(
+        gvr,
+        r#"{"apiVersion":"certificates.k8s.io/v1","kind":"CertificateSigningRequest","metadata":{"name":"c"},"spec":{"request":"LS0tLS1CRUdJTiBDRVJUSUZJQ0FURSBSRVFVRVNULS0tLS0K","signerName":"example.com/s","usages":["client auth"]}}"#,
+    );
+    let with = |old: &Object, conditions: &str| {
+        let mut new = old.clone();
+        new.set_at(&["status", "conditions"], json::parse(conditions.as_bytes()).unwrap());
+        new
+    };
+    let approved = r#"[{"type":"Approved","status":"True"}]"#;
+    let try_it = |subresource: &str, new: &Object, old: &Object| {
+        let mut errors = ErrorList::new();
+        match subresource {
+            "status" => strategy.validate_status_update(new, old, &mut errors),
+            sub => strategy.validate_subresource_update(sub, new, old, &mut errors),
+        }
+        if errors.is_empty() { String::new() } else { errors.aggregate() }
+    };
+    let decided = with(&csr, approved);
+    assert_eq!(
+        try_it("status", &decided, &csr),
+        "status.conditions: Forbidden: updates may not add a condition of type \"Approved\""
+    );
+    assert_eq!(try_it("approval", &decided, &csr), "");
+    let no = with(&csr, r#"[{"type":"Approved","status":"False"}]"#);
+    assert_eq!(
+        try_it("approval", &no, &csr),
+        "status.conditions[0].status: Unsupported value: \"False\": supported values: \"True\""
+    );
+    let denied = with(&csr, r#"[{"type":"Denied","status":"True"}]"#);
+    assert_eq!(
+        try_it("approval", &denied, &decided),
+        "status.conditions: Forbidden: updates may not remove a condition of type \"Approved\""
+    );
+    let both = with(&csr, r#"[{"type":"Approved","status":"True"},{"type":"Denied","status":"True"}]"#);
+    assert_eq!(
+        try_it("approval", &both, &decided),
+        "status.conditions[1].type: Invalid value: \"Denied\": Approved and Denied conditions are mutually exclusive"
+    );
+    let mut signed = decided.clone();
+    signed.set_at(&["status", "certificate"], "eA==");
+    assert_eq!(
+        try_it("status", &signed, &decided),
+        "status.certificate: Invalid value: \"<certificate data>\": must contain at least one CERTIFICATE PEM block"
+    );
+}

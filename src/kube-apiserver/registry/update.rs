@@ -37,7 +37,7 @@ impl ApiServer {
         admission::mutate(self, &mut attributes)?;
         admission::refine(call, &mut attributes);
         let mut new = attributes.take_object();
-        prepare(call, &mut new, &old)?;
+        prepare(call, &mut new, &old, now)?;
         check(call, &new, &old)?;
         let stored = call.stored.clone();
         let strategy = &*stored.strategy;
@@ -232,7 +232,7 @@ fn keep_system_fields(new: &mut Object, old: &Object) {
     }
 }
 
-fn prepare(call: &Call, new: &mut Object, old: &Object) -> Result<(), Status> {
+fn prepare(call: &Call, new: &mut Object, old: &Object, now: Time) -> Result<(), Status> {
     let strategy = &*call.stored.strategy;
     match &*call.request.subresource.text() {
         "" => strategy.prepare_for_update(new, old),
@@ -241,9 +241,32 @@ fn prepare(call: &Call, new: &mut Object, old: &Object) -> Result<(), Status> {
             if !strategy.prepare_for_subresource_update(sub, new, old) {
                 return Err(Status::not_implemented(format!("{}/{sub}", call.resource.gvr.resource)));
             }
+            if sub == "approval" {
+                stamp_conditions(new, old, now);
+            }
         }
     }
     Ok(())
+}
+
+/// The times of an approval's conditions, where the client gave none. Models `populateConditionTimestamps`.
+fn stamp_conditions(new: &mut Object, old: &Object, now: Time) {
+    let old = old.list_at(&["status", "conditions"]);
+    let unset = |c: &Value, name: &str| c.get(name).is_none_or(Value::is_null);
+    let mut all = new.list_at(&["status", "conditions"]).to_vec();
+    for c in &mut all {
+        if unset(c, "lastUpdateTime") {
+            c.set_at(&["lastUpdateTime"], now.rfc3339());
+        }
+        if unset(c, "lastTransitionTime") {
+            let same = |o: &&Value| o.get("type") == c.get("type") && o.get("status") == c.get("status");
+            let since = old.iter().find(same).and_then(|o| o.get("lastTransitionTime")).filter(|t| !t.is_null()).cloned();
+            c.set_at(&["lastTransitionTime"], since.unwrap_or_else(|| now.rfc3339().into()));
+        }
+    }
+    if !all.is_empty() {
+        new.set_at(&["status", "conditions"], all);
+    }
 }
 
 fn check(call: &mut Call, new: &Object, old: &Object) -> Result<(), Status> {
