@@ -45,10 +45,15 @@ pub(crate) fn attributes(request: &Request) -> Result<Option<Request>, Status> {
 
 /// The path with its query.
 pub(crate) fn url(request: &Request) -> String {
-    let mut url = request.url_path();
-    if request.gvr.resource.is_empty() {
-        return url;
+    match request.gvr.resource.is_empty() {
+        true => request.url_path(),
+        false => request.url_path() + &query(request),
     }
+}
+
+/// The query of a request that was taken apart, with its question mark; empty if there is none.
+pub(crate) fn query(request: &Request) -> String {
+    let mut url = String::new();
     let o = &request.options;
     let mut pairs: Vec<(String, String)> = Vec::new();
     let mut push = |name: &str, value: &str| pairs.push((name.into(), escape(value)));

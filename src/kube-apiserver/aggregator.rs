@@ -406,7 +406,7 @@ fn unavailable() -> Response {
 }
 
 // The names that `container-runtime` gives to these parameters; a crate of the same floor can't be asked.
-fn connect_to() -> Rc<str> {
+pub(crate) fn connect_to() -> Rc<str> {
     "\u{0}connect".into()
 }
 fn container_header() -> Rc<str> {

@@ -1,10 +1,12 @@
 //! Streams to kubelets: logs, exec, attach, port-forward. The server asks the node's kubelet and passes frames both ways.
-//! Models `registry/core/pod/rest` and `endpoints/handlers/proxy`. Proxying to Services and nodes is not modelled.
+//! Models `registry/core/pod/rest` and `endpoints/handlers/proxy`. HTTP to pods, Services and nodes is in [`http`].
+
+mod http;
 
 use std::rc::Rc;
 
 use apimachinery::status::Status;
-use apimachinery::{Object, Request, Response, ResponseBody, Verb, key, resources};
+use apimachinery::{Credential, Object, Request, Response, ResponseBody, UserInfo, Verb, key, resources};
 use base::{Map, Time};
 use sim::{Addr, Outbox, Payload, StreamId};
 
@@ -31,7 +33,11 @@ impl Relays {
 
 impl ApiServer {
     pub(crate) fn proxy(&mut self, call: Box<Call>, now: Time, out: &mut Outbox) {
-        match self.kubelet_request(&call) {
+        let asked = match call.subresource_is("proxy") {
+            true => self.proxied(&call, self.counter),
+            false => self.kubelet_request(&call),
+        };
+        match asked {
             Ok((kubelet, request)) => {
                 let id = self.draw();
                 let (client, mine) = ((call.client, call.stream), (kubelet, id));
@@ -51,9 +57,6 @@ impl ApiServer {
     /// Where the pod's kubelet is, and what it is asked.
     fn kubelet_request(&self, call: &Call) -> Result<(Addr, Request), Status> {
         let sub = call.request.subresource.to_string();
-        if call.resource.gvr != resources::pods() || sub == "proxy" {
-            return Err(Status::not_implemented(format!("the proxy of {}", call.resource.gvr.resource)));
-        }
         let pod = self.cached(call).ok_or_else(|| Status::not_found(call.resource.gvr, &call.name))?;
         let namespace = pod.namespace();
         let kind = match &*sub {
@@ -80,10 +83,7 @@ impl ApiServer {
             path: path.into(),
             options: call.request.options.clone(),
             body: call.request.body.clone(),
-            credential: apimachinery::Credential::Certificate(Rc::new(apimachinery::UserInfo::new(
-                "kube-apiserver-kubelet-client",
-                &["system:masters"],
-            ))),
+            credential: as_kubelet_client(),
             user_agent: key("kube-apiserver"),
             ..Request::default()
         };
@@ -99,6 +99,10 @@ impl ApiServer {
         let response = match response.code {
             0 => {
                 let ResponseBody::Text(_, text) = &response.body else { return };
+                if call.subresource_is("proxy") {
+                    let text = format!("error trying to reach service: {text}");
+                    return self.finish(call, Status::service_unavailable(text).into(), now, out);
+                }
                 let text = format!("Get \"{}\": {text}", self.kubelet_url(&call));
                 Status::new(500, "", text).into()
             }
@@ -151,6 +155,11 @@ impl ApiServer {
             self.relay_end(addr, id, out);
         }
     }
+}
+
+/// The client certificate that kubelets know kube-apiserver by.
+fn as_kubelet_client() -> Credential {
+    Credential::Certificate(Rc::new(UserInfo::new("kube-apiserver-kubelet-client", &["system:masters"])))
 }
 
 /// The container that is meant; one must be named if there are several. Models `podutils` in `pod/strategy.go`.

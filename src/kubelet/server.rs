@@ -148,7 +148,8 @@ impl Kubelet {
         match (&worker.sandbox, port) {
             (Some(sandbox), Some(port)) => Ok(cri::Request::PortForward { sandbox: sandbox.id.clone(), port }),
             (None, _) => Err(Status::internal("unable to do port forwarding: the pod has no sandbox")),
-            (_, None) => Err(Status::bad_request("query parameter \"port\" is required")),
+            // What real clients send names its ports in the streams that it opens later.
+            (_, None) => Err(Status::not_implemented("port-forward by streams of SPDY")),
         }
     }
 

@@ -49,11 +49,10 @@ impl ApiServer {
         }
         match call.request.verb {
             Verb::Get if call.subresource_is("log") => self.proxy(call, now, out),
-            Verb::Create | Verb::Get
-                if matches!(&*call.request.subresource.text(), "exec" | "attach" | "portforward" | "proxy") =>
-            {
+            Verb::Create | Verb::Get if matches!(&*call.request.subresource.text(), "exec" | "attach" | "portforward") => {
                 self.proxy(call, now, out);
             }
+            _ if !call.request.subresource.is_empty() && call.subresource_is("proxy") => self.proxy(call, now, out),
             Verb::Get => self.get(call, now, out),
             Verb::List => self.list(call, now, out),
             Verb::Watch => self.watch(call, now, out),
