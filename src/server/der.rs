@@ -19,8 +19,26 @@ fn element(bytes: &[u8]) -> Option<(u8, &[u8], &[u8])> {
 const COMMON_NAME: &[u8] = &[0x55, 0x04, 0x03];
 const ORGANIZATION: &[u8] = &[0x55, 0x04, 0x0a];
 
+/// Who a client certificate is for.
+#[derive(Clone)]
+pub struct Holder {
+    /// The subject's common name and organizations.
+    pub name: String,
+    pub groups: Vec<String>,
+    /// `X509SHA256=` and the digest of the certificate: by it audit logs tell credentials of one user apart.
+    pub credential_id: String,
+}
+
+/// Reads the holder of a certificate.
+pub fn holder(certificate: &[u8]) -> Option<Holder> {
+    let (name, groups) = subject(certificate)?;
+    let digest = ring::digest::digest(&ring::digest::SHA256, certificate);
+    let hex: String = digest.as_ref().iter().map(|b| format!("{b:02x}")).collect();
+    Some(Holder { name, groups, credential_id: format!("X509SHA256={hex}") })
+}
+
 /// Common name and organizations of a certificate's subject: user and groups to kube-apiserver.
-pub fn subject(certificate: &[u8]) -> Option<(String, Vec<String>)> {
+fn subject(certificate: &[u8]) -> Option<(String, Vec<String>)> {
     let (_, certificate, _) = element(certificate)?;
     let (_, mut tbs, _) = element(certificate)?;
     // [0] version, serial number, signature algorithm, issuer, validity.

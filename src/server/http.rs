@@ -97,7 +97,7 @@ fn refuse(status: &Status) -> Response<Answer> {
 pub async fn handle(
     request: Request<Incoming>,
     gate: Gate,
-    certificate: Option<(String, Vec<String>)>,
+    certificate: Option<crate::der::Holder>,
 ) -> Result<Response<Answer>, Infallible> {
     let (mut parts, body) = request.into_parts();
     let Ok(body) = body.collect().await else {

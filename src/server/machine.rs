@@ -23,8 +23,8 @@ pub struct HttpRequest {
     pub target: String,
     pub headers: Vec<(String, String)>,
     pub body: Vec<u8>,
-    /// Subject of the client's certificate: user and groups.
-    pub certificate: Option<(String, Vec<String>)>,
+    /// Whose the client's certificate is.
+    pub certificate: Option<crate::der::Holder>,
 }
 
 impl HttpRequest {
@@ -179,9 +179,10 @@ impl Machine {
         request.read_protobuf();
         let asked = Asked::new(&request, id);
         let headers: Vec<(&str, &str)> = request.headers.iter().map(|(k, v)| (&**k, &**v)).collect();
-        let certificate = request.certificate.as_ref().map(|(name, groups)| {
-            let groups: Vec<&str> = groups.iter().map(|g| &**g).collect();
-            Rc::new(UserInfo::new(name, &groups))
+        let certificate = request.certificate.as_ref().map(|holder| {
+            let groups: Vec<&str> = holder.groups.iter().map(|g| &**g).collect();
+            let extra = vec![("authentication.kubernetes.io/credential-id".into(), vec![holder.credential_id.as_str().into()])];
+            Rc::new(UserInfo { extra, ..UserInfo::new(&holder.name, &groups) })
         });
         let body = request.body.as_slice().into();
         let parsed = kube_apiserver::parse(&request.method, &request.target, &headers, body, certificate.clone());

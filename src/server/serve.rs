@@ -121,7 +121,7 @@ pub fn serve(options: &Options) -> Result<(), Failure> {
 async fn connection(stream: TcpStream, acceptor: TlsAcceptor, gate: Gate) {
     let _ = stream.set_nodelay(true);
     let Ok(stream) = acceptor.accept(stream).await else { return };
-    let certificate = stream.get_ref().1.peer_certificates().and_then(|c| der::subject(c.first()?));
+    let certificate = stream.get_ref().1.peer_certificates().and_then(|c| der::holder(c.first()?));
     let service = service_fn(|request| handle(request, gate.clone(), certificate.clone()));
     // A client that goes away in the midst of something is no error of the server's.
     let _ = http1::Builder::new().serve_connection(TokioIo::new(stream), service).with_upgrades().await;
