@@ -4,6 +4,7 @@ use apimachinery::Request;
 use cluster::{Cluster, Process};
 use lenses::{CloudSeen, Place};
 use protocol::{Glyph, Row, State, Thing};
+use sim::Addr;
 
 use crate::components::process_health;
 use crate::inspect::as_it_is;
@@ -78,8 +79,8 @@ pub(crate) fn rows(cloud: &cluster::Cloud) -> Vec<Row> {
     rows
 }
 
-/// The method of a request: the cloud has methods, and no verbs. `None`: it isn't one of the cloud's.
-pub(crate) fn method(request: &Request) -> Option<&str> {
-    let kinds = ["/machines", "/loadbalancers", "/routes"];
-    kinds.iter().any(|kind| request.path.starts_with(kind)).then(|| request.options.query("method").unwrap_or("GET"))
+/// The method of a request to the cloud, which has methods and no verbs. `None`: it is addressed to somebody else.
+pub(crate) fn method<'a>(cluster: &Cluster, to: Addr, request: &'a Request) -> Option<&'a str> {
+    let is_cloud = matches!(cluster.proc(to)?.process, Process::Cloud(_));
+    is_cloud.then(|| request.options.query("method").unwrap_or("GET"))
 }

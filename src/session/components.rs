@@ -85,7 +85,7 @@ fn count(bottle: &Bottle) -> Counts {
         oldest = m.sent;
         n += 1;
         let (link, verb) = match &m.payload {
-            Payload::ApiRequest { request, .. } => ((m.from, m.to), Some(api_verb(request))),
+            Payload::ApiRequest { request, .. } => ((m.from, m.to), Some(api_verb(cluster, m.to, request))),
             Payload::WatchEvents { .. } => ((m.to, m.from), None),
             Payload::ApiResponse { response, .. } if response.code == 429 => {
                 by_link.entry((m.to, m.from)).or_default().refused += 1;
@@ -119,8 +119,8 @@ fn count(bottle: &Bottle) -> Counts {
 }
 
 /// A verb of the API, or a method of the cloud.
-fn api_verb(request: &apimachinery::Request) -> (&'static str, bool) {
-    match cloud::method(request) {
+fn api_verb(cluster: &Cluster, to: Addr, request: &apimachinery::Request) -> (&'static str, bool) {
+    match cloud::method(cluster, to, request) {
         Some("PUT") => ("put", true),
         Some("DELETE") => ("delete", true),
         _ => (request.verb.as_str(), request.verb.is_write()),

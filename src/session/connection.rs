@@ -23,7 +23,7 @@ pub(crate) fn connection(bottle: &Bottle, from: &str, to: &str) -> Inspector {
         let (a, b) = (r.message.from, r.message.to);
         r.message.sent <= now && (at(a, from) && at(b, to) || at(a, to) && at(b, from))
     };
-    let told = |r: &&Record| message::kind_of(r).is_some() && !is_answer(r);
+    let told = |r: &&Record| message::kind_of(cluster, r).is_some() && !is_answer(r);
     let last = bottle.trace().newest().take(LOOKED_AT).filter(between).filter(told).take(SHOWN);
     let mut rows = state_rows(cluster, from, to);
     let first = rows.len();
@@ -73,18 +73,18 @@ fn state_rows(cluster: &Cluster, from: &str, to: &str) -> Vec<Row> {
 }
 
 fn row(bottle: &Bottle, record: &Record) -> Row {
-    let t = record.message.sent.rfc3339_micro();
-    let tone = match message::kind_of(record).unwrap_or_default() {
+    let (cluster, t) = (bottle.head(), record.message.sent.rfc3339_micro());
+    let tone = match message::kind_of(cluster, record).unwrap_or_default() {
         MessageKind::Read => Tone::Read,
         MessageKind::Write => Tone::Write,
         MessageKind::Watch => Tone::Watch,
         MessageKind::Status => Tone::Status,
         MessageKind::Packet => Tone::Packet,
     };
-    let mut value = vec![Span::toned(message::caption(record), tone)];
+    let mut value = vec![Span::toned(message::caption(cluster, record), tone)];
     value.extend(answer(bottle, record));
-    if let Some(cause) = bottle.trace().get(record.message.cause).filter(|c| message::kind_of(c).is_some()) {
-        let caption: String = message::caption(cause).chars().take(80).collect();
+    if let Some(cause) = bottle.trace().get(record.message.cause).filter(|c| message::kind_of(cluster, c).is_some()) {
+        let caption: String = message::caption(cluster, cause).chars().take(80).collect();
         value.push(Span::dim(format!(" · because of {caption}")));
     }
     Row {
@@ -105,14 +105,14 @@ fn answer(bottle: &Bottle, request: &Record) -> Option<Span> {
             let revision = response.ok().map(|o| o.revision()).filter(|r| *r > 0);
             let revision = revision.map_or_else(String::new, |r| format!(", revision {r}"));
             let tone = if response.is_success() { Tone::Ok } else { Tone::Bad };
-            Some(Span::toned(format!(" → {}{revision}", message::caption(answer)), tone))
+            Some(Span::toned(format!(" → {}{revision}", message::caption(bottle.head(), answer)), tone))
         }
         Payload::Etcd(etcd_api::Message::Request { id, .. }) => {
             let answer = bottle.trace().from(request.message.id).take(2_000).find(|r| {
                 r.message.to == request.message.from
                     && matches!(&r.message.payload, Payload::Etcd(etcd_api::Message::Response { id: i, .. }) if i == id)
             })?;
-            Some(Span::toned(format!(" → {}", message::caption(answer)), Tone::Ok))
+            Some(Span::toned(format!(" → {}", message::caption(bottle.head(), answer)), Tone::Ok))
         }
         _ => None,
     }

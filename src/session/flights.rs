@@ -32,7 +32,7 @@ pub(crate) fn collect(bottle: &Bottle, scene: &Scene, next: &mut MsgId, pacer: &
     for record in trace.from(*next) {
         *next = MsgId(record.message.id.0 + 1);
         pacer.notice(record);
-        let Some(kind) = kind_of(record) else { continue };
+        let Some(kind) = kind_of(cluster, record) else { continue };
         if !heartbeats && hidden(record, trace) {
             continue;
         }
@@ -67,7 +67,7 @@ pub(crate) fn collect(bottle: &Bottle, scene: &Scene, next: &mut MsgId, pacer: &
                     count: 1,
                     start_ms: 0,
                     duration_ms: LEAST_MS,
-                    caption: caption(record),
+                    caption: caption(cluster, record),
                 };
                 flights.insert(key.clone(), flight);
                 order.push(key);
@@ -128,7 +128,9 @@ pub(crate) fn recent(cluster: &Cluster, trace: &Trace, since: Time, limit: usize
     let newest = trace.newest().take(limit).take_while(|r| r.message.sent >= since);
     let mut out: Vec<_> = newest
         .filter(|r| !is_heartbeat(&r.message))
-        .filter_map(|r| Some((box_of(cluster, r.message.from), box_of(cluster, r.message.to), kind_of(r)?, r.message.id)))
+        .filter_map(|r| {
+            Some((box_of(cluster, r.message.from), box_of(cluster, r.message.to), kind_of(cluster, r)?, r.message.id))
+        })
         .filter(|(from, to, ..)| from != to)
         .collect();
     out.reverse();

@@ -180,7 +180,7 @@ fn column(cluster: &Cluster, addr: sim::Addr) -> Option<usize> {
 
 fn flow_message(cluster: &Cluster, record: &Record) -> Option<FlowMessage> {
     let m = &record.message;
-    let kind = message::kind_of(record)?;
+    let kind = message::kind_of(cluster, record)?;
     let (from, to) = (column(cluster, m.from)?, column(cluster, m.to)?);
     if from == to {
         return None;
@@ -189,7 +189,7 @@ fn flow_message(cluster: &Cluster, record: &Record) -> Option<FlowMessage> {
         Payload::ApiRequest { request, .. } if request.verb.is_write() => stages(cluster, m.id),
         _ => Vec::new(),
     };
-    Some(FlowMessage { id: m.id.0, at: m.sent, from, to, kind, label: message::caption(record), stages })
+    Some(FlowMessage { id: m.id.0, at: m.sent, from, to, kind, label: message::caption(cluster, record), stages })
 }
 
 /// kube-apiserver's stages of a request, while it remembers them.

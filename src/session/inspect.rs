@@ -297,11 +297,11 @@ fn revision(bottle: &Bottle, revision: i64) -> Inspector {
 }
 
 /// A link to a message.
-pub(crate) fn reference(record: &Record) -> MessageRef {
+pub(crate) fn reference(cluster: &Cluster, record: &Record) -> MessageRef {
     MessageRef {
         id: record.message.id.0,
-        kind: message::kind_of(record).unwrap_or_default(),
-        text: message::caption(record),
+        kind: message::kind_of(cluster, record).unwrap_or_default(),
+        text: message::caption(cluster, record),
         at_us: record.message.sent.0,
     }
 }
@@ -316,10 +316,10 @@ fn message_detail(bottle: &Bottle, id: MsgId, tab: Tab) -> Inspector {
     let answer = answer_to(bottle, record);
     let mut detail = MessageDetail {
         id: id.0,
-        kind: message::kind_of(record).unwrap_or_default(),
+        kind: message::kind_of(cluster, record).unwrap_or_default(),
         from: observe::title_of(cluster, m.from),
         to: observe::title_of(cluster, m.to),
-        verb: message::caption(record),
+        verb: message::caption(cluster, record),
         path: String::new(),
         user: String::new(),
         sent_us: m.sent.0,
@@ -329,8 +329,13 @@ fn message_detail(bottle: &Bottle, id: MsgId, tab: Tab) -> Inspector {
         response: None,
         code: None,
         revision: None,
-        cause: trace.get(m.cause).map(reference),
-        effects: effects.iter().filter(|r| message::kind_of(r).is_some()).take(40).map(|r| reference(r)).collect(),
+        cause: trace.get(m.cause).map(|r| reference(cluster, r)),
+        effects: effects
+            .iter()
+            .filter(|r| message::kind_of(cluster, r).is_some())
+            .take(40)
+            .map(|r| reference(cluster, r))
+            .collect(),
         plan: None,
         detail_gone: None,
     };
@@ -368,7 +373,7 @@ fn message_detail(bottle: &Bottle, id: MsgId, tab: Tab) -> Inspector {
     }
     let why = why::of_message(bottle, id);
     Inspector {
-        title: message::caption(record),
+        title: message::caption(cluster, record),
         subtitle: format!("message {} · {} → {}", id.0, detail.from, detail.to),
         tabs: if why.is_empty() { vec![(Tab::Overview, None)] } else { vec![(Tab::Why, None), (Tab::Overview, None)] },
         why: (tab == Tab::Why && !why.is_empty()).then_some(why),

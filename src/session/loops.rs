@@ -95,7 +95,10 @@ fn cell(bottle: &Bottle, item: &QueueItem, state: State, note: String, thing: Op
         State::Pending => "waits",
         _ => "comes later",
     };
-    let cause = bottle.trace().get(item.cause).map_or_else(String::new, |r| format!(", because of {}", message::caption(r)));
+    let cause = bottle
+        .trace()
+        .get(item.cause)
+        .map_or_else(String::new, |r| format!(", because of {}", message::caption(bottle.head(), r)));
     let aria = format!("{} {word}{}{note}{cause}", item.key, if note.is_empty() { "" } else { ": " });
     let thing = thing.or_else(|| bottle.trace().get(item.cause).map(|_| Thing::Message { id: item.cause.0 }));
     Cell { text: item.key.to_string(), note, state, thing, aria }
@@ -135,7 +138,7 @@ fn answered(calls: usize) -> String {
 }
 
 fn cause(bottle: &Bottle, id: MsgId) -> Option<MessageRef> {
-    bottle.trace().get(id).map(reference)
+    bottle.trace().get(id).map(|r| reference(bottle.head(), r))
 }
 
 /// The newest watch events that reached a process, of the resources that a loop follows.
@@ -152,7 +155,7 @@ fn watched(bottle: &Bottle, addr: Addr, watches: &[Gvr]) -> Section {
     let past = bottle.trace().newest().skip_while(|r| r.arrives > now);
     let lines = past.take(LOOKED_AT).filter(mine).take(SHOWN_WATCHED).map(|r| Line {
         at_us: r.message.sent.0,
-        text: vec![Span::toned(message::caption(r), Tone::Watch)],
+        text: vec![Span::toned(message::caption(bottle.head(), r), Tone::Watch)],
         thing: Some(Thing::Message { id: r.message.id.0 }),
         cause: cause(bottle, r.message.cause),
         ..Line::default()

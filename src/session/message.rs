@@ -70,11 +70,12 @@ pub(crate) fn is_at(cluster: &Cluster, addr: Addr, id: &str) -> bool {
 }
 
 /// What kind of dot a message is. `None`: it isn't drawn (timers, the hosting world's own talk).
-pub(crate) fn kind_of(record: &Record) -> Option<MessageKind> {
+pub(crate) fn kind_of(cluster: &Cluster, record: &Record) -> Option<MessageKind> {
+    let method = |request| cloud::method(cluster, record.message.to, request);
     Some(match &record.message.payload {
         Payload::ApiRequest { request, .. } if request.subresource == "status" => MessageKind::Status,
         Payload::ApiRequest { request, .. } if request.verb.is_write() => MessageKind::Write,
-        Payload::ApiRequest { request, .. } if cloud::method(request).is_some_and(|m| m != "GET") => MessageKind::Write,
+        Payload::ApiRequest { request, .. } if method(request).is_some_and(|m| m != "GET") => MessageKind::Write,
         Payload::ApiRequest { .. } => MessageKind::Read,
         Payload::ApiResponse { .. } => MessageKind::Read,
         Payload::WatchEvents { .. } => MessageKind::Watch,
@@ -94,12 +95,12 @@ pub(crate) fn kind_of(record: &Record) -> Option<MessageKind> {
 }
 
 /// One line: `POST /api/v1/namespaces/default/pods`, `ADDED pod/web`, `RunPodSandbox`.
-pub(crate) fn caption(record: &Record) -> String {
+pub(crate) fn caption(cluster: &Cluster, record: &Record) -> String {
     match &record.message.payload {
         Payload::ApiRequest { request, .. } => {
             let method = match request.verb {
                 apimachinery::Verb::Watch => "WATCH",
-                verb => cloud::method(request).unwrap_or(verb.method()),
+                verb => cloud::method(cluster, record.message.to, request).unwrap_or(verb.method()),
             };
             format!("{method} {}", request.url_path())
         }

@@ -69,7 +69,7 @@ impl Ways {
                 count: 1,
                 start_ms: LEG_MS * if reverse { (n - 1 - i) as u32 } else { i as u32 },
                 duration_ms: LEG_MS,
-                caption: caption(record),
+                caption: caption(cluster, record),
             }
         });
         legs.collect()

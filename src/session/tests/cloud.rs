@@ -88,3 +88,16 @@ fn a_blank_machine_is_no_node_until_it_joins() {
     let node = page.inspect(Thing::core("nodes", "", "node-3"), Tab::Overview);
     assert!(!node.offers.iter().any(|o| o.label == "kubeadm join"), "it is a node already");
 }
+
+#[test]
+fn what_goes_to_the_cloud_is_told_by_its_addressee() {
+    let cluster = cluster::Cluster::new(cluster::Config::named("cloud").expect("it is a configuration"));
+    let cloud = cluster.cloud().expect("machines are rented");
+    let mut request = apimachinery::Request { path: "/machines".into(), ..apimachinery::Request::default() };
+    let method = |to, request: &apimachinery::Request| crate::cloud::method(&cluster, to, request).map(str::to_string);
+    assert_eq!(method(cloud, &request).as_deref(), Some("GET"));
+    request.options.query = vec![("method".into(), "PUT".into())];
+    assert_eq!(method(cloud, &request).as_deref(), Some("PUT"));
+    // `kubectl get --raw /machines` asks kube-apiserver, whatever the path says.
+    assert_eq!(method(cluster.apiserver, &request), None);
+}

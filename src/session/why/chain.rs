@@ -47,7 +47,8 @@ pub(super) fn of_object(bottle: &Bottle, object: &Object) -> Vec<WhyStep> {
 /// One request as a step; it opens its message.
 fn told(bottle: &Bottle, record: &Record, word: &str, detail: &str) -> WhyStep {
     let from = observe::title_of(bottle.head(), record.message.from);
-    let text = vec![Span::plain(word), Span::bold(from), Span::plain(" sent "), Span::code(message::caption(record))];
+    let text =
+        vec![Span::plain(word), Span::bold(from), Span::plain(" sent "), Span::code(message::caption(bottle.head(), record))];
     let t = record.message.sent.rfc3339_micro();
     about(step(text, format!("{} · {detail}", t.get(11..23).unwrap_or(""))), Thing::Message { id: record.message.id.0 })
 }
