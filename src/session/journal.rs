@@ -9,10 +9,11 @@ use std::collections::BTreeMap;
 use base::Time;
 use cluster::{Bottle, Config, Moment, Recipe, Replay};
 use cri_api::host::HostMessage;
-use protocol::{ByteBuf, How, Keep, Kept, Open, Opened, Pace, ToPage, ToWorker};
+use protocol::{Boot, ByteBuf, How, Keep, Kept, Open, Opened, Pace, ToPage, ToWorker};
 
 use crate::export;
 use crate::session::Session;
+use crate::timeline;
 
 /// A slice of a replay takes at most this long, in wall ms: there is nothing else to do.
 const SLICE_MS: f64 = 24.0;
@@ -149,6 +150,11 @@ impl Session {
         let (at_us, digest) = (bottle.head().now().0, hex(bottle.head().digest()));
         let text = words(how, moment, &self.journal.release);
         let release = moment.release.to_string();
+        if !self.booting {
+            // A page that has just come knows of no boot but the one it waits for.
+            let boot = timeline::boot(bottle);
+            self.say(ToPage::Boot(Boot { done: true, ..boot }));
+        }
         self.say(ToPage::Opened(Opened { how, text, release, at_us, digest }));
         self.after_jump();
         self.redraw();

@@ -83,7 +83,7 @@ pub struct Session {
     longest_slice_ms: f64,
     /// Events handled when the picture was last drawn.
     drawn_at: (u64, Time),
-    booting: bool,
+    pub(crate) booting: bool,
     /// Somebody waits for the clock to stand: the next batch says so and nothing else, whatever else there is to say.
     urgent: bool,
     visible: bool,

@@ -32,21 +32,31 @@ fn kept(session: &mut Session, keep: Keep) -> protocol::Kept {
 
 /// A page of this release that begins with a moment.
 fn opened(release: &str, log: &ByteBuf, spare: Option<ByteBuf>) -> (Session, Opened, String) {
+    let (session, opened, printed, _) = opened_and_booted(release, log, spare);
+    (session, opened, printed)
+}
+
+/// And whether the page was told that the boot is over.
+fn opened_and_booted(release: &str, log: &ByteBuf, spare: Option<ByteBuf>) -> (Session, Opened, String, bool) {
     let mut session = Session::new();
     session.receive(ToWorker::Release { id: release.into() });
     session.receive(ToWorker::Open(Open { log: log.clone(), spare }));
     session.receive(ToWorker::Pace(Pace::Pause));
     session.receive(ToWorker::OpenTerminal { tab: 1, cols: 90, rows: 20 });
-    let (mut how, mut printed) = (None, String::new());
+    let (mut how, mut printed, mut booted) = (None, String::new(), false);
     until(&mut session, |m| match m {
         ToPage::Opened(opened) => Some(how.insert(opened).how),
+        ToPage::Boot(boot) => {
+            booted = boot.done;
+            None
+        }
         ToPage::TerminalOutput { tab: 1, bytes } => {
             printed.push_str(&String::from_utf8_lossy(&bytes));
             None
         }
         _ => None,
     });
-    (session, how.expect("it was opened"), printed)
+    (session, how.expect("it was opened"), printed, booted)
 }
 
 /// A page with three pods and something in its terminal, standing still.
@@ -76,6 +86,18 @@ fn a_moment_is_given_away_and_opened() {
     assert!(printed.contains("hello"), "{printed:?}");
     let again = kept(&mut session, Keep::Link);
     assert_eq!(again.at_us, link.at_us);
+}
+
+#[test]
+fn a_moment_that_was_opened_is_not_booting() {
+    let mut page = visited();
+    // A node that is off is never Ready again: the boot is over all the same.
+    page.act(protocol::Action::PowerOff { machine: "node-2".into() });
+    page.run(60);
+    let link = kept(&mut page.session, Keep::Link);
+    let (session, found, _, booted) = opened_and_booted("one", &link.bytes, None);
+    assert_eq!(found.how, How::Exact);
+    assert!(!session.bottle().unwrap().head().is_ready() && booted, "the page would wait for a boot");
 }
 
 #[test]
