@@ -249,7 +249,10 @@ impl App {
             keys.push_str(&text.trim_end().replace('\n', "\r"));
             keys.push('\r');
             self.send(&ToWorker::TerminalInput { tab, bytes: ByteBuf::from(keys.into_bytes()) });
-            self.terminals.focus(tab);
+            // The terminal may have been waited for: who writes into a dialog by now goes on writing there.
+            if !self.palette && self.desk.list.is_none() && self.keeper.share.is_none() {
+                self.terminals.focus(tab);
+            }
         } else if tries > 0 {
             let (link, text) = (ctx.link().clone(), text.to_owned());
             let again = move || link.send_message(Msg::TypeAgain(text, interrupt, tries - 1));
