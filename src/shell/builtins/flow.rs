@@ -61,7 +61,8 @@ pub fn return_(shell: &mut Shell, _: &mut Sys<'_>, argv: &[Text]) -> Outcome {
 pub fn exit(shell: &mut Shell, _: &mut Sys<'_>, argv: &[Text]) -> Outcome {
     shell.status = code(shell, argv);
     shell.flow = Flow::Exit;
-    if shell.interactive.is_some() && &*argv[0] == "exit" {
+    // As bash does; ash says nothing.
+    if shell.interactive.is_some() && shell.flavour == Flavour::Bash && &*argv[0] == "exit" {
         shell.out.push(2, b"exit\n");
     }
     Outcome::Later

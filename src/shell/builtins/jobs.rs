@@ -3,7 +3,7 @@
 use cri_api::{Disposition, Errno, Pid, Signal, Sys, Text, WaitFor};
 
 use super::{BuiltinState, Outcome, vars::quote};
-use crate::eval::{Flavour, Frame, Shell};
+use crate::eval::{Flavour, Frame, Job, Shell};
 
 /// A `wait` that waits.
 #[derive(Clone)]
@@ -106,23 +106,31 @@ impl Shell {
     pub(crate) fn report_jobs(&mut self, sys: &mut Sys<'_>) {
         self.reap(sys);
         let mut text = String::new();
-        for job in self.jobs.iter().filter(|j| j.status.is_some()) {
-            text.push_str(&job_line(job.number, job.status, &job.text, true));
+        for (i, job) in self.jobs.iter().enumerate().filter(|(_, j)| j.status.is_some()) {
+            text.push_str(&self.job_line(i, job, sys));
         }
         self.out.push(2, text.as_bytes());
         self.jobs.retain(|job| job.status.is_none());
     }
-}
 
-fn job_line(number: u32, status: Option<i32>, text: &str, current: bool) -> String {
-    let state = match status {
-        None => "Running".to_string(),
-        Some(0) => "Done".to_string(),
-        Some(143) => "Terminated".to_string(),
-        Some(137) => "Killed".to_string(),
-        Some(n) => format!("Exit {n}"),
-    };
-    format!("[{number}]{}  {state:<24}{text}\n", if current { '+' } else { '-' })
+    /// A job as `jobs` tells it: `+` is the newest, `-` the one before.
+    fn job_line(&self, at: usize, job: &Job, sys: &Sys<'_>) -> String {
+        let mark = match self.jobs.len() - at {
+            1 => '+',
+            2 => '-',
+            _ => ' ',
+        };
+        let stopped = job.pids.last().is_some_and(|pid| sys.is_stopped(*pid));
+        let (state, end) = match job.status {
+            None if stopped => ("Stopped".to_string(), ""),
+            None => ("Running".to_string(), " &"),
+            Some(0) => ("Done".to_string(), ""),
+            Some(143) => ("Terminated".to_string(), ""),
+            Some(137) => ("Killed".to_string(), ""),
+            Some(n) => (format!("Exit {n}"), ""),
+        };
+        format!("[{}]{mark}  {state:<24}{}{end}\n", job.number, job.text.trim_end_matches('&').trim_end())
+    }
 }
 
 pub fn wait(shell: &mut Shell, _: &mut Sys<'_>, argv: &[Text]) -> Outcome {
@@ -144,9 +152,7 @@ pub fn wait(shell: &mut Shell, _: &mut Sys<'_>, argv: &[Text]) -> Outcome {
 
 pub fn jobs(shell: &mut Shell, sys: &mut Sys<'_>, _: &[Text]) -> Outcome {
     shell.reap(sys);
-    let last = shell.jobs.len();
-    let text: String =
-        shell.jobs.iter().enumerate().map(|(i, job)| job_line(job.number, job.status, &job.text, i + 1 == last)).collect();
+    let text: String = shell.jobs.iter().enumerate().map(|(i, job)| shell.job_line(i, job, sys)).collect();
     shell.out.push(1, text.as_bytes());
     shell.jobs.retain(|job| job.status.is_none());
     Outcome::Done(0)

@@ -7,6 +7,15 @@ use cri_api::{Disposition, Errno, Fd, FdAction, ForkSpec, OpenFlags, Pid, Poll, 
 use super::{Flavour, Frame, Job, Shell};
 use crate::ast::Cmd;
 
+/// What an interactive shell does on signals, for itself and not for its children.
+pub(super) const INTERACTIVE: [(Signal, Disposition); 5] = [
+    (Signal::INT, Disposition::Catch),
+    (Signal::WINCH, Disposition::Catch),
+    (Signal::QUIT, Disposition::Ignore),
+    (Signal::TERM, Disposition::Ignore),
+    (Signal::TSTP, Disposition::Ignore),
+];
+
 impl Shell {
     /// This shell's state for a child, with other frames.
     pub(super) fn child(&mut self, frames: Vec<Frame>) -> Shell {
@@ -27,26 +36,33 @@ impl Shell {
         child
     }
 
-    /// Forks. Caught signals fall back in the child.
+    /// Forks.
     fn fork(&mut self, child: Shell, mut spec: ForkSpec, sys: &mut Sys<'_>) -> Result<Pid, Errno> {
         spec.ignore.extend(child.traps.keys().filter(|s| s.0 != 0));
-        let caught: Vec<Signal> = self.caught_signals();
-        for signal in &caught {
-            sys.on_signal(*signal, Disposition::Default);
-        }
-        let forked = sys.fork(Box::new(child), spec);
-        for signal in caught {
-            sys.on_signal(signal, Disposition::Catch);
-        }
-        forked
+        self.with_default_signals(sys, |sys| sys.fork(Box::new(child), spec))
     }
 
-    fn caught_signals(&self) -> Vec<Signal> {
-        let mut caught: Vec<Signal> = self.traps.iter().filter(|(s, a)| s.0 != 0 && !a.is_empty()).map(|(s, _)| *s).collect();
-        if self.interactive.is_some() {
-            caught.extend([Signal::INT, Signal::WINCH].into_iter().filter(|s| !self.traps.contains_key(s)));
+    /// Starts a child, in which all signals fall back that the shell catches, or ignores because somebody types into it: a job of an
+    /// interactive shell can be terminated and stopped.
+    pub(super) fn with_default_signals<T>(&self, sys: &mut Sys<'_>, start: impl FnOnce(&mut Sys<'_>) -> T) -> T {
+        let own = self.own_signals();
+        for (signal, _) in &own {
+            sys.on_signal(*signal, Disposition::Default);
         }
-        caught
+        let started = start(sys);
+        for (signal, disposition) in own {
+            sys.on_signal(signal, disposition);
+        }
+        started
+    }
+
+    fn own_signals(&self) -> Vec<(Signal, Disposition)> {
+        let traps = self.traps.iter().filter(|(s, a)| s.0 != 0 && !a.is_empty());
+        let mut own: Vec<_> = traps.map(|(s, _)| (*s, Disposition::Catch)).collect();
+        if self.interactive.is_some() {
+            own.extend(INTERACTIVE.into_iter().filter(|(s, _)| !self.traps.contains_key(s)));
+        }
+        own
     }
 
     fn no_fork(&mut self, error: Errno) {

@@ -217,7 +217,7 @@ impl Shell {
         if self.interactive.is_some() {
             spawn.group = Some(0);
         }
-        match sys.spawn(spawn) {
+        match self.with_default_signals(sys, |sys| sys.spawn(spawn)) {
             Ok(pid) => self.wait_for(vec![pid], false, sys),
             Err(error) => {
                 let status = self.not_found(&name, error, sys);

@@ -2,7 +2,7 @@
 
 use std::rc::Rc;
 
-use cri_api::{Disposition, Errno, Poll, Signal, Sys, Text};
+use cri_api::{Errno, Poll, Signal, Sys, Text};
 
 use super::{Flavour, Flow, Frame, Shell, Source, SourceKind};
 use crate::editor::Interactive;
@@ -84,11 +84,8 @@ impl Shell {
         self.params = Rc::new(rest);
         if interactive || sys.is_tty(0) {
             self.interactive = Some(Box::new(Interactive::new(self.flavour)));
-            for signal in [Signal::INT, Signal::WINCH] {
-                sys.on_signal(signal, Disposition::Catch);
-            }
-            for signal in [Signal::QUIT, Signal::TERM, Signal::TSTP] {
-                sys.on_signal(signal, Disposition::Ignore);
+            for (signal, disposition) in super::children::INTERACTIVE {
+                sys.on_signal(signal, disposition);
             }
             let (pid, group) = (sys.pid(), sys.group());
             if group != pid {

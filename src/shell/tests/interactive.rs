@@ -96,3 +96,33 @@ fn aliases_and_jobs_at_the_prompt() {
     let screen = world.keys(tty, "\r");
     assert!(screen.contains("[1]+  Done                    sleep 1"), "{screen:?}");
 }
+
+/// An interactive shell ignores SIGTERM and ^Z for itself alone: its jobs can be ended, stopped, and go on.
+#[test]
+fn jobs_of_an_interactive_shell_end_and_stop() {
+    let (mut world, tty) = session();
+    world.keys(tty, "sleep 100 &\r");
+    world.keys(tty, "sleep 200 &\r");
+    let screen = world.keys(tty, "jobs\r");
+    assert!(
+        screen.contains("[1]-  Running                 sleep 100 &\r\n[2]+  Running                 sleep 200 &"),
+        "{screen:?}"
+    );
+    let screen = world.keys(tty, "kill %1; wait %1; echo $?\r");
+    assert!(screen.contains("143\r\n"), "{screen:?}");
+    let screen = world.keys(tty, "kill %2\r") + &world.keys(tty, "\r");
+    assert!(screen.contains("[2]+  Terminated              sleep 200\r\n"), "{screen:?}");
+    world.keys(tty, "timeout 1 sleep 300; echo code $?\r");
+    world.run(2);
+    let screen = String::from_utf8_lossy(&world.screen).into_owned();
+    assert!(screen.contains("code 143\r\n"), "timeout ends its command: {screen:?}");
+    world.keys(tty, "sleep 400\r");
+    let screen = world.keys(tty, "\x1a");
+    assert!(screen.contains("[1]+  Stopped                    sleep 400"), "{screen:?}");
+    let screen = world.keys(tty, "jobs\r");
+    assert!(screen.contains("[1]+  Stopped                 sleep 400\r\n"), "{screen:?}");
+    world.keys(tty, "kill %1; bg\r");
+    world.keys(tty, "\r");
+    let screen = world.keys(tty, "jobs; echo none\r");
+    assert!(screen.ends_with("none\r\n/ # ") && !screen.contains("sleep 400"), "{screen:?}");
+}
