@@ -18,8 +18,13 @@ pub struct Completion {
 pub(crate) fn start(words: Vec<String>) -> Rc<dyn Stage> {
     Rc::new(move |ctx: &mut Ctx| {
         let candidates = candidates(ctx, &words)?;
+        let none = candidates.is_empty();
         for candidate in candidates {
             ctx.println(candidate.word);
+        }
+        // Cobra's directive: where a thing of the cluster is meant, no file is offered instead.
+        if none && !names_files(&words) {
+            ctx.println(":4");
         }
         done()
     })
@@ -40,15 +45,38 @@ fn candidates(ctx: &mut Ctx, words: &[String]) -> Res<Vec<Completion>> {
         return Ok(matching(found, current));
     }
     if let Some(value) = before.last().and_then(|w| flag_value(w, &flags)) {
-        found = value_candidates(ctx, value)?;
+        found = value_candidates(ctx, value, command.path, &positional(&rest, &flags))?;
         return Ok(matching(found, current));
     }
-    let positional: Vec<&String> = rest.iter().filter(|w| !w.starts_with('-')).collect();
+    let positional = positional(&rest, &flags);
     if positional.is_empty() {
         found.extend(command.children().iter().map(|c| c.name().to_string()));
     }
     found.extend(operands(ctx, command.path, &positional, current)?);
     Ok(matching(found, current))
+}
+
+/// Words that are neither flags nor their values; nothing behind `--`, where another program's command line begins.
+fn positional<'a>(rest: &'a [String], flags: &[FlagDef]) -> Vec<&'a String> {
+    let (mut words, mut value) = (Vec::new(), false);
+    for word in rest.iter().take_while(|w| *w != "--") {
+        match (value, word.starts_with('-')) {
+            (false, false) => words.push(word),
+            (false, true) => value = flag_value(word, flags).is_some(),
+            (true, _) => value = false,
+        }
+    }
+    words
+}
+
+/// Whether the word being typed may well be a file: a value of `-f` and its like, an operand of `cp`, or something in a container.
+fn names_files(words: &[String]) -> bool {
+    let Some((_, before)) = words.split_last() else { return true };
+    let (command, _) = find(before.get(1..).unwrap_or(&[]));
+    let file = |flag: &str| matches!(flag, "-f" | "-k") || flag.starts_with("--from-") || flag.ends_with("file");
+    let flag = before.last().is_some_and(|w| file(w) || matches!(w.as_str(), "--filename" | "--kustomize" | "--kubeconfig"));
+    flag || matches!(command.path, "cp" | "kustomize" | "apply" | "create" | "replace" | "diff")
+        || before.iter().any(|w| w == "--")
 }
 
 /// The flag whose value is being typed.
@@ -63,7 +91,7 @@ fn flag_value<'a>(word: &str, flags: &'a [FlagDef]) -> Option<&'a FlagDef> {
     }
 }
 
-fn value_candidates(ctx: &mut Ctx, flag: &FlagDef) -> Res<Vec<String>> {
+fn value_candidates(ctx: &mut Ctx, flag: &FlagDef, path: &str, positional: &[&String]) -> Res<Vec<String>> {
     let texts = |list: &[&str]| list.iter().map(|t| t.to_string()).collect();
     Ok(match flag.name {
         "namespace" => names(ctx, "namespaces")?,
@@ -74,15 +102,34 @@ fn value_candidates(ctx: &mut Ctx, flag: &FlagDef) -> Res<Vec<String>> {
             let file = ctx.kubeconfig()?;
             file.value.list_at(&["contexts"]).iter().filter_map(|c| c.str_at(&["name"]).map(String::from)).collect()
         }
+        "container" if matches!(path, "logs" | "exec" | "attach" | "debug" | "cp") => match positional {
+            [pod, ..] => containers(ctx, pod.trim_start_matches("pod/").trim_start_matches("pods/"))?,
+            [] => Vec::new(),
+        },
         _ => Vec::new(),
     })
 }
 
 fn operands(ctx: &mut Ctx, path: &str, positional: &[&String], current: &str) -> Res<Vec<String>> {
-    let pods = matches!(path, "logs" | "exec" | "attach" | "port-forward" | "debug" | "cp");
-    let nodes = matches!(path, "drain" | "cordon" | "uncordon");
-    if pods || nodes {
-        return if positional.is_empty() { names(ctx, if pods { "pods" } else { "nodes" }) } else { Ok(Vec::new()) };
+    let kind = match path {
+        "logs" | "exec" | "attach" | "port-forward" | "debug" | "cp" | "top pod" => Some("pods"),
+        "drain" | "cordon" | "uncordon" | "top node" => Some("nodes"),
+        "certificate approve" | "certificate deny" => Some("certificatesigningrequests"),
+        _ => None,
+    };
+    if let Some(kind) = kind {
+        return match (positional, current.split_once('/')) {
+            ([], Some((of, _))) => Ok(names(ctx, of)?.into_iter().map(|n| format!("{of}/{n}")).collect()),
+            ([], None) => names(ctx, kind),
+            _ => Ok(Vec::new()),
+        };
+    }
+    if path == "taint" && positional.is_empty() {
+        return Ok(vec!["nodes".into()]);
+    }
+    if path == "config use-context" {
+        let file = ctx.kubeconfig()?;
+        return Ok(file.value.list_at(&["contexts"]).iter().filter_map(|c| c.str_at(&["name"]).map(String::from)).collect());
     }
     let typed = matches!(
         path,
@@ -97,6 +144,7 @@ fn operands(ctx: &mut Ctx, path: &str, positional: &[&String], current: &str) ->
             | "patch"
             | "wait"
             | "autoscale"
+            | "taint"
             | "explain"
     ) || path.starts_with("rollout ")
         || path.starts_with("set ");
@@ -138,6 +186,22 @@ fn names(ctx: &mut Ctx, kind: &str) -> Res<Vec<String>> {
         Ok(ctx.list(request)?.items.iter().map(|o| o.name().to_string()).collect())
     })();
     quiet(found)
+}
+
+/// The containers of a pod, those of its start first.
+fn containers(ctx: &mut Ctx, pod: &str) -> Res<Vec<String>> {
+    let found = (|| {
+        let mapping = ctx.resource("pods")?;
+        let request = ctx.list_request(&Select::default(), &mapping)?;
+        Ok(ctx.list(request)?.items.iter().find(|o| o.name() == pod).map_or(Vec::new(), |pod| {
+            let lists = ["initContainers", "containers"].iter().flat_map(|l| pod.list_at(&["spec", l]));
+            lists.filter_map(|c| c.str_at(&["name"]).map(String::from)).collect()
+        }))
+    })();
+    match found {
+        Err(Stop::Err(_)) => Ok(Vec::new()),
+        other => other,
+    }
 }
 
 fn matching(found: Vec<String>, current: &str) -> Vec<Completion> {

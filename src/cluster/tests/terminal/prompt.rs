@@ -43,6 +43,39 @@ fn completion_history_and_tabs() {
     desk.check(&[("pwd; echo [$X] $(cat /tmp/f)", &["/root", "[] two"])]);
 }
 
+/// What the Tab key makes of a command that names a namespace, a container, another kind's object.
+#[test]
+fn completion_goes_by_the_flags() {
+    let mut desk = Desk::boot("demo");
+    desk.check(&[("kubectl run two --image=nginx", &["created"]), ("touch core.txt", &[])]);
+    for (typed, completed) in [
+        ("kubectl -n kube-system logs kube-sch\t", "logs kube-scheduler-cp-1 "),
+        ("kubectl logs -n kube-system kube-sch\t", "logs -n kube-system kube-scheduler-cp-1 "),
+        ("kubectl get -n kube-system pods etc\t", "pods etcd-cp-1 "),
+        ("kubectl logs two -c \t", "-c two "),
+        ("kubectl logs -n kube-system deploy/core\t", "deploy/coredns "),
+        ("kubectl taint nodes node-2\t", "nodes node-2 "),
+        ("kubectl taint no\t", "taint nodes "),
+        ("kubectl top node node-1\t", "node node-1 "),
+        ("kubectl apply -f core\t", "-f core.txt "),
+        ("kubectl config use-context kub\t", "use-context kubernetes-admin@kubernetes "),
+    ] {
+        desk.shown(1);
+        desk.keys(1, typed);
+        desk.advance(base::Duration::from_secs(1));
+        let shown = desk.shown(1);
+        assert!(shown.contains(completed), "{typed:?}: {shown:?}");
+        desk.keys(1, "\u{3}");
+        assert!(desk.wait_for_prompt(1, 5));
+    }
+    // No pod is called so, and a file is not meant.
+    desk.shown(1);
+    desk.keys(1, "kubectl describe pod core\t");
+    desk.advance(base::Duration::from_secs(1));
+    assert!(!desk.shown(1).contains("core.txt"));
+    desk.keys(1, "\u{3}");
+}
+
 /// What is pasted between the markers of bracketed paste is one text: no line of it runs by itself.
 #[test]
 fn a_paste_waits_for_the_enter_key() {
