@@ -75,9 +75,9 @@ impl Known for ApiServer {
     }
 }
 
-/// A request for a path that is a resource's (`kubectl get --raw`): what it means. `None`: it is none.
+/// A request for a path that is a resource's, or has a query in it (`kubectl get --raw`): what it means. `None`: it means itself.
 pub(crate) fn resolve(known: &dyn Known, request: &Request) -> Option<Result<Request, Status>> {
-    if !request.gvr.resource.is_empty() || !request.path.starts_with("/api") {
+    if !request.gvr.resource.is_empty() || !(request.path.starts_with("/api") || request.path.contains('?')) {
         return None;
     }
     let (path, query) = request.path.split_once('?').unwrap_or((&request.path, ""));
@@ -94,7 +94,7 @@ pub(crate) fn resolve(known: &dyn Known, request: &Request) -> Option<Result<Req
     }
     match route(known, &method, path, &mut resolved) {
         Err(status) => Some(Err(status)),
-        Ok(()) if resolved.gvr.resource.is_empty() => None,
+        Ok(()) if resolved.gvr.resource.is_empty() => (!query.is_empty()).then_some(Ok(resolved)),
         Ok(()) => {
             resolved.path = key("");
             Some(Ok(resolved))

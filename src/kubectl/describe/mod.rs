@@ -145,7 +145,7 @@ pub(crate) fn annotations(w: &mut Writer, indent: &str, map: Option<&Value>) {
     }
 }
 
-/// Events about an object, oldest first.
+/// Events about an object, in order of their `lastTimestamp`. Those of the scheduler have none (they have an `eventTime`) and come first.
 pub(crate) fn events_of(ctx: &mut Ctx, info: &Info) -> Res<Vec<Object>> {
     let mut request = Request::list(resources::events(), &info.namespace);
     let object = &info.object;
@@ -164,8 +164,7 @@ pub(crate) fn events_of(ctx: &mut Ctx, info: &Info) -> Res<Vec<Object>> {
         Err(crate::ctx::Stop::Err(_)) => Vec::new(),
         Err(stop) => return Err(stop),
     };
-    let time = |e: &Object| ["lastTimestamp", "eventTime"].iter().find_map(|f| e.str_at(&[f]).and_then(Time::parse));
-    events.order_by_key(time);
+    events.order_by_key(|e: &Object| e.str_at(&["lastTimestamp"]).and_then(Time::parse));
     Ok(events)
 }
 
