@@ -1,5 +1,7 @@
 //! The table of images: what each name leads to. One more image is one more arm of [`find`].
 
+mod tags;
+
 use std::cell::OnceCell;
 use std::rc::Rc;
 
@@ -226,7 +228,6 @@ const OFFICIAL: &[&str] = &[
     "nextcloud",
     "node",
     "openjdk",
-    "perl",
     "php",
     "python",
     "rabbitmq",
@@ -268,7 +269,7 @@ fn find(repository: &str, tag: &str) -> Result<Image, PullError> {
         );
         return Err(PullError { code: "", message });
     }
-    if !plausible_tag(tag) {
+    if !tags::plausible(tag) || registry == "docker.io" && !tags::released(path, tag) {
         let message =
             format!("failed to pull and unpack image {full:?}: failed to resolve reference {full:?}: {full}: not found");
         return Err(PullError { code: "NotFound", message });
@@ -321,6 +322,7 @@ fn find(repository: &str, tag: &str) -> Result<Image, PullError> {
         ("registry.k8s.io", "hpa-example") => {
             shell_image("hpa-example", 180, &[("usr/local/bin/apache2-foreground", "hpa-example")], &["apache2-foreground"])
         }
+        ("docker.io", "library/perl") => shell_image("perl", 330, &[("usr/local/bin/perl", "perl")], &["perl", "-de0"]),
         ("docker.io", "polinux/stress" | "progrium/stress") => {
             shell_image("stress", 10, &[("usr/bin/stress", "stress")], &["stress"])
         }
@@ -382,56 +384,6 @@ fn find(repository: &str, tag: &str) -> Result<Image, PullError> {
     })
 }
 
-/// Whether a tag could exist: a version, a digest, or one of the words that images use.
-fn plausible_tag(tag: &str) -> bool {
-    const WORDS: &[&str] = &[
-        "latest",
-        "stable",
-        "alpine",
-        "slim",
-        "mainline",
-        "edge",
-        "main",
-        "master",
-        "nightly",
-        "lts",
-        "glibc",
-        "musl",
-        "uclibc",
-        "bookworm",
-        "bullseye",
-        "trixie",
-        "perl",
-        "jammy",
-        "noble",
-        "focal",
-        "fpm",
-        "apache",
-        "management",
-        "perf",
-        "otel",
-        "unstable",
-        "dev",
-        "debug",
-        "nonroot",
-        "release",
-        "rc",
-    ];
-    if tag.starts_with("sha256:") {
-        return true;
-    }
-    let first = tag.split(['-', '.', '_']).next().unwrap_or("");
-    let version = first.strip_prefix('v').unwrap_or(first);
-    let number = version.parse::<u64>().ok();
-    // A day, as kindnetd and other images have it: v20250512-df8de77b.
-    if version.len() == 8 && version.starts_with("20") && number.is_some() {
-        return true;
-    }
-    // Nothing has come to version 100 of anything that people mistype.
-    let parts: Vec<u64> = tag.split(['.', '-']).filter_map(|p| p.trim_start_matches('v').parse().ok()).collect();
-    WORDS.contains(&first) || number.is_some() && parts.iter().take(2).all(|n| *n < 900)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -446,8 +398,20 @@ mod tests {
             ("nosuchtag", false),
             ("1.999", false),
             ("typo", false),
+            ("1.16.1", true),
+            ("1.161", false),
+            ("1.99", false),
+            ("1.27.4-alpine3.20-slim", true),
+            ("1.27-nope", false),
+            ("2.0", false),
+            ("sha256:0d17b565c37bcbd895e9d92315a05c1c3c9a29f762b011a10c54a66cd53c9b31", true),
         ] {
             assert_eq!(find("docker.io/library/nginx", tag).is_ok(), found, "{tag}");
+        }
+        for (image, tag) in
+            [("python", "3.13-slim"), ("ubuntu", "24.04"), ("node", "22"), ("redis", "7.4-bookworm"), ("postgres", "17")]
+        {
+            assert!(find(&format!("docker.io/library/{image}"), tag).is_ok(), "{image}:{tag}");
         }
         assert!(find("docker.io/library/nosuchrepo", "1.0").is_err());
         assert!(find("nosuch.example/x", "1").is_err());

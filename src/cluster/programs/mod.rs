@@ -15,6 +15,7 @@ mod journalctl;
 mod kubeadm;
 mod kubectl;
 mod net_tools;
+mod perl;
 mod resolve;
 mod simple;
 mod ssh;
@@ -40,6 +41,7 @@ pub fn register(table: &mut ProgramTable) {
     table.add("ssh", ssh::start);
     table.add("curl", curl::start);
     table.add("stress", stress::start);
+    table.add("perl", perl::start);
     ::addons::register(table);
     for server in ["nginx", "httpd", "agnhost", "hpa-example"] {
         table.add(server, http_server::start);
