@@ -376,8 +376,11 @@ impl Sys<'_> {
 
     // ---- the editor ----
 
-    /// Opens a text in the page's editor.
+    /// Opens a text in the page's editor. A terminal would stand there without a word meanwhile: it is told, as git does.
     pub fn edit(&mut self, title: &str, text: &str) -> CallId {
+        if self.is_tty(2) {
+            let _ = self.write(2, b"hint: Waiting for your editor to close the file... (in Manifests; ^C gives up)\n");
+        }
         let call = self.add_call(CallKind::Edit(None));
         self.out.push(MachineOutput::Edit { call, title: title.into(), text: text.into() });
         call

@@ -146,6 +146,7 @@ fn streams_and_the_editor() {
     assert!(desk.wait_for_prompt(1, 5), "q ends less");
 
     desk.keys(1, "kubectl edit pod talk\r");
+    desk.wait_for(1, "hint: Waiting for your editor to close the file...", 5);
     desk.advance(base::Duration::from_secs(2));
     let (buffer, name, text) = desk.buffers.pop().expect("an editor has opened");
     assert!(name == "pod/talk" && text.contains("# Please edit the object below."), "{name}\n{text}");
