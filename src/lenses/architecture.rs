@@ -4,7 +4,7 @@ use protocol::{Layer, Point, Rect, Scene, SceneBox, SceneHead, Shape, Span, Stat
 
 use crate::cloud;
 use crate::ghosts;
-use crate::grammar::{component, connection, horizontal, part, pill, pod, vertical};
+use crate::grammar::{component, connection, horizontal, part, pill, pod, strip, vertical};
 use crate::heat::heat_map;
 use crate::observed::{NodeSeen, Observed};
 
@@ -15,6 +15,8 @@ const LEFT: f32 = 128.0;
 const CONTROL_PLANE_HEIGHT: f32 = 236.0;
 const POD_HEIGHT: f32 = 34.0;
 const POD_GAP: f32 = 10.0;
+/// Where there are many pods, each has one line.
+const LOW_POD: (f32, f32) = (22.0, 6.0);
 const NODE_HEAD: f32 = 74.0;
 
 /// Draws the cluster for a wide viewport.
@@ -169,15 +171,14 @@ fn revisions(scene: &mut Scene, seen: &Observed, etcd: Rect) {
 }
 
 fn stages(scene: &mut Scene, seen: &Observed, api: Rect, last: Option<Vec<Span>>) {
-    let n = seen.stages.len().max(1) as f32;
-    let w = (api.w - 24.0 - (n - 1.0) * 3.0) / n;
-    for (i, (name, active)) in seen.stages.iter().enumerate() {
+    let names = seen.stages.iter().map(|(name, _)| name.as_str());
+    for ((name, active), (x, w)) in seen.stages.iter().zip(strip(names, api.x + 12.0, api.w - 24.0, 3.0)) {
         scene.add_box(SceneBox {
             id: format!("kube-apiserver/{name}"),
             parent: Some("kube-apiserver".into()),
             layer: Layer::Detail,
             shape: Shape::Stage,
-            rect: Rect::new(api.x + 12.0 + i as f32 * (w + 3.0), api.y + 66.0, w, 20.0),
+            rect: Rect::new(x, api.y + 66.0, w, 20.0),
             state: if *active { State::Writing } else { State::Idle },
             title: name.clone(),
             aria: format!("Stage {name} of kube-apiserver"),
@@ -318,8 +319,11 @@ fn node_box(scene: &mut Scene, node: &NodeSeen, rect: Rect) {
     }
     let columns = if inner >= 236.0 { 2 } else { 1 };
     let pod_w = (inner - (columns as f32 - 1.0) * POD_GAP) / columns as f32;
-    let rows = ((rect.h - NODE_HEAD) / (POD_HEIGHT + POD_GAP)).floor().max(1.0) as usize;
-    let places = rows * columns;
+    let places_of = |(h, gap): (f32, f32)| ((rect.h - NODE_HEAD) / (h + gap)).floor().max(1.0) as usize * columns;
+    let wanted = node.pods.len() + node.more_pods as usize + usize::from(node.hidden_pods > 0);
+    let tall = (POD_HEIGHT, POD_GAP);
+    let (pod_h, pod_gap) = if wanted > places_of(tall) { LOW_POD } else { tall };
+    let places = places_of((pod_h, pod_gap));
     let total = node.pods.len() + (node.hidden_pods + node.more_pods) as usize;
     let shown = if total > places || node.hidden_pods + node.more_pods > 0 {
         places.saturating_sub(1).min(node.pods.len())
@@ -328,7 +332,7 @@ fn node_box(scene: &mut Scene, node: &NodeSeen, rect: Rect) {
     };
     let place = |i: usize| {
         let (r, c) = ((i / columns) as f32, (i % columns) as f32);
-        Rect::new(rect.x + 14.0 + c * (pod_w + POD_GAP), rect.y + NODE_HEAD + r * (POD_HEIGHT + POD_GAP), pod_w, POD_HEIGHT)
+        Rect::new(rect.x + 14.0 + c * (pod_w + POD_GAP), rect.y + NODE_HEAD + r * (pod_h + pod_gap), pod_w, pod_h)
     };
     for (i, p) in node.pods.iter().take(shown).enumerate() {
         scene.add_box(pod(p, Some(&id), place(i)));
@@ -338,7 +342,7 @@ fn node_box(scene: &mut Scene, node: &NodeSeen, rect: Rect) {
         let at = place(shown);
         scene.add_text(protocol::SceneText {
             id: format!("{id}/more"),
-            at: Point::new(at.x + 12.0, at.y + 21.0),
+            at: Point::new(at.x + 12.0, at.y + pod_h / 2.0 + 4.0),
             size: 11.0,
             spans: vec![Span::dim(format!(
                 "+{more} {}",

@@ -66,7 +66,7 @@ pub(crate) fn architecture(seen: &Observed, view: &View) -> Scene {
         let pod_rows = shown.div_ceil(per_row) as f32;
         let rect = Rect::new(MARGIN, y, inner, 38.0 + pod_rows * 34.0 + if shown > 0 { 4.0 } else { 0.0 });
         let hidden = node.pods.len() - shown + (node.hidden_pods + node.more_pods) as usize;
-        let note = if hidden > 0 { format!("{} · +{hidden}", node.note) } else { node.note.clone() };
+        let note = if hidden > 0 { format!("{} · +{hidden} more", node.note) } else { node.note.clone() };
         scene.add_box(SceneBox {
             id: id.clone(),
             layer: Layer::Ground,

@@ -5,6 +5,7 @@ use protocol::{
     EdgeLook, Layer, Point, Rect, Scene, SceneBox, SceneEdge, SceneHead, SceneText, Segment, Shape, Span, State, Thing, View,
 };
 
+use crate::grammar::strip;
 use crate::observed::{Flow, FlowMessage};
 
 /// Above the heads there is the page's choice of pods.
@@ -97,7 +98,7 @@ fn arrow(scene: &mut Scene, message: &FlowMessage, from: f32, to: f32, y: f32, f
         kind: Some(message.kind),
         label: vec![Span::plain(message.label.clone())],
         opens: Some(Thing::Message { id: message.id }),
-        aria: message.label.clone(),
+        aria: message.caption.clone(),
         ..SceneEdge::default()
     });
 }
@@ -132,14 +133,14 @@ fn fold(scene: &mut Scene, message: &FlowMessage, gap: Duration, y: f32, width: 
 /// kube-apiserver's stages of a request as a strip above its arrow's end.
 fn stages(scene: &mut Scene, message: &FlowMessage, x: f32, y: f32, w: f32) {
     let n = message.stages.len() as f32;
-    let each = ((w * 1.9) / n).clamp(30.0, 64.0);
-    let x0 = x - each * n / 2.0;
-    for (i, (name, passed)) in message.stages.iter().enumerate() {
+    let wide = (w * 1.9).clamp(30.0 * n, 64.0 * n);
+    let names = message.stages.iter().map(|(name, _)| name.as_str());
+    for (i, ((name, passed), (x, w))) in message.stages.iter().zip(strip(names, x - wide / 2.0, wide, 2.0)).enumerate() {
         scene.add_box(SceneBox {
             id: format!("stage/{}/{i}", message.id),
             layer: Layer::Detail,
             shape: Shape::Stage,
-            rect: Rect::new(x0 + i as f32 * each, y - 10.0, each - 2.0, 16.0),
+            rect: Rect::new(x, y - 10.0, w, 16.0),
             state: if *passed { State::Ok } else { State::Failing },
             title: name.clone(),
             opens: Some(Thing::Message { id: message.id }),

@@ -93,3 +93,17 @@ pub(crate) fn horizontal(start: Point, end: Point) -> Vec<Segment> {
     let mid = (start.x + end.x) / 2.0;
     vec![Segment::Cubic(Point::new(mid, start.y), Point::new(mid, end.y), end)]
 }
+
+/// Left edges and widths of cells side by side, each as wide as its word needs: a share for each letter, and one for the edges.
+pub(crate) fn strip<'a>(words: impl Iterator<Item = &'a str> + Clone, x: f32, wide: f32, gap: f32) -> Vec<(f32, f32)> {
+    let share = |word: &str| word.chars().count() as f32 + 1.0;
+    let n = words.clone().count() as f32;
+    let each = (wide - (n - 1.0) * gap) / words.clone().map(share).sum::<f32>().max(1.0);
+    let mut left = x;
+    let cell = |word| {
+        let (at, w) = (left, share(word) * each);
+        left += w + gap;
+        (at, w)
+    };
+    words.map(cell).collect()
+}

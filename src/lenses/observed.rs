@@ -145,7 +145,10 @@ pub struct FlowMessage {
     pub from: usize,
     pub to: usize,
     pub kind: MessageKind,
+    /// In a few letters, on the arrow.
     pub label: String,
+    /// All of it.
+    pub caption: String,
     /// kube-apiserver's stages that this request went through, with whether each let it pass.
     pub stages: Vec<(String, bool)>,
 }

@@ -1,5 +1,6 @@
 //! Scenes as text, and what must hold of every scene: nothing outside, nothing on top of anything else.
 
+mod architecture;
 mod cloud;
 mod ghosts;
 

@@ -110,6 +110,10 @@ pub enum ToWorker {
     },
     /// About a lab. Answered by [`crate::ToPage::LabText`] and [`crate::ToPage::Lab`].
     Lab(LabCommand),
+    /// Which objects' names have these words? Answered by [`crate::ToPage::Found`].
+    Find {
+        words: String,
+    },
 }
 
 /// What a new cluster is made from.

@@ -64,6 +64,8 @@ pub enum ToPage {
     LabText(Box<LabText>),
     /// How far the lab is.
     Lab(Box<LabState>),
+    /// Some of the objects that [`crate::ToWorker::Find`] asked for.
+    Found(Vec<Thing>),
 }
 
 /// What the cluster is.

@@ -112,18 +112,7 @@ fn request_of(bottle: &Bottle, answer: &Record) -> Option<MsgId> {
 
 fn messages(bottle: &Bottle, creation: &Creation) -> Vec<FlowMessage> {
     let (cluster, trace) = (bottle.head(), bottle.trace());
-    let mut chain: BTreeSet<MsgId> = BTreeSet::new();
-    // What led to it.
-    let mut cause = creation.id;
-    for _ in 0..40 {
-        if !chain.insert(cause) {
-            break;
-        }
-        match trace.get(cause) {
-            Some(record) if record.message.cause.0 != 0 => cause = record.message.cause,
-            _ => break,
-        }
-    }
+    let chain = led_to(bottle, creation.id);
     let first = chain.first().copied().unwrap_or(creation.id);
     let until = creation.at + SPAN;
     let mut out = Vec::new();
@@ -145,6 +134,50 @@ fn messages(bottle: &Bottle, creation: &Creation) -> Vec<FlowMessage> {
     out
 }
 
+/// What led to a message, back to the first thing that the user's command asked about the same object: what it did before, for the
+/// other documents of a file, came earlier but has nothing to do with the pod.
+fn led_to(bottle: &Bottle, id: MsgId) -> BTreeSet<MsgId> {
+    let (cluster, trace) = (bottle.head(), bottle.trace());
+    let (mut chain, mut doubtful) = (BTreeSet::new(), Vec::new());
+    let (mut cause, mut object) = (id, None);
+    for _ in 0..40 {
+        let Some(record) = trace.get(cause) else { break };
+        if !chain.insert(cause) {
+            break;
+        }
+        doubtful.push(cause);
+        if let Payload::ApiRequest { request, .. } = &record.message.payload
+            && column(cluster, record.message.from) == Some(0)
+        {
+            let this = subject(request);
+            if *object.get_or_insert_with(|| this.clone()) != this {
+                for id in &doubtful {
+                    chain.remove(id);
+                }
+                break;
+            }
+            doubtful.clear();
+        }
+        if record.message.cause.0 == 0 {
+            break;
+        }
+        cause = record.message.cause;
+    }
+    chain
+}
+
+/// The object that a request is about: its resource, namespace and name, of a creation those of the body.
+fn subject(request: &apimachinery::Request) -> (apimachinery::Gvr, String, String) {
+    let name = match &request.body {
+        apimachinery::Body::Object(o) if request.name.is_empty() => o.name().to_string(),
+        _ => request.name.to_string(),
+    };
+    (request.gvr, request.namespace.to_string(), name)
+}
+
+/// What is asked for a pod although it is another object: the kubelet's way to what it mounts, and where the pod can be reached.
+const FOR_A_POD: [&str; 4] = ["serviceaccounts", "configmaps", "secrets", "endpointslices"];
+
 /// Whether a message names the pod: yes, no (another object), or it doesn't say.
 fn names(record: &Record, creation: &Creation) -> Option<bool> {
     let is_it = |o: &Object| match o.kind() {
@@ -160,10 +193,11 @@ fn names(record: &Record, creation: &Creation) -> Option<bool> {
             match &request.body {
                 apimachinery::Body::Object(o) if o.kind() == "Event" => Some(is_it(o)),
                 apimachinery::Body::Object(o) if o.kind() == "Binding" => Some(o.name() == creation.name),
-                _ if request.gvr == resources::pods() => None,
+                _ if request.gvr == resources::pods() || FOR_A_POD.iter().any(|r| request.gvr.resource == **r) => None,
                 _ => Some(false),
             }
         }
+        Payload::WatchEvents { events, .. } if events.iter().all(|e| e.object.kind() == "EndpointSlice") => None,
         Payload::WatchEvents { events, .. } => Some(events.iter().any(|e| is_it(&e.object))),
         Payload::Etcd(etcd_api::Message::WatchEvents { .. }) => Some(false),
         Payload::Timer(_) => None,
@@ -189,7 +223,8 @@ fn flow_message(cluster: &Cluster, record: &Record) -> Option<FlowMessage> {
         Payload::ApiRequest { request, .. } if request.verb.is_write() => stages(cluster, m.id),
         _ => Vec::new(),
     };
-    Some(FlowMessage { id: m.id.0, at: m.sent, from, to, kind, label: message::caption(cluster, record), stages })
+    let (label, caption) = (message::brief(cluster, record), message::caption(cluster, record));
+    Some(FlowMessage { id: m.id.0, at: m.sent, from, to, kind, label, caption, stages })
 }
 
 /// kube-apiserver's stages of a request, while it remembers them.

@@ -15,6 +15,7 @@ mod connection;
 mod control_plane;
 mod exec;
 mod export;
+mod find;
 mod flights;
 mod flow;
 mod flows;

@@ -133,6 +133,36 @@ pub(crate) fn caption(cluster: &Cluster, record: &Record) -> String {
     }
 }
 
+/// The same in a few letters, for a narrow arrow: `POST pods/binding`, `put pods/web`.
+pub(crate) fn brief(cluster: &Cluster, record: &Record) -> String {
+    match &record.message.payload {
+        Payload::ApiRequest { request, .. } if !request.gvr.resource.is_empty() => {
+            let full = caption(cluster, record);
+            let method = full.split(' ').next().unwrap_or("");
+            match request.subresource.is_empty() {
+                true => format!("{method} {}", request.gvr.resource),
+                false => format!("{method} {}/{}", request.gvr.resource, request.subresource),
+            }
+        }
+        Payload::Etcd(_) => etcd_words(&caption(cluster, record)),
+        _ => caption(cluster, record),
+    }
+}
+
+/// `Txn put /registry/pods/default/web` as `put pods/web`: the kind and the name of a key.
+fn etcd_words(caption: &str) -> String {
+    let Some((verb, key)) = caption.split_once("/registry/") else { return caption.into() };
+    let mut parts = key.split('/').filter(|p| !p.is_empty());
+    let kind = match parts.next().unwrap_or("") {
+        // A group of its own, or what upstream calls `services/specs`.
+        "services" => parts.next().map_or("services", |p| if p == "specs" { "services" } else { p }),
+        group if group.contains('.') => parts.next().unwrap_or(group),
+        kind => kind,
+    };
+    let name = parts.next_back().map_or_else(String::new, |name| format!("/{name}"));
+    format!("{}{kind}{name}", verb.trim_start_matches("Txn "))
+}
+
 /// `pod/web` of an object.
 pub(crate) fn short(object: &apimachinery::Object) -> String {
     format!("{}/{}", object.kind().to_lowercase(), object.name())
@@ -240,3 +270,21 @@ fn packet_word(packet: &cri_api::packet::Packet) -> &'static str {
 }
 
 use etcd_api as etcd_message;
+
+#[cfg(test)]
+mod tests {
+    use super::etcd_words;
+
+    #[test]
+    fn a_key_in_a_few_letters() {
+        for (caption, brief) in [
+            ("Txn put /registry/pods/default/web-1", "put pods/web-1"),
+            ("Range /registry/services/specs/default/my-service", "Range services/my-service"),
+            ("Txn delete /registry/apps.example.com/widgets/default/w", "delete widgets/w"),
+            ("event /registry/pods/default/web-1", "event pods/web-1"),
+            ("revision 512", "revision 512"),
+        ] {
+            assert_eq!(etcd_words(caption), brief);
+        }
+    }
+}

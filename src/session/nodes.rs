@@ -91,7 +91,10 @@ fn pods_of(api: &ApiServer, node: &str, options: &ViewOptions, pods: &mut Pods, 
         (None | Some(""), false) => total - system(api) + dns_on(api, node),
         (Some(namespace), _) => api.pods_of_node(node).filter(|p| p.namespace() == namespace && !hides(p, options)).count(),
     };
-    drawn.pods = api.pods_of_node(node).filter(|p| !hides(p, options)).take(MAX_PODS).map(|p| pods.seen(p)).collect();
+    // What the user runs comes first, whatever its namespace is called.
+    let of = |system: bool| api.pods_of_node(node).filter(move |p| SYSTEM.contains(&p.namespace()) == system);
+    let shown = of(false).chain(of(true)).filter(|p| !hides(p, options)).take(MAX_PODS);
+    drawn.pods = shown.map(|p| pods.seen(p)).collect();
     drawn.more_pods = visible.saturating_sub(drawn.pods.len()) as u32;
     drawn.hidden_pods = total.saturating_sub(visible) as u32;
 }

@@ -240,6 +240,12 @@ impl Session {
             ToWorker::Keep { id, keep } => return self.keep(id, keep),
             ToWorker::Exec { id, line } => self.exec(id, &line),
             ToWorker::Lab(command) => self.lab(command),
+            ToWorker::Find { words } => {
+                if let Some(bottle) = &self.bottle {
+                    self.say(ToPage::Found(crate::find::find(bottle.shown(), &words)));
+                }
+                return;
+            }
             _ => {}
         }
         self.redraw();

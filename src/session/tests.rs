@@ -7,6 +7,7 @@ use protocol::{Action, Config, Lens, Pace, Scene, Start, State, Tab, Thing, ToPa
 use crate::Session;
 
 mod cloud;
+mod flow;
 mod journal;
 mod panels;
 mod policy;

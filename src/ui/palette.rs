@@ -1,10 +1,12 @@
 //! The command palette: everything the page can do, by a few letters.
 
+use protocol::{Thing, ToWorker};
 use web_sys::HtmlInputElement;
 use yew::prelude::*;
 
 use crate::app::Do;
 use crate::dialogs::use_focus;
+use crate::shared::Shared;
 
 /// One entry.
 #[derive(Clone, PartialEq)]
@@ -17,6 +19,8 @@ pub struct Command {
 #[derive(Properties, PartialEq)]
 pub struct PaletteProps {
     pub commands: Vec<Command>,
+    /// Objects of the cluster that have what was typed in their names.
+    pub found: Shared<Vec<Thing>>,
     pub run: Callback<Do>,
 }
 
@@ -26,19 +30,21 @@ pub fn Palette(props: &PaletteProps) -> Html {
     let query = use_state(String::new);
     let at = use_state(|| 0_usize);
     let input = use_focus();
-    let found: Vec<Command> = props.commands.iter().filter(|c| matches(&c.name, &query)).take(40).cloned().collect();
+    let all = all(&props.commands, &props.found);
+    let found: Vec<Command> = all.iter().filter(|c| matches(c, &query)).take(40).cloned().collect();
     let chosen = (*at).min(found.len().saturating_sub(1));
     let oninput = {
-        let (query, at) = (query.clone(), at.clone());
+        let (run, query, at) = (props.run.clone(), query.clone(), at.clone());
         Callback::from(move |event: InputEvent| {
-            query.set(event.target_unchecked_into::<HtmlInputElement>().value());
+            let words = event.target_unchecked_into::<HtmlInputElement>().value();
+            query.set(words.clone());
             at.set(0);
+            run.emit(Do::Send(ToWorker::Find { words }));
         })
     };
     let onkeydown = {
         let input = input.clone();
-        let (run, commands, found, query, at) =
-            (props.run.clone(), props.commands.clone(), found.clone(), query.clone(), at.clone());
+        let (run, commands, found, query, at) = (props.run.clone(), all.clone(), found.clone(), query.clone(), at.clone());
         Callback::from(move |event: KeyboardEvent| {
             match event.key().as_str() {
                 "ArrowDown" => at.set((chosen + 1).min(found.len().saturating_sub(1))),
@@ -50,7 +56,7 @@ pub fn Palette(props: &PaletteProps) -> Html {
                     let typed = input.cast::<HtmlInputElement>().map_or_else(|| query.to_string(), |i| i.value());
                     let chosen = match typed == *query {
                         true => found.get(chosen),
-                        false => commands.iter().find(|c| matches(&c.name, &typed)),
+                        false => commands.iter().find(|c| matches(c, &typed)),
                     };
                     if let Some(command) = chosen {
                         run.emit(command.what.clone());
@@ -86,8 +92,25 @@ pub fn Palette(props: &PaletteProps) -> Html {
     }
 }
 
-/// Every word of the query occurs.
-fn matches(name: &str, query: &str) -> bool {
-    let name = name.to_lowercase();
-    query.to_lowercase().split_whitespace().all(|word| name.contains(word))
+/// The page's commands, and behind them the objects that the picture has no room for.
+fn all(commands: &[Command], found: &[Thing]) -> Vec<Command> {
+    let mut all = commands.to_vec();
+    for thing in found {
+        let Thing::Object { resource, namespace, name, .. } = thing else { continue };
+        let what = Do::Inspect(Some(thing.clone()));
+        if commands.iter().all(|c| c.what != what) {
+            let hint = if namespace.is_empty() { resource.clone() } else { format!("{resource} · {namespace}") };
+            all.push(Command { name: format!("Open {name}"), hint, what });
+        }
+    }
+    all
+}
+
+/// Every word of the query occurs, one of them in the name.
+fn matches(command: &Command, query: &str) -> bool {
+    let (name, hint) = (command.name.to_lowercase(), command.hint.to_lowercase());
+    let query = query.to_lowercase();
+    let mut words = query.split_whitespace().peekable();
+    words.peek().is_none()
+        || words.clone().any(|word| name.contains(word)) && words.all(|word| name.contains(word) || hint.contains(word))
 }

@@ -124,6 +124,8 @@ pub struct Seen {
     pub table: Option<Shared<Table>>,
     pub applied: Option<Shared<Applied>>,
     pub stats: Shared<Stats>,
+    /// What the palette asked for.
+    pub found: Shared<Vec<Thing>>,
     /// The lab that is open, and how far it is.
     pub lab_text: Option<Shared<LabText>>,
     pub lab: Option<Shared<LabState>>,
@@ -234,6 +236,7 @@ impl Seen {
                 self.lab = Some(Shared::new(*state));
                 return Effect::Lab;
             }
+            ToPage::Found(things) => self.found = Shared::new(things),
         }
         Effect::Nothing
     }

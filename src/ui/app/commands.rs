@@ -45,7 +45,10 @@ impl App {
         self.option_commands(&mut add);
         for b in self.seen.picture.boxes.values().filter(|b| !b.title.is_empty()) {
             if let Some(thing) = &b.opens {
-                add(format!("Open {}", b.title), "", Do::Inspect(Some(thing.clone())));
+                // Every node has a `kube-proxy`.
+                let title = thing.title();
+                let hint = if title.ends_with(&b.title) { "" } else { &title };
+                add(format!("Open {}", b.title), hint, Do::Inspect(Some(thing.clone())));
             }
         }
         let rows = self.seen.picture.boxes.values().filter_map(|b| b.cells.as_deref());

@@ -295,7 +295,7 @@ impl Component for App {
                 { self.page(ctx) }
                 <crate::toasts::Toasts toasts={self.toasts.clone()} run={self.run.clone()} />
                 if self.palette {
-                    <Palette commands={self.commands()} run={self.run.clone()} />
+                    <Palette commands={self.commands()} found={self.seen.found.clone()} run={self.run.clone()} />
                 }
                 if let Some(link) = &self.keeper.share {
                     <Share link={link.clone()} at={crate::format::clock_s(self.keeper.shared_us.unwrap_or(self.seen.clock.now_us))} copied={self.keeper.copied} run={self.run.clone()} />
