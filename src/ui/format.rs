@@ -56,8 +56,8 @@ thread_local! {
 /// Measures text on a canvas nobody sees; remembers widths of characters, which is what makes it cheap.
 struct Ruler {
     context: Option<CanvasRenderingContext2d>,
-    fonts: BTreeMap<&'static str, String>,
-    widths: BTreeMap<(&'static str, char), f32>,
+    fonts: BTreeMap<(&'static str, bool), String>,
+    widths: BTreeMap<(&'static str, bool, char), f32>,
 }
 
 impl Ruler {
@@ -68,27 +68,28 @@ impl Ruler {
     }
 
     /// Width of `c` in hundredths of the font size.
-    fn char_width(&mut self, family: &'static str, c: char) -> f32 {
-        if let Some(width) = self.widths.get(&(family, c)) {
+    fn char_width(&mut self, family: &'static str, bold: bool, c: char) -> f32 {
+        if let Some(width) = self.widths.get(&(family, bold, c)) {
             return *width;
         }
-        let font = self.fonts.entry(family).or_insert_with(|| format!("100px {}", js::css_token(family)));
+        let weight = if bold { "600 " } else { "" };
+        let font = self.fonts.entry((family, bold)).or_insert_with(|| format!("{weight}100px {}", js::css_token(family)));
         let measured = self.context.as_ref().and_then(|context| {
             context.set_font(font);
             context.measure_text(c.encode_utf8(&mut [0; 4])).ok()
         });
         let width = measured.map_or(58.0, |m| m.width() as f32);
-        self.widths.insert((family, c), width);
+        self.widths.insert((family, bold, c), width);
         width
     }
 }
 
-/// Width of a text in px. `bold` text is a little wider.
+/// Width of a text in px.
 pub fn width(text: &str, size: f32, mono: bool, bold: bool) -> f32 {
     let family = if mono { "--mono" } else { "--font" };
     RULER.with_borrow_mut(|ruler| {
-        let sum: f32 = text.chars().map(|c| ruler.char_width(family, c)).sum();
-        sum * size / 100.0 * if bold { 1.06 } else { 1.0 }
+        let sum: f32 = text.chars().map(|c| ruler.char_width(family, bold, c)).sum();
+        sum * size / 100.0
     })
 }
 

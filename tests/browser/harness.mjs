@@ -89,6 +89,17 @@ export async function busy(walk, theme) {
   return page;
 }
 
+/** No text of a box runs over its edge. */
+export async function contained(page, what) {
+  const over = await page.evaluate(() => [...document.querySelectorAll(".canvas g.box:not(.laptop)")].flatMap((g) => {
+    const room = g.querySelector(":scope > rect.shape")?.getBoundingClientRect();
+    const texts = room ? [...g.querySelectorAll(":scope > text")] : [];
+    const outside = (r) => r.width > 0 && (r.left < room.left + 1 || r.right > room.right - 1);
+    return texts.filter((t) => outside(t.getBoundingClientRect())).map((t) => `${g.dataset.box}: ${t.textContent}`);
+  }));
+  check(over.length === 0, `${what}: texts run over their boxes: ${over.slice(0, 5).join("; ")}`);
+}
+
 /** No violation of WCAG 2.2 A and AA, but for what is listed with its reason. */
 export async function accessible(page, what) {
   await page.evaluate(await AXE);

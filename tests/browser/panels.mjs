@@ -1,6 +1,7 @@
 // Lenses and panels for everybody: axe on each of them, a walk with the keyboard alone, and pictures of a busy cluster.
-// usage: node panels.mjs DIST [--shots DIR] [--only axe|keys|panels]
-import { accessible, begin, booted, busy as make_busy, check, inspect, lens, LENSES, sleep } from "./harness.mjs";
+// Also what the stage itself does: the map of a picture that doesn't fit, tips, the playhead.
+// usage: node panels.mjs DIST [--shots DIR] [--only axe|keys|panels|stage]
+import { accessible, begin, booted, busy as make_busy, check, contained, inspect, lens, LENSES, sleep } from "./harness.mjs";
 
 const walk = await begin();
 const { test, open, shot } = walk;
@@ -13,6 +14,7 @@ if (walk.wants("panels") || walk.wants("axe")) {
       await test(`${theme}: ${title} has no violation`, async () => {
         await lens(page, title);
         await shot(page, `${name}-busy-${theme}`);
+        await contained(page, title);
         await accessible(page, title);
       });
     }
@@ -81,6 +83,7 @@ if (walk.wants("panels") || walk.wants("axe")) {
         for (const [title, name] of size === "wide" ? [] : LENSES) {
           await lens(page, title);
           await shot(page, `${name}-${size}-${theme}`);
+          await contained(page, `${title} at ${width}×${height}`);
           await accessible(page, `${title} at ${width}×${height}`);
         }
       });
@@ -217,6 +220,98 @@ if (walk.wants("keys")) {
     await by_keys();
     await page.context().close();
   });
+}
+
+if (walk.wants("stage")) {
+  const page = await busy("dark");
+  const transform = () => page.evaluate(() => document.querySelector(".canvas").style.transform);
+  await test("a map shows where one is in a picture that doesn't fit, leads elsewhere, and goes when all is seen", async () => {
+    await page.getByLabel("Fit the picture").click();
+    check(await page.locator(".minimap").count() === 0, "a map of a picture that fits");
+    for (let i = 0; i < 3; i++) await page.getByLabel("Zoom in").click();
+    await page.locator(".minimap").waitFor({ timeout: 30_000 });
+    const part = await page.evaluate(() => document.querySelector(".minimap .frame").getBoundingClientRect().width / document.querySelector(".minimap").getBoundingClientRect().width);
+    check(part > 0.3 && part < 0.7, `the frame is ${part.toFixed(2)} of the map at a zoom of almost 2`);
+    await shot(page, "minimap-dark");
+    await accessible(page, "the map");
+    const before = await transform();
+    const map = await page.locator(".minimap").boundingBox();
+    await page.mouse.move(map.x + 4, map.y + 4);
+    await page.mouse.down();
+    await page.mouse.move(map.x + map.width - 4, map.y + map.height - 4, { steps: 4 });
+    await page.mouse.up();
+    check((await transform()) !== before, "a drag in the map leads nowhere");
+    await page.waitForFunction(() => {
+      const box = (e) => document.querySelector(e).getBoundingClientRect();
+      return box(".minimap .frame").right > box(".minimap").right - 30;
+    }, null, { timeout: 30_000 });
+    await page.getByLabel("Fit the picture").click();
+    await page.locator(".minimap").waitFor({ state: "detached", timeout: 30_000 });
+  });
+  await test("the tip of a connection says what was said there last", async () => {
+    const hover = async () => {
+      const at = await page.evaluate(() => {
+        const path = document.querySelector('[data-edge="kube-apiserver>etcd"] .hit, [data-edge="kube-apiserver>etcd"] path');
+        const matrix = path.getScreenCTM();
+        const p = path.getPointAtLength(path.getTotalLength() * 0.5);
+        return [matrix.a * p.x + matrix.e, matrix.d * p.y + matrix.f];
+      });
+      // Elsewhere first: only a pointer that moves is told anything. A dot on its way may lie over the line.
+      await page.mouse.move(at[0], at[1] + 70);
+      await page.mouse.move(at[0], at[1]);
+      return page.evaluate(() => [...document.querySelectorAll(".tip.on span, .tip.on small")].map((e) => e.textContent));
+    };
+    let told = [];
+    for (let i = 0; i < 60 && !/→/.test(told[1] ?? ""); i++) {
+      told = await hover();
+      await sleep(250);
+    }
+    check(/kube-apiserver has a connection to etcd/.test(told[0] ?? ""), `the tip says ${JSON.stringify(told)}`);
+    check(/^(kube-apiserver → etcd|etcd → kube-apiserver) +\S/.test(told[1] ?? ""), `the last message: ${JSON.stringify(told)}`);
+    await shot(page, "tip-connection-dark");
+  });
+  await test("a pod that the picture has no room for is opened by its name", async () => {
+    const id = "pod/kube-system/kube-scheduler-cp-1";
+    check(await page.locator(`[data-box="${id}"]`).count() === 0, "it is drawn: choose another one");
+    await page.keyboard.press("Control+k");
+    await page.locator(".palette input:focus").waitFor({ timeout: 30_000 });
+    await page.keyboard.type("open kube-scheduler-cp");
+    await page.locator('#palette-list li[aria-selected="true"]', { hasText: "kube-scheduler-cp-1" }).waitFor({ timeout: 30_000 });
+    await shot(page, "palette-found-dark");
+    await page.keyboard.press("Enter");
+    await page.locator('aside.inspector[aria-label*="kube-scheduler-cp-1"]').waitFor({ timeout: 30_000 });
+    // Every node has a kube-proxy: the palette says which.
+    await page.keyboard.press("Control+k");
+    await page.locator(".palette input:focus").waitFor({ timeout: 30_000 });
+    await page.keyboard.type("kube-proxy node-2");
+    await page.locator('#palette-list li[aria-selected="true"]', { hasText: "kube-proxy/node-2" }).waitFor({ timeout: 30_000 });
+    await page.keyboard.press("Enter");
+    await page.locator('aside.inspector[aria-label*="kube-proxy/node-2"]').waitFor({ timeout: 30_000 });
+    await page.keyboard.press("Escape");
+  });
+  await test("the playhead of a pod's creation is the timeline's: what is still to come is behind it", async () => {
+    await lens(page, "Pod creation");
+    const look = () => page.evaluate(() => {
+      const y = Number(/translateY\(([-\d.]+)px/.exec(document.querySelector(".playhead").getAttribute("style"))[1]);
+      const arrows = [...document.querySelectorAll('[data-edge^="message/"]')];
+      return { y, coming: arrows.filter((a) => a.classList.contains("future")).length, all: arrows.length };
+    });
+    await page.waitForFunction(() => document.querySelectorAll('[data-edge^="message/"]').length > 10, null, { timeout: 30_000 });
+    const now = await look();
+    check(now.coming === 0, `${now.coming} of ${now.all} messages are still to come, at the end of time`);
+    // To the moment of the apply: its mark, or as near as the bar is fine.
+    const area = await page.locator(".scrub").boundingBox();
+    let before = now;
+    for (let at = 0.95; at > 0.02 && before.coming === 0; at -= 0.01) {
+      await page.mouse.click(area.x + area.width * at, area.y + area.height / 2);
+      await sleep(250);
+      before = await look().catch(() => now);
+    }
+    check(before.coming > 0 && before.y < now.y, `before: ${JSON.stringify(before)}, at the end: ${JSON.stringify(now)}`);
+    await shot(page, "playhead-dark");
+  });
+  await test("the stage: no console error", async () => check(page.errors.length === 0, page.errors.join("\n")));
+  await page.context().close();
 }
 
 await walk.end();

@@ -195,7 +195,7 @@ fn words(b: &SceneBox) -> Html {
         Shape::Lifeline => html! {
             <>
                 { icons::glyph_at(b.glyph, 14.0, 16.0) }
-                { title(&b.title, middle, if b.lines.is_empty() { h / 2.0 + 4.0 } else { h / 2.0 - 2.0 }, 12.0, w - 8.0, "middle", "b") }
+                { lifeline_title(b) }
                 { for b.lines.iter().take(1).map(|l| line(l, middle, h / 2.0 + 13.0, w - 8.0, "middle", "s-dim")) }
             </>
         },
@@ -206,6 +206,15 @@ fn words(b: &SceneBox) -> Html {
             </>
         },
     }
+}
+
+/// In bold where there is room for it.
+fn lifeline_title(b: &SceneBox) -> Html {
+    let y = if b.lines.is_empty() { b.rect.h / 2.0 + 4.0 } else { b.rect.h / 2.0 - 2.0 };
+    let room = b.rect.w - 12.0;
+    let bold = format::width(&b.title, 12.0, false, true) <= room;
+    let (size, class) = if bold { (12.0, "b") } else { (11.0, "") };
+    title(&b.title, b.rect.w / 2.0, y, size, room, "middle", class)
 }
 
 fn group_words(b: &SceneBox) -> Html {

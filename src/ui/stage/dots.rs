@@ -50,7 +50,7 @@ struct Inner {
     reduced: bool,
     /// How many dots light an edge now.
     lit: BTreeMap<String, u32>,
-    /// The last message at a box, for its tip.
+    /// The last message at a box, and between two (`a|b`), for their tips.
     last: BTreeMap<String, String>,
     steps: VecDeque<Step>,
     counted: u32,
@@ -108,6 +108,11 @@ impl Dots {
         self.0.borrow().last.get(id).cloned()
     }
 
+    /// What was last said between two boxes, either way.
+    pub fn last_between(&self, a: &str, b: &str) -> Option<String> {
+        self.0.borrow().last.get(&between(a, b)).cloned()
+    }
+
     /// The list of reduced motion, oldest first.
     pub fn steps(&self) -> Vec<Step> {
         self.0.borrow().steps.iter().cloned().collect()
@@ -120,8 +125,13 @@ impl Dots {
             if !flight.caption.is_empty() {
                 let text = format!("{} → {}  {}", flight.from, flight.to, flight.caption);
                 let mut inner = self.0.borrow_mut();
+                // Pods come and go for as long as a tab is open.
+                if inner.last.len() > MOST_LAST {
+                    inner.last.clear();
+                }
                 inner.last.insert(flight.from.clone(), text.clone());
                 inner.last.insert(flight.to.clone(), text.clone());
+                inner.last.insert(between(&flight.from, &flight.to), text.clone());
                 stepped |= inner.reduced && inner.count_step(&flight, text);
             }
             if let Some(points) = way(picture, &flight) {
@@ -250,6 +260,14 @@ fn way(picture: &Picture, flight: &Flight) -> Option<Vec<Point>> {
     let centre = |id: &str| picture.place(id).map(protocol::Rect::centre);
     let (from, to) = (centre(&flight.from)?, centre(&flight.to)?);
     Some(evenly(&[from, to]))
+}
+
+/// So many last messages are remembered; then it begins anew.
+const MOST_LAST: usize = 4_000;
+
+/// The key of what is said between two boxes, whoever says it.
+fn between(a: &str, b: &str) -> String {
+    if a < b { format!("{a}|{b}") } else { format!("{b}|{a}") }
 }
 
 /// The same way in steps of at most a tenth of it: a dot fades in on the first and out on the last.

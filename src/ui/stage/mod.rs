@@ -7,6 +7,7 @@ pub mod dots;
 mod edges;
 mod keys;
 mod legend;
+mod minimap;
 mod pointer;
 mod svg;
 mod tip;
@@ -24,6 +25,7 @@ use boxes::dom_id;
 pub use boxes::state_class;
 use camera::Camera;
 use dots::{Dots, Step};
+use minimap::Minimap;
 use pointer::Drag;
 use svg::SceneSvg;
 use tip::Tip;
@@ -61,6 +63,10 @@ pub enum Msg {
     Key(KeyboardEvent),
     Zoom(f32),
     Home,
+    /// To this point of the scene.
+    Go((f32, f32)),
+    /// The map is needed, or no more.
+    Map,
 }
 
 pub struct Stage {
@@ -77,6 +83,9 @@ pub struct Stage {
     swallow_click: bool,
     cursor: Option<String>,
     observer: Option<(ResizeObserver, Closure<dyn FnMut()>)>,
+    /// Part of the picture is outside: a map shows the whole, and in it a frame.
+    mapped: bool,
+    frame: NodeRef,
     home_for: (Lens, (f32, f32), u32),
     /// When the last picture came, and whether it followed the one before at once.
     pictured: (f64, bool),
@@ -99,6 +108,8 @@ impl Component for Stage {
             swallow_click: false,
             cursor: None,
             observer: None,
+            mapped: false,
+            frame: NodeRef::default(),
             home_for: Default::default(),
             pictured: (0.0, false),
         }
@@ -132,6 +143,8 @@ impl Component for Stage {
             Msg::Key(event) => return self.key(ctx, &event),
             Msg::Zoom(factor) => self.zoom(ctx, factor),
             Msg::Home => self.go_home(ctx),
+            Msg::Go(point) => self.go(ctx, point),
+            Msg::Map => return true,
         }
         false
     }
@@ -163,6 +176,9 @@ impl Component for Stage {
                     <button class="btn icon small" title="Fit (0)" aria-label="Fit the picture" onclick={act(|| Msg::Home)}>{ icons::icon("fit") }</button>
                     <button class="btn icon small" title="Zoom in (+)" aria-label="Zoom in" onclick={act(|| Msg::Zoom(1.25))}>{ icons::icon("plus") }</button>
                 </div>
+                if self.mapped {
+                    <Minimap picture={props.picture.clone()} frame={self.frame.clone()} go={link.callback(Msg::Go)} />
+                }
                 { steps(props) }
                 <legend::Legend options={props.options.clone()} run={props.run.clone()} />
                 { self.tip.view() }
@@ -189,6 +205,9 @@ impl Component for Stage {
             if !self.moved {
                 self.go_home(ctx);
             }
+        }
+        if self.mapped {
+            self.show_frame(ctx);
         }
     }
 }
@@ -268,8 +287,30 @@ impl Stage {
         self.place(ctx);
     }
 
+    /// Puts a point of the scene into the stage's middle.
+    fn go(&mut self, ctx: &Context<Self>, (x, y): (f32, f32)) {
+        let (w, h) = self.size();
+        self.camera.x = w / 2.0 - x * self.camera.zoom;
+        self.camera.y = h / 2.0 - y * self.camera.zoom;
+        self.moved = true;
+        self.place(ctx);
+    }
+
+    fn show_frame(&mut self, ctx: &Context<Self>) {
+        let (stage, scene) = (self.size(), Self::scene(ctx));
+        let needed = minimap::needed(&self.camera, stage, scene);
+        if needed != self.mapped {
+            self.mapped = needed;
+            ctx.link().send_message(Msg::Map);
+        }
+        if let Some(frame) = self.frame.cast::<Element>() {
+            minimap::put_frame(&frame, &self.camera, stage, scene);
+        }
+    }
+
     fn place(&mut self, ctx: &Context<Self>) {
         self.camera.hold(self.size(), Self::scene(ctx));
+        self.show_frame(ctx);
         if let Some(canvas) = self.canvas.cast::<HtmlElement>() {
             self.camera.show(&canvas);
             self.hold_heads(ctx, &canvas);

@@ -60,5 +60,5 @@ pub fn text_at(at: &Element, picture: &Picture, dots: &Dots) -> Option<(String, 
         return Some((what, dots.last_at(&id).unwrap_or_default()));
     }
     let edge = picture.edges.get(attribute_at(at, "data-edge")?.as_str())?;
-    (!edge.aria.is_empty()).then(|| (edge.aria.clone(), String::new()))
+    (!edge.aria.is_empty()).then(|| (edge.aria.clone(), dots.last_between(&edge.from, &edge.to).unwrap_or_default()))
 }
