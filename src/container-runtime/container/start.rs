@@ -7,7 +7,7 @@ use base::{Time, Vector};
 use cri_api::cri::{self, ContainerConfig, ContainerState, Id};
 use cri_api::host::{ComponentSpec, HostMessage};
 use cri_api::program::Spawn;
-use cri_api::{Machine, MachineConfig, StartSpec, Stdio};
+use cri_api::{Machine, MachineConfig, StartError, StartSpec, Stdio};
 use sim::Outbox;
 
 use super::etc::{full_name, write_etc};
@@ -181,7 +181,15 @@ impl Runtime {
         };
         let mut outputs = Vec::new();
         let mut host = cri_api::Host { volumes: &mut self.volumes, programs: &self.config.programs };
-        let pid = machine.start(now, &mut host, spec, &mut outputs).map_err(|e| e.to_string())?;
+        let pid = match machine.start(now, &mut host, spec.clone(), &mut outputs) {
+            // The real image has the program. That the bottle hasn't is the stand-in's to say, not runc's.
+            Err(StartError::NotInPath(_) | StartError::NoSuchFile(_)) if image.stub => {
+                let command = Spawn { argv: image.entrypoint.clone(), ..spec.command };
+                machine.start(now, &mut host, StartSpec { command, ..spec }, &mut outputs)
+            }
+            started => started,
+        };
+        let pid = pid.map_err(|e| e.to_string())?;
         // Set first: a process that ends at once is known by its number.
         self.change(id, |c| (c.state, c.started_at, c.pid, c.tty) = (ContainerState::Running, Some(now), pid, tty));
         self.carry_out(now, id, outputs, out);
