@@ -21,6 +21,8 @@ pub struct PaletteProps {
     pub commands: Vec<Command>,
     /// Objects of the cluster that have what was typed in their names.
     pub found: Shared<Vec<Thing>>,
+    /// What was typed since it was asked for and before it had the focus; a line's end chooses.
+    pub typed: AttrValue,
     pub run: Callback<Do>,
 }
 
@@ -30,6 +32,26 @@ pub fn Palette(props: &PaletteProps) -> Html {
     let query = use_state(String::new);
     let at = use_state(|| 0_usize);
     let input = use_focus();
+    let taken = use_mut_ref(|| 0_usize);
+    {
+        let (input, query, run, commands) = (input.clone(), query.clone(), props.run.clone(), props.commands.clone());
+        use_effect_with(props.typed.clone(), move |typed| {
+            let more = typed.get(*taken.borrow()..).unwrap_or_default();
+            let Some(field) = input.cast::<HtmlInputElement>().filter(|_| !more.is_empty()) else { return };
+            *taken.borrow_mut() = typed.len();
+            let words = field.value() + more.trim_end_matches('\n');
+            field.set_value(&words);
+            query.set(words.clone());
+            if more.ends_with('\n') {
+                run.emit(Do::Palette(false));
+                if let Some(command) = commands.iter().find(|c| matches(c, &words)) {
+                    run.emit(command.what.clone());
+                }
+                return;
+            }
+            run.emit(Do::Send(ToWorker::Find { words }));
+        });
+    }
     let all = all(&props.commands, &props.found);
     let found: Vec<Command> = all.iter().filter(|c| matches(c, &query)).take(40).cloned().collect();
     let chosen = (*at).min(found.len().saturating_sub(1));

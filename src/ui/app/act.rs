@@ -300,7 +300,10 @@ impl App {
                 self.put_on(self.theme.next());
                 self.theme.remember();
             }
-            Do::Palette(open) => self.palette = open,
+            Do::Palette(open) => {
+                self.palette = open;
+                self.typed.clear();
+            }
             Do::InsertExample(name) => {
                 self.insert = Some(Shared::new(name));
                 self.open_pane(Pane::Manifests);

@@ -96,6 +96,14 @@ impl App {
             event.prevent_default();
             return self.act(ctx, Do::Palette(!self.palette));
         }
+        // Whoever knows what they want types on while the palette is not drawn yet.
+        let key = event.key();
+        let types = key == "Enter" || key.chars().count() == 1;
+        if self.palette && types && !command && !event.alt_key() && !inside("[role=dialog], [role=alertdialog]") {
+            event.prevent_default();
+            self.typed.push_str(if key == "Enter" { "\n" } else { &key });
+            return true;
+        }
         // A dialog hears it only while the focus is inside: a click on its text takes the focus away.
         if event.key() == "Escape"
             && !inside("[role=dialog], [role=alertdialog]")

@@ -146,6 +146,8 @@ pub struct App {
     aside: bool,
     dock_px: Option<i32>,
     palette: bool,
+    /// What was typed while the palette was on its way to the screen.
+    typed: String,
     toasts: Vec<Toast>,
     /// Counts what gets a number from the page: toasts, terminals, applies, actions.
     counter: u32,
@@ -199,6 +201,7 @@ impl Component for App {
             aside: true,
             dock_px: None,
             palette: false,
+            typed: String::new(),
             toasts: Vec::new(),
             counter: 1,
             terminals: Terminals::default(),
@@ -295,7 +298,7 @@ impl Component for App {
                 { self.page(ctx) }
                 <crate::toasts::Toasts toasts={self.toasts.clone()} run={self.run.clone()} />
                 if self.palette {
-                    <Palette commands={self.commands()} found={self.seen.found.clone()} run={self.run.clone()} />
+                    <Palette commands={self.commands()} found={self.seen.found.clone()} typed={self.typed.clone()} run={self.run.clone()} />
                 }
                 if let Some(link) = &self.keeper.share {
                     <Share link={link.clone()} at={crate::format::clock_s(self.keeper.shared_us.unwrap_or(self.seen.clock.now_us))} copied={self.keeper.copied} run={self.run.clone()} />
