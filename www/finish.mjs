@@ -85,6 +85,22 @@ await init({ module_or_path: fetch(new URL("./worker_bg.wasm?${worker}", import.
   return preload[0];
 }
 
+/**
+ * The page's script and start.js travel with the first load: without words and long names. (worker.js stays as it is written: a frame
+ * without an origin takes it apart by its lines, see start.js.)
+ */
+async function smaller(html) {
+  const page = (await readdir(folder)).find((name) => /^page-[^.]*\.js$/.test(name));
+  const integrity = (text) => `sha384-${createHash("sha384").update(text).digest("base64")}`;
+  for (const [name, format] of [[page, "esm"], ["start.js", undefined]]) {
+    const text = await readFile(join(folder, name), "utf8");
+    const { code } = await transform(text, { minify: true, format, target: "es2022" });
+    await writeFile(join(folder, name), code);
+    html = html.replaceAll(integrity(text), integrity(code));
+  }
+  return html;
+}
+
 /** The page without inline scripts. */
 async function strict(html) {
   const inline = [...html.matchAll(/<script(?![^>]*\ssrc=)([^>]*)>([\s\S]*?)<\/script>/g)];
@@ -110,7 +126,7 @@ async function main() {
   await mkdir(join(folder, "icons"), { recursive: true });
   await cp(join(www, "icons"), join(folder, "icons"), { recursive: true });
 
-  let html = deferred(await strict(await readFile(join(folder, "index.html"), "utf8")));
+  let html = deferred(await strict(await smaller(await readFile(join(folder, "index.html"), "utf8"))));
   const preload = await shared(html);
   if (!html.includes(META)) throw new Error("index.html has no <meta charset> to put the policy behind");
   const made = ["index.html", "embed.html", "sw.js"];
