@@ -73,9 +73,10 @@ pub fn Palette(props: &PaletteProps) -> Html {
                 "ArrowUp" => at.set(chosen.saturating_sub(1)),
                 "Escape" => run.emit(Do::Palette(false)),
                 "Enter" => {
-                    run.emit(Do::Palette(false));
-                    // On a slow machine the list may not have followed the last letters yet: what is typed counts.
+                    // On a slow machine the list may not have followed the last letters yet: what is typed counts, as long as there
+                    // is a field that has it.
                     let typed = input.cast::<HtmlInputElement>().map_or_else(|| query.to_string(), |i| i.value());
+                    run.emit(Do::Palette(false));
                     let chosen = match typed == *query {
                         true => found.get(chosen),
                         false => commands.iter().find(|c| matches(c, &typed)),
