@@ -133,7 +133,7 @@ fn fold(scene: &mut Scene, message: &FlowMessage, gap: Duration, y: f32, width: 
 /// kube-apiserver's stages of a request as a strip above its arrow's end.
 fn stages(scene: &mut Scene, message: &FlowMessage, x: f32, y: f32, w: f32) {
     let n = message.stages.len() as f32;
-    let wide = (w * 1.9).clamp(30.0 * n, 64.0 * n);
+    let wide = (w * 1.9).clamp(34.0 * n, 64.0 * n);
     let names = message.stages.iter().map(|(name, _)| name.as_str());
     for (i, ((name, passed), (x, w))) in message.stages.iter().zip(strip(names, x - wide / 2.0, wide, 2.0)).enumerate() {
         scene.add_box(SceneBox {

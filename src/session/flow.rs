@@ -232,8 +232,16 @@ fn stages(cluster: &Cluster, id: MsgId) -> Vec<(String, bool)> {
     let Some(stages) = cluster.api().and_then(|a| a.stages(id)) else { return Vec::new() };
     let refused = stages.refused_by.is_some();
     let allowed = stages.code != 401 && stages.code != 403 || refused;
-    [("authn", stages.code != 401), ("authz", allowed), ("mutate", true), ("valid", stages.valid), ("etcd", stages.revision > 0)]
-        .into_iter()
-        .map(|(name, passed)| (name.to_string(), passed))
-        .collect()
+    // A binding has no object of its own to validate: what was done has passed.
+    let done = (200..300).contains(&stages.code);
+    [
+        ("authn", stages.code != 401),
+        ("authz", allowed),
+        ("mutate", true),
+        ("valid", stages.valid || done),
+        ("etcd", stages.revision > 0 || done),
+    ]
+    .into_iter()
+    .map(|(name, passed)| (name.to_string(), passed))
+    .collect()
 }

@@ -38,6 +38,8 @@ fn a_flow_begins_with_the_pods_own_document_and_its_arrows_are_short() {
     };
     let told = |e: &protocol::SceneEdge| e.label[0].text.contains("endpointslice/first-") && (end(e) - proxy).abs() < 4.0;
     assert!(arrows.iter().any(|e| told(e)), "kube-proxy is told: {labels:?}");
+    let stages: Vec<_> = page.scene.boxes.values().filter(|b| b.id.starts_with("stage/")).collect();
+    assert!(stages.len() > 10 && stages.iter().all(|b| b.state == State::Ok), "nothing was refused on the way");
     // What is spoken says all of it.
     assert!(arrows.iter().any(|e| e.aria == "POST /api/v1/namespaces/default/pods/second/binding"));
     assert!(arrows.iter().all(|e| !e.aria.contains("/services")), "nothing of the other document");
