@@ -175,7 +175,7 @@ if (wants("keyboard")) {
     await page.locator(".dialog.palette input:focus").waitFor({ timeout: 10_000 });
     await page.keyboard.type("labs");
     await page.keyboard.press("Enter");
-    await page.locator(".dialog.labs li").first().waitFor({ timeout: 60_000 });
+    await page.locator(".dialog.labs li").first().waitFor({ timeout: 20_000 });
     check((await page.locator(".dialog.labs li").count()) >= 30, "fewer than thirty");
     await shot(page, "labs-dark");
     // Wherever the focus is: a click on the dialog's text takes it away from its buttons.

@@ -55,7 +55,7 @@ await test("the link leads to the very moment, in a browser that has never seen 
   const c = await context();
   const p = await page(c, link, site.url);
   const began = Date.now();
-  await told(p, "of a shared cluster", 120_000);
+  await told(p, "of a shared cluster", 60_000);
   check((await p.locator(".boot").count()) === 0, "it says that the cluster boots");
   console.log(`     replayed after ${Date.now() - began} ms`);
   await pods(p, "web-", 3);
@@ -101,7 +101,7 @@ for (const [what, [make, says]] of Object.entries(HOSTILE)) {
   await test(`a link that is ${what} is named, and the page lives`, async () => {
     const c = await context();
     const p = await open(c, `#m=${make()}`);
-    await told(p, says, 60_000);
+    await told(p, says, 20_000);
     await box(p, "kube-apiserver").waitFor({ state: "attached", timeout: 30_000 });
     check(p.errors.length === 0, p.errors.join("\n"));
     await c.close();
@@ -114,7 +114,7 @@ await test("lens, selection and tab are in the address", async () => {
   await p.locator('aside.inspector[aria-label*="kube-scheduler"]').waitFor({ timeout: 30_000 });
   check((await p.getByRole("tab", { name: "Components" }).getAttribute("aria-selected")) === "true", "another lens");
   await p.getByRole("tab", { name: "Service network" }).click();
-  await p.waitForFunction(() => location.hash.includes("lens=service-network"), null, { timeout: 30_000 });
+  await p.waitForFunction(() => location.hash.includes("lens=service-network"), null, { timeout: 5_000 });
   const q = await open(c, "#lens=nothing&open=%00&tab=x");
   await booted(q);
   check(q.errors.length === 0, q.errors.join("\n"));

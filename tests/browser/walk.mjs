@@ -73,7 +73,7 @@ export async function page(context, url, own) {
 export const box = (p, id) => p.locator(`[data-box="${id}"]`);
 
 /** The boot is over. */
-export async function booted(p, ms = 180_000) {
+export async function booted(p, ms = 60_000) {
   await p.waitForFunction(() => document.querySelector("[data-box]") && !document.querySelector(".boot"), null, { timeout: ms });
 }
 
@@ -86,7 +86,7 @@ export async function apply(p, yaml) {
 }
 
 /** So many pods whose names begin so are drawn. */
-export const pods = (p, name, n, ms = 120_000) =>
+export const pods = (p, name, n, ms = 60_000) =>
   p.waitForFunction(([name, n]) => document.querySelectorAll(`[data-box^="pod/default/${name}"]`).length === n, [name, n], { timeout: ms });
 
 /** A toast says this. */
