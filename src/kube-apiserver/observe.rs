@@ -62,6 +62,12 @@ impl ApiServer {
         self.peek(gvr, namespace, name)
     }
 
+    /// The custom resources that are served, each in the first of its versions.
+    pub fn custom_resources(&self) -> impl Iterator<Item = Gvr> {
+        let all = self.customs.resources().into_iter().map(|r| r.gvr);
+        all.filter(|gvr| self.version_of(&gvr.group.text(), &gvr.resource.text()) == Some(gvr.version))
+    }
+
     /// The objects of a resource in a namespace (empty: everywhere), in order of their keys.
     pub fn objects(&self, gvr: Gvr, namespace: &str) -> impl Iterator<Item = &Object> {
         self.all(gvr, namespace)

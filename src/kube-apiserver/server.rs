@@ -363,7 +363,7 @@ impl ApiServer {
     }
     /// All objects of a resource in a namespace (empty: everywhere).
     pub(crate) fn all(&self, gvr: Gvr, namespace: &str) -> impl Iterator<Item = &Object> {
-        let storage = self.scheme.storage(gvr).map(|i| &self.scheme.storages[i]);
+        let storage = self.resource(gvr).and_then(|r| r.storage).map(|i| self.storage(i));
         storage.into_iter().flat_map(move |s| self.caches[s.index].scope(&s.scope(namespace)).map(|(_, o)| o))
     }
     pub(crate) fn pods_on(&self, node: &str) -> impl Iterator<Item = &Object> {

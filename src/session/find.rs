@@ -7,7 +7,7 @@ use protocol::Thing;
 /// More than that nobody reads.
 const MOST: usize = 30;
 
-/// What people look for, in the order in which it is offered.
+/// What people look for among the built-in kinds, in the order in which it is offered; kinds of their own come behind.
 fn kinds() -> Vec<Gvr> {
     let v1 =
         ["services", "configmaps", "secrets", "persistentvolumeclaims", "persistentvolumes", "namespaces", "serviceaccounts"];
@@ -32,7 +32,7 @@ pub(crate) fn find(cluster: &Cluster, words: &str) -> Vec<Thing> {
     let words: Vec<&str> = words.split_whitespace().filter(|w| *w != "open").collect();
     let Some(api) = cluster.api().filter(|_| !words.is_empty()) else { return Vec::new() };
     let mut found = Vec::new();
-    for gvr in kinds() {
+    for gvr in kinds().into_iter().chain(api.custom_resources()) {
         let resource = gvr.resource.to_string();
         for object in api.objects(gvr, "") {
             let has =

@@ -60,3 +60,18 @@ fn objects_are_found_by_words_of_their_names() {
     assert_eq!(titles("no such thing"), Vec::<String>::new());
     assert_eq!(titles("e").len(), 30, "not more than anybody reads");
 }
+
+#[test]
+fn objects_of_ones_own_kinds_are_found_as_well() {
+    let mut page = Page::open();
+    page.apply(
+        "apiVersion: apiextensions.k8s.io/v1\nkind: CustomResourceDefinition\nmetadata: {name: widgets.example.com}\nspec:\n  group: example.com\n  scope: Namespaced\n  names: {plural: widgets, singular: widget, kind: Widget}\n  versions:\n  - {name: v1, served: true, storage: true, schema: {openAPIV3Schema: {type: object}}}\n  - {name: v1beta1, served: true, storage: false, schema: {openAPIV3Schema: {type: object}}}\n",
+    );
+    page.run(5);
+    let gear = "apiVersion: example.com/v1\nkind: Widget\nmetadata: {name: gear}\n";
+    page.session.receive(ToWorker::Apply { id: 2, name: "gear.yaml".into(), text: gear.into(), dry_run: false });
+    page.run(5);
+    let bottle = page.session.bottle_mut().expect("there is a cluster");
+    let found = crate::find::find(bottle.shown(), "gear");
+    assert_eq!(found, [Thing::object("example.com", "widgets", "default", "gear")], "once, however many versions there are");
+}
