@@ -232,16 +232,12 @@ fn stages(cluster: &Cluster, id: MsgId) -> Vec<(String, bool)> {
     let Some(stages) = cluster.api().and_then(|a| a.stages(id)) else { return Vec::new() };
     let refused = stages.refused_by.is_some();
     let allowed = stages.code != 401 && stages.code != 403 || refused;
-    // A binding has no object of its own to validate: what was done has passed.
+    // What was done although a stage did nothing passed it by: a binding has no object of its own to validate, what changes nothing
+    // writes nothing. It is neither passed nor refused there.
     let done = (200..300).contains(&stages.code);
-    [
-        ("authn", stages.code != 401),
-        ("authz", allowed),
-        ("mutate", true),
-        ("valid", stages.valid || done),
-        ("etcd", stages.revision > 0 || done),
-    ]
-    .into_iter()
-    .map(|(name, passed)| (name.to_string(), passed))
-    .collect()
+    [("authn", stages.code != 401), ("authz", allowed), ("mutate", true), ("valid", stages.valid), ("etcd", stages.revision > 0)]
+        .into_iter()
+        .filter(|(_, passed)| *passed || !done)
+        .map(|(name, passed)| (name.to_string(), passed))
+        .collect()
 }
