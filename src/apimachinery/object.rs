@@ -13,10 +13,27 @@ use crate::value::{Fields, Value};
 pub struct Object(Value);
 
 /// Namespace and name; the namespace is empty for what is cluster-wide. Ordered as etcd orders keys.
-#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Default)]
+#[derive(Clone, PartialEq, Eq, Hash, Debug, Default)]
 pub struct ObjectKey {
     pub namespace: Rc<str>,
     pub name: Rc<str>,
+}
+
+impl Ord for ObjectKey {
+    /// Objects of one namespace mostly share its name.
+    fn cmp(&self, other: &ObjectKey) -> std::cmp::Ordering {
+        let namespaces = match Rc::ptr_eq(&self.namespace, &other.namespace) {
+            true => std::cmp::Ordering::Equal,
+            false => self.namespace.cmp(&other.namespace),
+        };
+        namespaces.then_with(|| self.name.cmp(&other.name))
+    }
+}
+
+impl PartialOrd for ObjectKey {
+    fn partial_cmp(&self, other: &ObjectKey) -> Option<std::cmp::Ordering> {
+        Some(self.cmp(other))
+    }
 }
 
 impl ObjectKey {

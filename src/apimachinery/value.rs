@@ -35,18 +35,21 @@ pub enum Value {
 /// Maps up to this size are scanned, larger ones halved.
 const SCANNED: usize = 20;
 
-/// Equality of short texts, eight bytes at a time: a call of `memcmp` costs more than that, in wasm much more.
+/// Equality of short texts, some bytes at a time: a call of `memcmp` costs more than that, in wasm much more. The last bytes are
+/// looked at together with those before them, so that there is no loop for what is left over.
 #[inline]
 fn same_text(a: &str, b: &str) -> bool {
-    let (mut a, mut b) = (a.as_bytes(), b.as_bytes());
+    let (a, b) = (a.as_bytes(), b.as_bytes());
     if a.len() != b.len() {
         return false;
     }
-    while let (Some((x, rest_a)), Some((y, rest_b))) = (a.split_first_chunk::<8>(), b.split_first_chunk::<8>()) {
-        if u64::from_ne_bytes(*x) != u64::from_ne_bytes(*y) {
-            return false;
-        }
-        (a, b) = (rest_a, rest_b);
+    let word = |text: &[u8; 8]| u64::from_ne_bytes(*text);
+    if let (Some(x), Some(y), Some(first), Some(second)) = (a.last_chunk(), b.last_chunk(), a.first_chunk(), b.first_chunk()) {
+        return word(x) == word(y) && word(first) == word(second) && (a.len() <= 16 || a == b);
+    }
+    let word = |text: &[u8; 4]| u32::from_ne_bytes(*text);
+    if let (Some(x), Some(y), Some(first), Some(second)) = (a.last_chunk(), b.last_chunk(), a.first_chunk(), b.first_chunk()) {
+        return word(x) == word(y) && word(first) == word(second);
     }
     a.iter().zip(b).all(|(x, y)| x == y)
 }
@@ -81,7 +84,7 @@ impl Fields {
     /// for twice as many.
     fn put(&mut self, i: usize, key: Key, value: Value) {
         if self.entries.len() == self.entries.capacity() {
-            self.entries.reserve_exact(1 + self.entries.len() / 8);
+            self.entries.reserve_exact(2 + self.entries.len() / 8);
         }
         self.entries.insert(i, (key, value));
     }

@@ -66,7 +66,17 @@ pub struct LookupHasher(u64);
 
 impl Hasher for LookupHasher {
     fn write(&mut self, bytes: &[u8]) {
-        self.write_u64(hash64(bytes));
+        // Most keys are names of fields and kinds: two words, which may overlap, are all of it.
+        let (first, last) = match (bytes.first_chunk::<8>(), bytes.last_chunk::<8>()) {
+            (Some(first), Some(last)) if bytes.len() <= 16 => (u64::from_le_bytes(*first), u64::from_le_bytes(*last)),
+            (None, _) => match (bytes.first_chunk::<4>(), bytes.last_chunk::<4>()) {
+                (Some(first), Some(last)) => (u32::from_le_bytes(*first).into(), u32::from_le_bytes(*last).into()),
+                _ => (bytes.iter().fold(0, |word, byte| word << 8 | u64::from(*byte)), 0),
+            },
+            _ => return self.write_u64(hash64(bytes)),
+        };
+        self.write_u64(first ^ (bytes.len() as u64) << 56);
+        self.write_u64(last);
     }
     /// What ends a text: its length is in its hash already.
     fn write_u8(&mut self, byte: u8) {

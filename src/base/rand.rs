@@ -50,14 +50,19 @@ impl Seed {
     /// A UUID of version 4.
     pub fn uuid(self, counter: u64) -> String {
         let (a, b) = (self.draw(counter.wrapping_mul(2)), self.draw(counter.wrapping_mul(2) + 1));
-        format!(
-            "{:08x}-{:04x}-4{:03x}-{:04x}-{:012x}",
-            a >> 32,
-            (a >> 16) & 0xffff,
-            a & 0xfff,
-            0x8000 | (b >> 48) & 0x3fff,
-            b & 0xffff_ffff_ffff
-        )
+        // Version 4, variant 1. Every object gets one: digits are put down one by one, which is cheaper than to format.
+        let (high, low) = (a & !0xf000 | 0x4000, 0x8000_0000_0000_0000 | b & 0x3fff_0000_0000_0000 | b & 0xffff_ffff_ffff);
+        let mut text = String::with_capacity(36);
+        for (word, dashes) in [(high, [8, 12]), (low, [0, 4])] {
+            for digit in 0..16 {
+                if dashes.contains(&digit) {
+                    text.push('-');
+                }
+                let value = (word >> (60 - 4 * digit)) & 0xf;
+                text.push(char::from(b"0123456789abcdef"[value as usize]));
+            }
+        }
+        text
     }
 }
 
@@ -72,7 +77,12 @@ mod tests {
         assert_ne!(seed.derive("kubelet").draw(3), seed.derive("kubelet").draw(4));
         assert_eq!(seed.suffix(9, 5).len(), 5);
         assert_eq!(seed.uuid(1).len(), 36);
-        assert_eq!(&seed.uuid(1)[14..15], "4");
+        for n in 0..100 {
+            let (a, b) = (seed.draw(n * 2), seed.draw(n * 2 + 1));
+            let (time, clock) = ((a >> 32, (a >> 16) & 0xffff, a & 0xfff), 0x8000 | (b >> 48) & 0x3fff);
+            let plain = format!("{:08x}-{:04x}-4{:03x}-{clock:04x}-{:012x}", time.0, time.1, time.2, b & 0xffff_ffff_ffff);
+            assert_eq!(seed.uuid(n), plain);
+        }
         assert!((0..1000).all(|n| seed.below(n, 7) < 7));
     }
 }

@@ -2,14 +2,31 @@
 //!
 //! A new value is walked whole; a changed one is walked beside the one before it, and subtrees that are the same allocation are
 //! skipped. The result depends on contents alone, never on what happens to be shared: equal subtrees contribute nothing.
+//! The sets of managed fields are long, and one allocation for all objects of a kind: each is walked once.
+
+use std::cell::RefCell;
+use std::rc::Rc;
 
 use apimachinery::{Fields, Value};
-use base::Digest;
+use base::{Digest, Lookup};
 use etcd_api::Stored;
+
+/// The member in which an entry of `metadata.managedFields` has its set.
+const FIELD_SET: &str = "fieldsV1";
+/// So many sets are remembered; then all are forgotten.
+const MOST_SETS: usize = 1_024;
+
+/// A set (which is held, so that its address means it), its hash and its bytes.
+type KnownSet = (Rc<Fields>, u64, i64);
+
+thread_local! {
+    /// A memo outside the state, of bounded size.
+    static SETS: RefCell<Lookup<usize, KnownSet>> = RefCell::default();
+}
 
 /// Hash and estimated bytes of what is new in `new`.
 pub fn change(new: &Stored, old: Option<&Stored>) -> (u64, i64) {
-    let mut walk = Walk { digest: Digest::new(), bytes: 0 };
+    let mut walk = Walk::new();
     match (new, old) {
         (Stored::Object(new), Some(Stored::Object(old))) => walk.diff(new.value(), old.value()),
         (Stored::Object(new), _) => walk.whole(new.value()),
@@ -24,6 +41,10 @@ struct Walk {
 }
 
 impl Walk {
+    fn new() -> Walk {
+        Walk { digest: Digest::new(), bytes: 0 }
+    }
+
     fn text(&mut self, bytes: &[u8]) {
         self.digest.write(bytes);
         self.bytes += bytes.len() as i64 + 3;
@@ -45,12 +66,36 @@ impl Walk {
             }
             Value::Map(fields) => {
                 self.digest.write_u64(fields.len() as u64);
-                for (key, value) in fields.iter() {
-                    self.text(key.as_bytes());
-                    self.whole(value);
-                }
+                fields.iter().for_each(|(key, value)| self.member(key, value));
             }
         }
+    }
+
+    fn member(&mut self, key: &str, value: &Value) {
+        self.text(key.as_bytes());
+        match value {
+            Value::Map(set) if key == FIELD_SET => self.set(set),
+            _ => self.whole(value),
+        }
+    }
+
+    fn set(&mut self, set: &Rc<Fields>) {
+        let address = Rc::as_ptr(set) as usize;
+        let known = SETS.with_borrow(|sets| sets.get(&address).map(|(_, hash, bytes)| (*hash, *bytes)));
+        let (hash, bytes) = known.unwrap_or_else(|| {
+            let mut walk = Walk::new();
+            walk.whole(&Value::Map(set.clone()));
+            let (hash, bytes) = (walk.digest.finish(), walk.bytes);
+            SETS.with_borrow_mut(|sets| {
+                if sets.len() >= MOST_SETS {
+                    sets.clear();
+                }
+                sets.insert(address, (set.clone(), hash, bytes));
+            });
+            (hash, bytes)
+        });
+        self.digest.write_u64(hash);
+        self.bytes += bytes;
     }
 
     fn diff(&mut self, new: &Value, old: &Value) {
@@ -76,10 +121,7 @@ impl Walk {
             }
             match before.next_if(|(k, _)| k == key) {
                 Some((_, old)) => self.at(i as u64, |walk| walk.diff(value, old)),
-                None => {
-                    self.text(key.as_bytes());
-                    self.whole(value);
-                }
+                None => self.member(key, value),
             }
         }
         before.for_each(|_| self.digest.write_u64(u64::MAX));
@@ -112,5 +154,11 @@ mod tests {
         assert_eq!(hash(&shared), hash(&fresh));
         assert_ne!(hash(&fresh), hash(&other));
         assert_ne!(change(&object(fresh.clone()), None).0, change(&object(other), None).0);
+        // Sets of fields are remembered by address, and count by contents.
+        let managed = |set: Value| change(&object(value!({"managedFields": [{"fieldsV1": (set)}]})), None);
+        let set = value!({"f:metadata": {"f:labels": {"f:a": {}}}});
+        let walked = managed(set.clone());
+        assert_eq!((managed(set.clone()), managed(value!({"f:metadata": {"f:labels": {"f:a": {}}}}))), (walked, walked));
+        assert_ne!(managed(value!({"f:metadata": {"f:labels": {"f:b": {}}}})).0, walked.0);
     }
 }

@@ -257,10 +257,17 @@ fn check_kind(resource: &Resource, value: &Value, given: Gvk) -> Result<(), Stat
 
 /// Schema decoding with its complaints.
 pub fn prune(call: &mut Call, resource: &Resource, value: Value) -> Result<Object, Status> {
+    prune_beside(call, resource, value, None)
+}
+
+/// As [`prune`], for a value that was made of an object of the resource. What custom resources have stored may be older than their
+/// schema: it is looked at again.
+pub fn prune_beside(call: &mut Call, resource: &Resource, value: Value, before: Option<&Object>) -> Result<Object, Status> {
+    let before = before.filter(|_| resource.custom.is_none()).map(Object::value);
     let Some(schema) = &resource.schema else {
         return Object::from_value(value).ok_or_else(|| Status::bad_request("the body is no object"));
     };
-    let decoded = schema::decode(schema, &value).map_err(|e| {
+    let decoded = schema::decode_beside(schema, &value, before).map_err(|e| {
         let (kind, version) = (resource.gvk.kind, resource.gvk.version);
         Status::bad_request(format!("{kind} in version \"{version}\" cannot be handled as a {kind}: {e}"))
     })?;

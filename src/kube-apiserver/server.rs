@@ -364,6 +364,8 @@ impl ApiServer {
     /// All objects of a resource in a namespace (empty: everywhere).
     pub(crate) fn all(&self, gvr: Gvr, namespace: &str) -> impl Iterator<Item = &Object> {
         let storage = self.resource(gvr).and_then(|r| r.storage).map(|i| self.storage(i));
+        // Most writes look for quotas and limits, and most clusters have none.
+        let storage = storage.filter(|s| !self.caches[s.index].objects.is_empty());
         storage.into_iter().flat_map(move |s| self.caches[s.index].scope(&s.scope(namespace)).map(|(_, o)| o))
     }
     pub(crate) fn pods_on(&self, node: &str) -> impl Iterator<Item = &Object> {

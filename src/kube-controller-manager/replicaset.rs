@@ -14,7 +14,7 @@ use client_go::{Delta, Expectations};
 
 use crate::framework::{Controller, Ctx, Enqueue, Info, Outcome, Plan, failure};
 use crate::refs;
-use crate::resources::{Caches, PODS, REPLICASETS, REPLICATIONCONTROLLERS, Res, gvr};
+use crate::resources::{Caches, PODS, REPLICASETS, REPLICATIONCONTROLLERS, Res, TABLE, gvr};
 use crate::tally::{Tallies, all_match};
 
 /// The most that one sync creates or deletes.
@@ -100,7 +100,7 @@ impl ReplicaSetController {
     }
 
     fn on_pod(&mut self, delta: &Delta, queue: &mut Enqueue<ObjectKey>) {
-        self.tallies.change(delta);
+        self.tallies.change(delta, TABLE[self.res].kind);
         let key_of = |pod: &Object, queue: &Enqueue<ObjectKey>| refs::controller_key(queue.caches, self.res, pod);
         match (&delta.old, &delta.new) {
             (old, Some(pod)) => {

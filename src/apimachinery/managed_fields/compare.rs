@@ -3,7 +3,7 @@
 //! What is the same allocation on both sides is not walked. Structs that are new are memoised by address: the pods of one
 //! template have one set.
 
-use base::Sort as _;
+use base::{Lookup, Sort as _};
 use std::cell::RefCell;
 use std::fmt::Write;
 use std::rc::Rc;
@@ -39,6 +39,8 @@ impl Comparison {
 struct Builder {
     changed: Vec<(Key, Value)>,
     removed: Vec<(Key, Value)>,
+    /// So many members may have changed, and the place itself.
+    most: usize,
     /// The place itself is new, or gone.
     is_new: bool,
     is_gone: bool,
@@ -46,10 +48,14 @@ struct Builder {
 
 impl Builder {
     fn new(old: Option<&Value>, new: Option<&Value>) -> Builder {
-        Builder { changed: Vec::new(), removed: Vec::new(), is_new: old.is_none(), is_gone: new.is_none() }
+        let most = 1 + new.map_or(0, |v| entries(Some(v)).len().max(v.items().len()));
+        Builder { changed: Vec::new(), removed: Vec::new(), most, is_new: old.is_none(), is_gone: new.is_none() }
     }
     fn add(&mut self, name: impl Fn() -> Key, below: Comparison) {
         if let Some(set) = below.changed {
+            if self.changed.is_empty() {
+                self.changed.reserve_exact(self.most);
+            }
             self.changed.push((name(), set));
         }
         if let Some(set) = below.removed {
@@ -221,6 +227,40 @@ pub(super) fn field_key(name: &str) -> Key {
 
 /// `k:{"name":"c"}` or `v:"x"`.
 pub(super) fn item_key(kind: &ListKind, item: &Value) -> Key {
+    let ListKind::Map(keys) = kind else { return written_item_key(kind, item) };
+    let ([name], Some(Value::Str(value))) = (&keys[..], keys.first().and_then(|k| item.get(k))) else {
+        return written_item_key(kind, item);
+    };
+    // Mostly the type of a condition or the name of a container, which is one allocation in all objects.
+    let place = (Rc::as_ptr(name).addr(), Rc::as_ptr(value).addr());
+    if let Some(known) = ITEM_KEYS.with_borrow(|known| known.get(&place).map(|known| known.key.clone())) {
+        return known;
+    }
+    let key = written_item_key(kind, item);
+    ITEM_KEYS.with_borrow_mut(|known| {
+        if known.len() >= MOST_ITEM_KEYS {
+            known.clear();
+        }
+        known.insert(place, ItemKey { _held: (name.clone(), value.clone()), key: key.clone() });
+    });
+    key
+}
+
+/// So many keys of elements are remembered; then all are forgotten.
+const MOST_ITEM_KEYS: usize = 1_024;
+
+/// A key of an element that was written before, with what it was made of: as long as that is held, its addresses mean it.
+struct ItemKey {
+    _held: (Key, Rc<str>),
+    key: Key,
+}
+
+thread_local! {
+    /// A memo outside the state, of bounded size.
+    static ITEM_KEYS: RefCell<Lookup<(usize, usize), ItemKey>> = RefCell::default();
+}
+
+fn written_item_key(kind: &ListKind, item: &Value) -> Key {
     let mut text = String::new();
     match kind {
         ListKind::Map(keys) => {

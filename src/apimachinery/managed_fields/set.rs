@@ -3,9 +3,10 @@
 //! A node is a map: empty for a leaf; with `.` for a member that has members below; without for a mere way to members.
 
 use std::cell::RefCell;
+use std::hash::Hasher as _;
 use std::rc::{Rc, Weak};
 
-use base::{Lookup, hash64};
+use base::{Lookup, LookupHasher};
 
 use crate::value::{Fields, Key, Value, key};
 
@@ -52,12 +53,12 @@ fn address(value: &Value) -> u64 {
 
 /// The one allocation for these members. Their values must have been consed.
 fn cons(fields: Fields) -> Value {
-    let mut digest = base::Digest::new();
+    let mut hasher = LookupHasher::default();
     for (k, v) in &fields {
-        digest.write_u64(hash64(k.as_bytes()));
-        digest.write_u64(address(v));
+        hasher.write(k.as_bytes());
+        hasher.write_u64(address(v));
     }
-    let hash = digest.finish();
+    let hash = hasher.finish();
     TABLE.with_borrow_mut(|t| {
         let bucket = t.nodes.entry(hash).or_default();
         let same = |have: &Rc<Fields>| {

@@ -21,9 +21,15 @@ pub struct Decoded {
 /// Decodes a map as a struct. The error is Go's text, without the prefix that names the kind:
 /// `json: cannot unmarshal string into Go struct field DeploymentSpec.spec.replicas of type int32`.
 pub fn decode(ty: &StructType, value: &Value) -> Result<Decoded, String> {
+    decode_beside(ty, value, None)
+}
+
+/// As [`decode`], for a value that was made of a decoded one of this type: what is the same allocation in both is right already
+/// and isn't walked.
+pub fn decode_beside(ty: &StructType, value: &Value, before: Option<&Value>) -> Result<Decoded, String> {
     let mut walk = Walk { unknown: Vec::new(), loose: false };
     let changed = match value {
-        Value::Map(fields) => walk.fields(ty, fields, &Path::Root)?,
+        Value::Map(fields) => walk.fields(ty, fields, before, &Path::Root)?,
         Value::Null => Some(zero(ty)),
         other => return Err(format!("json: cannot unmarshal {} into Go value of type {}", go_kind(other), ty.go_name())),
     };
@@ -198,15 +204,15 @@ impl Output<'_> {
 }
 
 impl Walk {
-    fn fields(&mut self, ty: &StructType, fields: &Rc<Fields>, path: &Path) -> Change {
-        let before = std::mem::replace(&mut self.loose, ty.loose);
-        let change = self.merge_fields(ty, fields, path);
-        self.loose = before;
+    fn fields(&mut self, ty: &StructType, fields: &Rc<Fields>, before: Option<&Value>, path: &Path) -> Change {
+        let loose = std::mem::replace(&mut self.loose, ty.loose);
+        let change = self.merge_fields(ty, fields, before.and_then(Value::as_map), path);
+        self.loose = loose;
         change
     }
 
     /// Merges the sorted members with the sorted fields.
-    fn merge_fields(&mut self, ty: &StructType, fields: &Rc<Fields>, path: &Path) -> Change {
+    fn merge_fields(&mut self, ty: &StructType, fields: &Rc<Fields>, before: Option<&Fields>, path: &Path) -> Change {
         let entries = fields.entries();
         let mut out = Output { original: entries, taken: 0, changed: None };
         let mut members = entries.iter().peekable();
@@ -217,7 +223,10 @@ impl Walk {
                     std::cmp::Ordering::Less => self.unknown_member(ty, key, path, &mut out),
                     std::cmp::Ordering::Equal => {
                         found = true;
-                        self.member(ty, field, value, path, &mut out)?;
+                        match before.and_then(|before| before.get(key)) {
+                            Some(before) if before.ptr_eq(value) && !value.is_null() => out.keep(),
+                            before => self.member(ty, field, (value, before), path, &mut out)?,
+                        }
                     }
                     std::cmp::Ordering::Greater => break,
                 }
@@ -246,9 +255,17 @@ impl Walk {
         out.drop();
     }
 
-    fn member(&mut self, ty: &StructType, field: &Field, value: &Value, path: &Path, out: &mut Output) -> Result<(), String> {
-        let change = match value {
-            Value::Null => None,
+    fn member(
+        &mut self,
+        ty: &StructType,
+        field: &Field,
+        (value, before): (&Value, Option<&Value>),
+        path: &Path,
+        out: &mut Output,
+    ) -> Result<(), String> {
+        let change = match (&field.ty, value) {
+            (_, Value::Null) => None,
+            (Type::Struct(s), Value::Map(fields)) => self.fields(s, fields, before, &Path::Field(path, ty, field))?,
             _ => self.value(&field.ty, value, &Path::Field(path, ty, field))?,
         };
         if ty.loose {
@@ -284,7 +301,7 @@ impl Walk {
     fn value(&mut self, ty: &Type, value: &Value, path: &Path) -> Change {
         match (ty, value) {
             (Type::Any, _) => Ok(None),
-            (Type::Struct(s), Value::Map(fields)) => self.fields(s, fields, path),
+            (Type::Struct(s), Value::Map(fields)) => self.fields(s, fields, None, path),
             (Type::Map(m), Value::Map(fields)) => self.map(&m.elem, fields, path),
             (Type::List(l), Value::List(items)) => self.list(&l.elem, items, path),
             // 3.0 is an integer.
@@ -449,6 +466,26 @@ mod tests {
             value,
             r#"{"metadata":{},"spec":{"replicas":0,"selector":null,"strategy":{},"template":{"metadata":{},"spec":{"containers":[{"name":"c","resources":{"limits":{"cpu":"500m"}}}]}}},"status":{}}"#
         );
+    }
+
+    #[test]
+    fn what_is_as_it_was_is_not_walked_and_what_is_not_is() {
+        let ty = of(Gvk::new("", "v1", "Pod")).unwrap();
+        let pod = crate::value!({"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "p"},
+            "spec": {"containers": [{"name": "c", "image": "i", "resources": {}}]}, "status": {}});
+        let before = decode(&ty, &pod).unwrap().value;
+        let mut patched = before.clone();
+        patched.set_at(&["metadata", "labels"], crate::value!({"a": "b"}));
+        patched.set_at(&["metadata", "bogus"], 1);
+        let beside = decode_beside(&ty, &patched, Some(&before)).unwrap();
+        assert_eq!(beside.unknown, ["metadata.bogus"]);
+        assert_eq!(beside.value, decode(&ty, &patched).unwrap().value);
+        // It is trusted, not looked at: a value that was never decoded passes.
+        patched.set_at(&["spec", "bogus"], 1);
+        assert_eq!(decode_beside(&ty, &patched, Some(&before)).unwrap().unknown, ["metadata.bogus", "spec.bogus"]);
+        assert_eq!(decode_beside(&ty, &patched, Some(&patched)).unwrap().unknown, [""; 0]);
+        patched.set_at(&["status", "phase"], 1);
+        assert!(decode_beside(&ty, &patched, Some(&before)).is_err());
     }
 
     #[test]

@@ -18,7 +18,7 @@ use std::cell::{Cell, OnceCell};
 use std::fmt;
 use std::rc::Rc;
 
-pub use decode::{Decoded, decode, go_kind, zero};
+pub use decode::{Decoded, decode, decode_beside, go_kind, zero};
 pub(crate) use go_json::shared_key;
 pub use go_json::{JsonError, Parsed, member_paths, parse as parse_json};
 pub use load::{named, of};

@@ -57,11 +57,23 @@ impl<K, V> Map<K, V> {
     }
     /// The first entry.
     pub fn get_min(&self) -> Option<(&K, &V)> {
-        self.iter().next()
+        let mut node = self.root.as_deref()?;
+        loop {
+            match node {
+                Node::Leaf(entries) => return entries.first().map(|(k, v)| (k, v)),
+                Node::Branch(children) => node = &children.first()?.1,
+            }
+        }
     }
     /// The last entry.
     pub fn get_max(&self) -> Option<(&K, &V)> {
-        self.iter().next_back()
+        let mut node = self.root.as_deref()?;
+        loop {
+            match node {
+                Node::Leaf(entries) => return entries.last().map(|(k, v)| (k, v)),
+                Node::Branch(children) => node = &children.last()?.1,
+            }
+        }
     }
 }
 

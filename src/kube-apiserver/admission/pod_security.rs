@@ -6,9 +6,11 @@
 
 mod checks;
 
+use std::borrow::Cow;
+
 use apimachinery::field::{ErrorList, Path};
 use apimachinery::status::Status;
-use apimachinery::{Gvr, Object, Value, Verb, resources};
+use apimachinery::{Fields, Gvr, Object, Value, Verb, resources};
 
 use self::checks::{Level, Violation, violations};
 use super::{Attributes, Extra, Plugin};
@@ -53,10 +55,14 @@ impl Plugin for PodSecurity {
 }
 
 /// The level that a namespace asks for in a mode, and how it is printed.
-fn policy(namespace: &Object, mode: &str) -> (Level, String) {
+fn policy(namespace: &Object, mode: &str) -> (Level, Cow<'static, str>) {
+    let asked = |labels: &Fields| labels.keys().any(|label| label.starts_with(PREFIX));
+    if !namespace.labels().is_some_and(asked) {
+        return (Level::Privileged, Cow::Borrowed("privileged:latest"));
+    }
     let text = namespace.label(&format!("{PREFIX}{mode}")).unwrap_or("privileged");
     let version = namespace.label(&format!("{PREFIX}{mode}-version")).unwrap_or("latest");
-    (Level::parse(text).unwrap_or(Level::Privileged), format!("{text}:{version}"))
+    (Level::parse(text).unwrap_or(Level::Privileged), format!("{text}:{version}").into())
 }
 
 fn details(bad: &[Violation]) -> String {

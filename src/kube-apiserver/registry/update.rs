@@ -135,7 +135,7 @@ impl ApiServer {
             PatchType::Apply => fields::apply(call, Some(&base), patch, now)?.into_value(),
             _ => patch::apply(*kind, base.value(), patch, resource.schema.as_deref())?,
         };
-        let decoded = codec::prune(call, &resource, patched.clone());
+        let decoded = codec::prune_beside(call, &resource, patched.clone(), Some(&base));
         let mut new = decoded.map_err(|s| patch_error(&s, *kind, patch, &patched, resource.schema.as_deref()))?;
         resource.strategy.default(&mut new);
         if convert::differs(&resource) {
