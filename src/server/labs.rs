@@ -4,7 +4,7 @@ use std::path::Path;
 use std::rc::Rc;
 use std::time::Instant;
 
-use apimachinery::{Value, json, value};
+use apimachinery::{Value, json, value, yaml};
 
 type Failure = Box<dyn std::error::Error>;
 
@@ -55,7 +55,10 @@ fn labs_in(path: &Path) -> Result<Vec<std::path::PathBuf>, std::io::Error> {
     if all.is_empty() && is_lab(path) {
         all.push(path.to_path_buf());
     }
-    Ok(all)
+    match all.is_empty() {
+        true => Err(std::io::Error::other("there is no lab in it: neither lab.yaml nor index.json, nor a folder with one")),
+        false => Ok(all),
+    }
 }
 
 /// What the page's catalogue reads: `index.json` of a folder of labs.
@@ -63,16 +66,17 @@ fn labs_in(path: &Path) -> Result<Vec<std::path::PathBuf>, std::io::Error> {
 /// # Errors
 /// A folder that can't be read, or a lab that has mistakes.
 pub fn index(path: &Path) -> Result<String, Failure> {
-    let mut list = Vec::new();
+    let mut list: Vec<Value> = Vec::new();
     for folder in labs_in(path)? {
         let files = files(&folder)?;
         let name = name_of(&folder);
         let lab = labs::read(&name, &files, "en").map_err(|e| format!("{name}: {e}"))?;
-        let yaml = files.iter().find(|(p, _)| p == "lab.yaml").map(|(_, t)| t.as_str()).unwrap_or_default();
-        let field = |key: &str| {
-            let line = yaml.lines().find_map(|l| l.strip_prefix(key)?.strip_prefix(':'));
-            line.map(|l| l.trim().trim_matches('"').to_string()).unwrap_or_default()
-        };
+        if list.iter().any(|l| l.get("name").and_then(Value::as_str) == Some(short(&name))) {
+            return Err(format!("{name}: another folder is called {} as well, but for its number", short(&name)).into());
+        }
+        let text = files.iter().find(|(p, _)| p == "lab.yaml").map(|(_, t)| t.as_str()).unwrap_or_default();
+        let head = yaml::parse(text).map(|d| d.value).unwrap_or_default();
+        let field = |key: &str| head.get(key).and_then(Value::as_str).unwrap_or_default().trim().to_string();
         let languages = labs::translation::languages(&files).into_iter().filter(|l| l != "en");
         let languages: Vec<Value> = languages.map(Value::from).collect();
         list.push(value!({
@@ -101,7 +105,7 @@ pub fn command(args: &[String]) -> Result<(), Failure> {
         [verb, folders @ ..] if verb == "check" && !folders.is_empty() => check(folders),
         [verb, folder] if verb == "build" => {
             let path = Path::new(folder);
-            std::fs::write(path.join("index.json"), index(path)?)?;
+            std::fs::write(path.join("index.json"), index(path).map_err(|e| format!("{folder}: {e}"))?)?;
             println!("{}", path.join("index.json").display());
             Ok(())
         }
@@ -136,12 +140,17 @@ fn check(folders: &[String]) -> Result<(), Failure> {
             let mut problems: Vec<String> = untranslated.0.iter().map(ToString::to_string).collect();
             problems.extend(labs::prove::prove(&lab, bottle));
             let word = if problems.is_empty() { "proved" } else { "FAILS" };
-            println!("{name}: {word}, {} steps, {} ms", lab.steps.len(), began.elapsed().as_millis());
+            let steps = if lab.steps.len() == 1 { "step" } else { "steps" };
+            println!("{name}: {word}, {} {steps}, {} ms", lab.steps.len(), began.elapsed().as_millis());
             problems.iter().for_each(|p| println!("  {p}"));
             bad += usize::from(!problems.is_empty());
         }
     }
-    if bad > 0 { Err(format!("{bad} labs are not as they should be").into()) } else { Ok(()) }
+    match bad {
+        0 => Ok(()),
+        1 => Err("1 lab is not as it should be".into()),
+        bad => Err(format!("{bad} labs are not as they should be").into()),
+    }
 }
 
 /// Writes a lab to begin with: it proves itself as it is.
@@ -154,4 +163,57 @@ fn new(folder: &Path) -> Result<(), Failure> {
     std::fs::write(folder.join("lab.md"), include_str!("lab-template.md"))?;
     println!("{}: edit lab.md and lab.yaml, then: kubottle lab check {}", folder.display(), folder.display());
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A folder of its own below the system's, gone at the end.
+    struct Folder(std::path::PathBuf);
+
+    impl Folder {
+        fn new(name: &str) -> Folder {
+            let at = std::env::temp_dir().join(format!("kubottle-labs-{name}-{}", std::process::id()));
+            let _ = std::fs::remove_dir_all(&at);
+            std::fs::create_dir_all(&at).unwrap();
+            Folder(at)
+        }
+
+        fn run(&self, verb: &str, inside: &str) -> Result<(), String> {
+            let at = self.0.join(inside).to_string_lossy().into_owned();
+            command(&[verb.to_string(), at]).map_err(|e| e.to_string())
+        }
+    }
+
+    impl Drop for Folder {
+        fn drop(&mut self) {
+            let _ = std::fs::remove_dir_all(&self.0);
+        }
+    }
+
+    #[test]
+    fn a_new_lab_proves_itself_and_is_listed() {
+        let at = Folder::new("new");
+        at.run("new", "10-mine").unwrap();
+        assert!(at.run("new", "10-mine").unwrap_err().ends_with("is there already"));
+        at.run("check", "10-mine").unwrap();
+        let yaml = include_str!("lab-template.yaml").replace("One sentence for the list of labs.", ">-\n  Of two\n  lines.");
+        std::fs::write(at.0.join("10-mine/lab.yaml"), yaml).unwrap();
+        at.run("build", "").unwrap();
+        let index = std::fs::read_to_string(at.0.join("index.json")).unwrap();
+        assert!(index.contains(r#""name":"mine""#) && index.contains(r#""summary":"Of two lines.""#), "{index}");
+        at.run("new", "20-mine").unwrap();
+        assert!(at.run("build", "").unwrap_err().contains("20-mine: another folder is called mine as well"));
+    }
+
+    #[test]
+    fn a_folder_without_labs_is_no_success() {
+        let at = Folder::new("none");
+        for verb in ["check", "build"] {
+            let error = at.run(verb, "").unwrap_err();
+            assert!(error.contains("there is no lab in it"), "{error}");
+        }
+        assert!(!at.0.join("index.json").exists());
+    }
 }
