@@ -43,11 +43,7 @@ pub fn Palette(props: &PaletteProps) -> Html {
             field.set_value(&words);
             query.set(words.clone());
             if more.ends_with('\n') {
-                run.emit(Do::Palette(false));
-                if let Some(command) = commands.iter().find(|c| matches(c, &words)) {
-                    run.emit(command.what.clone());
-                }
-                return;
+                return choose(&run, commands.iter().find(|c| matches(c, &words)));
             }
             run.emit(Do::Send(ToWorker::Find { words }));
         });
@@ -76,14 +72,13 @@ pub fn Palette(props: &PaletteProps) -> Html {
                     // On a slow machine the list may not have followed the last letters yet: what is typed counts, as long as there
                     // is a field that has it.
                     let typed = input.cast::<HtmlInputElement>().map_or_else(|| query.to_string(), |i| i.value());
-                    run.emit(Do::Palette(false));
-                    let chosen = match typed == *query {
-                        true => found.get(chosen),
-                        false => commands.iter().find(|c| matches(c, &typed)),
-                    };
-                    if let Some(command) = chosen {
-                        run.emit(command.what.clone());
-                    }
+                    choose(
+                        &run,
+                        match typed == *query {
+                            true => found.get(chosen),
+                            false => commands.iter().find(|c| matches(c, &typed)),
+                        },
+                    );
                 }
                 _ => return,
             }
@@ -105,13 +100,21 @@ pub fn Palette(props: &PaletteProps) -> Html {
                 }
                 <ul id="palette-list" role="listbox">
                     { for found.iter().enumerate().map(|(i, c)| {
-                        let (run, what) = (props.run.clone(), c.what.clone());
-                        let onclick = Callback::from(move |_: MouseEvent| { run.emit(Do::Palette(false)); run.emit(what.clone()); });
+                        let (run, command) = (props.run.clone(), c.clone());
+                        let onclick = Callback::from(move |_: MouseEvent| choose(&run, Some(&command)));
                         html! { <li id={format!("command-{i}")} role="option" aria-selected={(i == chosen).to_string()} {onclick}>{ &c.name }<small>{ &c.hint }</small></li> }
                     }) }
                 </ul>
             </div>
         </div>
+    }
+}
+
+/// Closes the palette and does what was chosen.
+fn choose(run: &Callback<Do>, command: Option<&Command>) {
+    run.emit(Do::Palette(false));
+    if let Some(command) = command {
+        run.emit(command.what.clone());
     }
 }
 

@@ -176,8 +176,18 @@ if (wants("keyboard")) {
     await page.keyboard.type("labs");
     await page.keyboard.press("Enter");
     await page.locator(".dialog.labs li").first().waitFor({ timeout: 20_000 });
-    check((await page.locator(".dialog.labs li").count()) >= 30, "fewer than thirty");
+    const all = await page.locator(".dialog.labs li").count();
+    check(all >= 30, "fewer than thirty");
     await shot(page, "labs-dark");
+    // The field for a search has the focus.
+    await page.keyboard.type("Quota");
+    await page.waitForFunction((all) => document.querySelectorAll(".dialog.labs li").length < all / 4, all, { timeout: 5_000 });
+    const found = await page.locator(".dialog.labs li").allTextContents();
+    check(found.length > 0 && found.some((text) => /quota/i.test(text)), found.join("; "));
+    await page.keyboard.type(" of the moon");
+    await page.getByText("No lab has “Quota of the moon”").waitFor({ timeout: 5_000 });
+    for (let i = 0; i < 18; i++) await page.keyboard.press("Backspace");
+    await page.waitForFunction((all) => document.querySelectorAll(".dialog.labs li").length === all, all, { timeout: 5_000 });
     // Wherever the focus is: a click on the dialog's text takes it away from its buttons.
     await page.locator(".dialog.labs header p").click();
     await page.keyboard.press("Escape");
