@@ -91,6 +91,13 @@ pub enum Plan {
 
 pub type Planned = Result<Plan, Status>;
 
+/// Why a write was refused, and the revision of the object that it was refused for (0: there was none).
+#[derive(Clone, Debug)]
+pub struct Refusal {
+    pub status: Status,
+    pub revision: i64,
+}
+
 /// What the server waits for from etcd.
 #[derive(Clone)]
 pub enum Pending {
@@ -101,6 +108,8 @@ pub enum Pending {
     /// A page of a list at a revision.
     Page(Box<Call>, crate::registry::Page),
     Write(Box<Call>, Box<Write>),
+    /// The object as etcd has it: a write was refused because of what the cache has.
+    Refused(Box<Call>, Box<Refusal>),
     /// The lease of an event that is to be written.
     Lease(Box<Call>, Box<Write>),
     /// The objects of a storage.

@@ -17,11 +17,13 @@ mod watch;
 use apimachinery::status::Status;
 use apimachinery::{Object, Response, Value, Verb};
 use base::Time;
+use etcd_api::KeyRange;
 use sim::Outbox;
 
 use crate::cache::stamp;
-use crate::call::{Answer, Call, Change, Plan, Planned, Write};
+use crate::call::{Answer, Call, Change, Pending, Plan, Planned, Refusal, Write};
 use crate::codec;
+use crate::etcd_client::range_of;
 use crate::server::ApiServer;
 
 pub(crate) use collection::Collection;
@@ -83,6 +85,7 @@ impl ApiServer {
             // Its definition has gone in the meantime.
             return self.finish(call, crate::routing::not_found().into(), now, out);
         }
+        let revision = current.as_ref().map_or(0, Object::revision);
         match self.plan(&mut call, current, now) {
             Ok(Plan::Write(write)) if call.dry_run() => {
                 let response = self.answer_of(&call, *write, None, None, now);
@@ -90,8 +93,24 @@ impl ApiServer {
             }
             Ok(Plan::Write(write)) => self.commit(call, write, now, out),
             Ok(Plan::Answer(response)) => self.finish(call, response, now, out),
+            // Planned from the cache, which may be behind (or, after etcd was restored, ahead): etcd is asked before the client is
+            // told. Models `GuaranteedUpdate`, whose first try may be with stale data.
+            Err(status) if call.attempts == 0 && is_of_an_object(&call) => {
+                let (msg, range) = (call.msg, range_of(KeyRange::one(self.key_of(&call))));
+                let refused = Pending::Refused(call, Box::new(Refusal { status, revision }));
+                self.ask_for(msg, etcd_api::Request::Range(range), refused, now, out);
+            }
             Err(status) => self.finish(call, status.into(), now, out),
         }
+    }
+
+    /// What etcd has of an object for which a write was refused: the refusal stands if the cache had the same.
+    pub(crate) fn refused(&mut self, mut call: Box<Call>, refusal: Refusal, current: Option<Object>, now: Time, out: &mut Outbox) {
+        if current.as_ref().map_or(0, Object::revision) == refusal.revision {
+            return self.finish(call, refusal.status.into(), now, out);
+        }
+        call.attempts += 1;
+        self.write(call, current, now, out);
     }
 
     fn plan(&mut self, call: &mut Call, current: Option<Object>, now: Time) -> Planned {
@@ -167,6 +186,15 @@ impl ApiServer {
     pub(crate) fn key_of(&self, call: &Call) -> etcd_api::Key {
         let storage = call.resource.storage.expect("a stored resource");
         self.storage(storage).key(&call.request.namespace, &call.name)
+    }
+}
+
+/// Whether the call writes to an object that is there, or should be.
+fn is_of_an_object(call: &Call) -> bool {
+    match call.request.verb {
+        Verb::Update | Verb::Patch | Verb::Delete => true,
+        Verb::Create => call.subresource_is("binding"),
+        _ => false,
     }
 }
 

@@ -5,4 +5,5 @@ mod custom;
 mod flows;
 pub(crate) mod pump;
 mod replay;
+mod stale;
 mod wire;
