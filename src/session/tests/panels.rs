@@ -159,11 +159,11 @@ fn kube_apiserver_is_not_ready_while_etcd_does_not_answer() {
     let mut page = Page::open();
     page.show(Lens::ControlPlane);
     assert!(page.words_of("kube-apiserver").contains("kube-apiserver: ready;"), "{}", page.words_of("kube-apiserver"));
-    page.session.input(cluster::Input::Freeze("etcd".into()));
+    page.act(Action::Freeze { component: "etcd".into() });
     page.run(90);
     let said = page.words_of("kube-apiserver");
     assert!(said.contains("etcd doesn't answer: /readyz fails"), "{said}");
-    page.session.input(cluster::Input::Thaw("etcd".into()));
+    page.act(Action::Unfreeze { component: "etcd".into() });
     page.run(10);
     assert!(page.words_of("kube-apiserver").contains("kube-apiserver: ready;"), "{}", page.words_of("kube-apiserver"));
 }
