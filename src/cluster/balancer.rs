@@ -124,6 +124,8 @@ impl Balancer {
             self.backends[n].asked = Some(id);
             let mut request = Request::get_path("/readyz");
             request.user_agent = "haproxy".into();
+            // One that lost its etcd still says so itself to who asks it: that is told better than a connection that breaks.
+            request.options.query.extend(["etcd", "etcd-readiness"].map(|check| ("exclude".into(), check.into())));
             out.request(self.backends[n].addr, id, request);
         }
         out.timer(INTERVAL, TICK);

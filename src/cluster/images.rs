@@ -258,6 +258,10 @@ const REGISTRIES: &[&str] = &[
     "registry.gitlab.com",
 ];
 
+/// Kubernetes' own components in its registry: they are released together.
+const KUBERNETES: &[&str] =
+    &["kube-apiserver", "kube-controller-manager", "kube-scheduler", "kube-proxy", "cloud-controller-manager"];
+
 /// Finds an image, or says in containerd's words why it can't be had.
 fn find(repository: &str, tag: &str) -> Result<Image, PullError> {
     let (registry, path) = repository.split_once('/').unwrap_or(("", repository));
@@ -269,7 +273,8 @@ fn find(repository: &str, tag: &str) -> Result<Image, PullError> {
         );
         return Err(PullError { code: "", message });
     }
-    if !tags::plausible(tag) || registry == "docker.io" && !tags::released(path, tag) {
+    let ours = registry == "registry.k8s.io" && KUBERNETES.contains(&path);
+    if !tags::plausible(tag) || registry == "docker.io" && !tags::released(path, tag) || ours && !tags::of_kubernetes(tag) {
         let message =
             format!("failed to pull and unpack image {full:?}: failed to resolve reference {full:?}: {full}: not found");
         return Err(PullError { code: "NotFound", message });
@@ -366,10 +371,7 @@ fn find(repository: &str, tag: &str) -> Result<Image, PullError> {
             let root = cached("etcd", || tree(&[("usr/local/bin/etcdctl", "etcdctl")], false));
             Image { root, ..component("etcd", 60) }
         }
-        (
-            "registry.k8s.io",
-            "kube-apiserver" | "kube-controller-manager" | "kube-scheduler" | "kube-proxy" | "cloud-controller-manager",
-        ) => component(name, 30),
+        ("registry.k8s.io", _) if ours => component(name, 30),
         ("registry.k8s.io", "coredns/coredns") => component("coredns", 22),
         ("ghcr.io", "flannel-io/flannel") => component("flanneld", 30),
         ("docker.io", "kindest/kindnetd") => component("kindnetd", 40),
@@ -407,6 +409,11 @@ mod tests {
             ("sha256:0d17b565c37bcbd895e9d92315a05c1c3c9a29f762b011a10c54a66cd53c9b31", true),
         ] {
             assert_eq!(find("docker.io/library/nginx", tag).is_ok(), found, "{tag}");
+        }
+        for (tag, found) in
+            [("v1.37.2", true), ("v1.36.0-rc.1", true), ("v9.9", false), ("v1.99.0", false), ("v1.37", false), ("1.37.2", false)]
+        {
+            assert_eq!(find("registry.k8s.io/kube-scheduler", tag).is_ok(), found, "{tag}");
         }
         for (image, tag) in
             [("python", "3.13-slim"), ("ubuntu", "24.04"), ("node", "22"), ("redis", "7.4-bookworm"), ("postgres", "17")]

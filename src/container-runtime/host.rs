@@ -127,7 +127,8 @@ impl Runtime {
     pub(crate) fn open_buffer(&mut self, whose: Option<Id>, call: CallId, title: &Text, text: &Text, out: &mut Outbox) {
         let buffer = self.next() as u32;
         self.host_calls.buffers.insert(buffer, (whose, call));
-        self.ask_world(HostMessage::OpenBuffer { buffer, name: title.clone(), text: text.clone() }, out);
+        let machine = self.config.node.clone();
+        self.ask_world(HostMessage::OpenBuffer { machine, buffer, name: title.clone(), text: text.clone() }, out);
     }
 
     fn buffer_closed(&mut self, now: Time, buffer: u32, saved: Option<Text>, out: &mut Outbox) {

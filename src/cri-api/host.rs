@@ -86,8 +86,9 @@ pub enum HostMessage {
         tab: u32,
         code: i32,
     },
-    /// laptop → page: edit this text (`kubectl edit`, `vi`); page → laptop: what came of it.
+    /// machine → page: edit this text (`kubectl edit`, `vi`); page → that machine: what came of it. Each machine numbers its own.
     OpenBuffer {
+        machine: Text,
         buffer: u32,
         name: Text,
         text: Text,

@@ -60,6 +60,7 @@ impl ApiServer {
     }
 
     pub(crate) fn from_etcd(&mut self, now: Time, message: Message, out: &mut Outbox) {
+        self.etcd_is_lost = false;
         match message {
             Message::Response { id, revision, response } => {
                 if let Some(request) = self.endpoints.answered(id, &response) {
@@ -262,6 +263,7 @@ impl ApiServer {
     }
 
     pub(crate) fn etcd_gone(&mut self, now: Time, out: &mut Outbox) {
+        self.etcd_is_lost = true;
         if self.endpoints.turn() {
             return self.ask_the_next(now, out);
         }

@@ -36,11 +36,11 @@ fn text(code: u16, body: impl Into<Rc<str>>) -> Response {
 
 impl ApiServer {
     /// Answers a path. Health is told even while the caches load.
-    pub(crate) fn serve_path(&self, request: &Request, _user: &Rc<UserInfo>, _now: Time) -> Response {
+    pub(crate) fn serve_path(&self, request: &Request, _user: &Rc<UserInfo>, now: Time) -> Response {
         let path = &*request.path;
         let parts: Vec<&str> = path.trim_matches('/').splitn(2, '/').collect();
         if let "healthz" | "livez" | "readyz" = parts[0] {
-            return self.health(request, parts[0], parts.get(1).copied());
+            return self.health(request, parts[0], parts.get(1).copied(), now);
         }
         let get = request.verb == Verb::GetPath;
         let response = match path.trim_end_matches('/') {
@@ -80,7 +80,8 @@ impl ApiServer {
         }
     }
 
-    fn health(&self, request: &Request, endpoint: &str, one: Option<&str>) -> Response {
+    /// Left out: that `/livez` fails without etcd, so that the kubelet starts kube-apiserver anew again and again until etcd is back.
+    fn health(&self, request: &Request, endpoint: &str, one: Option<&str>, now: Time) -> Response {
         let mut checks: Vec<&str> = CHECKS.split(' ').collect();
         if endpoint != "readyz" {
             checks.insert(2, "loopback-serving-certificate");
@@ -93,7 +94,7 @@ impl ApiServer {
         let excluded: Vec<&str> = request.options.query.iter().filter(|(k, _)| &**k == "exclude").map(|(_, v)| &**v).collect();
         let fails = |check: &str| match check {
             "ping" | "log" | "loopback-serving-certificate" | "shutdown" => false,
-            "etcd" | "etcd-readiness" => self.revision == 0,
+            "etcd" | "etcd-readiness" => self.revision == 0 || endpoint != "livez" && !self.etcd_answers(now),
             "informer-sync" => self.caches.iter().any(|c| !c.synced),
             _ => endpoint != "livez" && !self.is_ready(),
         };

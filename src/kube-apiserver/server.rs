@@ -43,6 +43,8 @@ pub(crate) mod timer {
 
 /// How long events are gathered before they are sent: one message then carries them all.
 const FLUSH_DELAY: Duration = Duration::from_micros(500);
+/// `--etcd-healthcheck-timeout` and `--etcd-readycheck-timeout`
+const ETCD_HEALTH_TIMEOUT: Duration = Duration::from_secs(2);
 /// `--request-timeout`
 pub(crate) const REQUEST_TIMEOUT: Duration = Duration::from_secs(60);
 /// Models `cacher.go`'s bookmark frequency.
@@ -101,6 +103,8 @@ pub struct ApiServer {
     pub(crate) requests: crate::metrics::Requests,
     /// [`timer::RECONNECT`] is set.
     pub(crate) reconnects: bool,
+    /// Nothing has come from etcd since a connection to it broke or a request to it ran out of time.
+    pub(crate) etcd_is_lost: bool,
     flush_armed: bool,
     sweep_armed: bool,
     deadline_armed: Option<Time>,
@@ -147,6 +151,7 @@ impl ApiServer {
             reconnects: false,
             flush_armed: false,
             sweep_armed: false,
+            etcd_is_lost: false,
             deadline_armed: None,
         }
     }
@@ -159,9 +164,14 @@ impl ApiServer {
         };
     }
 
-    /// Whether every start-up hook has finished: `/readyz`.
+    /// Whether every start-up hook has finished. `/readyz` wants that, and etcd.
     pub fn is_ready(&self) -> bool {
         self.boot.is_done()
+    }
+
+    /// Whether etcd answers in time, by what was asked of it last: upstream asks it for a key of its own, `/registry/health`.
+    pub fn etcd_answers(&self, now: Time) -> bool {
+        !self.etcd_is_lost && self.waiting.get_min().is_none_or(|(_, at)| now.since(*at) <= ETCD_HEALTH_TIMEOUT)
     }
 
     /// Handles one message.
@@ -281,6 +291,7 @@ impl ApiServer {
                 out.timer(left, timer::SWEEP);
                 return;
             }
+            self.etcd_is_lost = true;
             if self.endpoints.turn() {
                 return self.ask_the_next(now, out);
             }

@@ -33,6 +33,8 @@ pub enum Severity {
 #[derive(Clone, Debug, PartialEq)]
 pub enum Arg {
     Text(Text),
+    /// A structure, as JSON: klog puts no quotes around it.
+    Json(Text),
     Number(i64),
     Pod(ObjectKey),
     /// A list of one pod.
@@ -90,6 +92,7 @@ impl Entry {
         for (key, value) in &self.args {
             let _ = match value {
                 Arg::Text(text) => write!(line, " {key}={}", go_quote(text)),
+                Arg::Json(text) => write!(line, " {key}={text}"),
                 Arg::Number(number) => write!(line, " {key}={number}"),
                 Arg::Pod(pod) => write!(line, " {key}={}", go_quote(&pod.to_string())),
                 Arg::Pods(pod) => write!(line, " {key}=[{}]", go_quote(&pod.to_string())),
@@ -188,7 +191,10 @@ impl Kubelet {
     pub(crate) fn note_exit(&mut self, uid: &Text, status: &ContainerStatus) {
         let Some(pod) = self.workers.get(uid).map(|w| w.key.clone()) else { return };
         let event = format!("{{\"ID\":\"{uid}\",\"Type\":\"ContainerDied\",\"Data\":\"{}\"}}", status.id);
-        let args = vec![("pod", Arg::Pod(pod)), ("event", event.into()), ("exitCode", i64::from(status.exit_code).into())];
+        let exit_code = i64::from(status.exit_code).into();
+        let args = vec![("podID", uid.into()), ("containerID", (&status.id).into()), ("exitCode", exit_code)];
+        self.info("generic.go:358", "Generic (PLEG): container finished", args);
+        let args = vec![("pod", Arg::Pod(pod)), ("event", Arg::Json(event.into()))];
         self.info("kubelet.go:2569", "SyncLoop (PLEG): event for pod", args);
     }
 
@@ -202,8 +208,21 @@ impl Kubelet {
         self.error("file.go:187", "Could not process manifest file", args);
     }
 
-    /// What the pod's worker could not do, or a probe found.
-    pub(crate) fn note_pod_event(&mut self, pod: &ObjectKey, uid: &Text, reason: &str, message: &str) {
+    /// Why a container is not started, as the sync's error says it; the event about it says less.
+    fn start_error(&self, uid: &Text, path: &str) -> Option<String> {
+        let name = path.split_once('{')?.1.strip_suffix('}')?;
+        let (reason, message) = self.workers.get(uid)?.reasons.get(name)?;
+        Some(format!("failed to \"StartContainer\" for {} with {reason}: {}", go_quote(name), go_quote(message)))
+    }
+
+    /// What the pod's worker could not do, or a probe found. `path`: of the container in its pod.
+    pub(crate) fn note_pod_event(&mut self, pod: &ObjectKey, uid: &Text, path: Option<&str>, reason: &str, message: &str) {
+        let error = path.filter(|_| matches!(reason, "BackOff" | "Failed")).and_then(|p| self.start_error(uid, p));
+        // A failed pull has two events, and is one error.
+        if error.is_some() && message.starts_with("Failed to pull image") {
+            return;
+        }
+        let message = error.as_deref().unwrap_or(message);
         let args = |key, text: &str| vec![(key, text.into()), ("pod", pod.into()), ("podUID", uid.into())];
         match reason {
             "Unhealthy" => self.info("prober.go:120", "Probe failed", args("output", message)),

@@ -304,13 +304,21 @@ impl Attempt {
             let answer = self.heard.answer.clone()?;
             let took = span(self.elapsed());
             return Some(match answer {
+                // What it was is a step: the line is short enough to be read as a whole.
+                Ok(text) if self.question == Question::Resolve => {
+                    self.note(text);
+                    self.verdict(true, format!("answered in {took}"))
+                }
                 Ok(text) => self.verdict(true, format!("{text} in {took}")),
                 Err(text) => self.verdict(false, text),
             });
         }
         let code = self.ended?;
         if code != 0 {
-            let line = last_line(&self.output);
+            let line = match self.output.contains("did not complete within requested timeout") {
+                true => format!("timed out in {}", seconds(self.elapsed())),
+                false => last_line(&self.output),
+            };
             return Some(self.verdict(false, line));
         }
         // Objects are looked at now and then, not after every message.
@@ -360,7 +368,7 @@ impl Attempt {
 
     /// The time is up: as far as it got.
     fn timed_out(&mut self) -> Verdict {
-        let limit = span(self.elapsed());
+        let limit = seconds(self.elapsed());
         let line = match (self.question, self.ended) {
             (Question::Resolve | Question::Connect, _) => self.hint.take().unwrap_or_else(|| format!("no answer in {limit}")),
             (_, None) => format!("no answer in {limit}"),
@@ -386,6 +394,11 @@ impl Attempt {
             _ => self.unbound(),
         }
     }
+}
+
+/// A time that ran out: nobody asks for its tenths.
+fn seconds(d: Duration) -> String {
+    format!("{} s", (d.as_secs_f64()).round())
 }
 
 /// The end of what kubectl said, without its prefix.

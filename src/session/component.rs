@@ -31,7 +31,7 @@ pub(crate) fn component(bottle: &Bottle, name: &str) -> Inspector {
     }
     rows.extend(control_plane::member_rows(cluster, addr));
     if let Some(api) = cluster.api().filter(|_| base == "kube-apiserver") {
-        rows.push(as_it_is("Ready", api.is_ready().to_string()));
+        rows.push(as_it_is("Ready", (api.is_ready() && api.etcd_answers(cluster.now())).to_string()));
         rows.push(as_it_is("Watches", api.watch_count().to_string()));
     }
     let mut offers = Vec::new();

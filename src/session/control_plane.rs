@@ -135,14 +135,22 @@ fn apiserver(cluster: &Cluster) -> ComponentHealth {
     }
     match cluster.api() {
         Some(a) if state != State::Off => {
-            lines.push(vec![if a.is_ready() { Span::plain("ready") } else { Span::plain("starting: /readyz fails") }]);
+            lines.push(vec![Span::plain(match (a.is_ready(), a.etcd_answers(cluster.now())) {
+                (false, _) => "starting: /readyz fails",
+                (true, false) => "etcd doesn't answer: /readyz fails",
+                (true, true) => "ready",
+            })]);
             lines.push(vec![Span::dim(format!("{} watches open", a.watch_count()))]);
             lines.push(vec![Span::dim(format!("{} requests in flight", a.pending_count()))]);
             lines.push(vec![Span::dim(format!("its caches are at revision {}", a.revision()))]);
         }
         _ => lines.push(vec![Span::plain(word)]),
     }
-    let glyph = if cluster.api().is_some_and(|a| !a.is_ready()) { Glyph::Starting } else { glyph };
+    let (state, glyph) = match cluster.api() {
+        Some(a) if !a.is_ready() => (state, Glyph::Starting),
+        Some(a) if state != State::Off && !a.etcd_answers(cluster.now()) => (State::Failing, Glyph::Failing),
+        _ => (state, glyph),
+    };
     ComponentHealth {
         id: "kube-apiserver".into(),
         title: "kube-apiserver".into(),

@@ -55,6 +55,7 @@ pub struct Session {
     pub(crate) terminals: Terminals,
     pub(crate) applies: Applies,
     pub(crate) execs: Execs,
+    buffers: input::Buffers,
     /// The lab that is open.
     pub(crate) lab: Option<crate::labs::Run>,
     pub(crate) journal: Journal,
@@ -111,6 +112,7 @@ impl Session {
             terminals: Terminals::default(),
             applies: Applies::default(),
             execs: Execs::default(),
+            buffers: input::Buffers::default(),
             lab: None,
             journal: Journal::default(),
             inspecting: None,
@@ -234,7 +236,7 @@ impl Session {
                 self.say(ToPage::ActionDone { id, error });
             }
             ToWorker::BufferClosed { buffer, saved } => {
-                self.to_laptop(cri_api::host::HostMessage::BufferClosed { buffer, saved: saved.map(Into::into) });
+                self.buffer_closed(buffer, saved.map(Into::into));
             }
             ToWorker::Save => return self.save(),
             ToWorker::Keep { id, keep } => return self.keep(id, keep),

@@ -6,6 +6,7 @@ use protocol::{Action, Config, Lens, Pace, Scene, Start, State, Tab, Thing, ToPa
 
 use crate::Session;
 
+mod buffers;
 mod cloud;
 mod flow;
 mod journal;

@@ -55,6 +55,23 @@ await test("the terminal is a shell with kubectl", async () => {
   await page.waitForFunction(() => /Running/.test(document.querySelector(".term .xterm-rows, .term")?.textContent ?? ""), null, { timeout: 30_000 });
   await shot(page, "terminal-dark");
 });
+await test("a text that a node's vi opens is given back, and the buffer before it is as it was", async () => {
+  const shown = page.locator(".editor:not([hidden]) .cm-content");
+  const terminal = (text) => page.locator(".term .xterm-rows", { hasText: text }).first().waitFor({ timeout: 30_000 });
+  const before = await shown.innerText();
+  await page.locator(".term").first().click();
+  await page.keyboard.type("ssh cp-1\n");
+  await terminal("root@cp-1:~#");
+  await page.keyboard.type("vi /root/note\n");
+  await page.getByRole("button", { name: "Save", exact: true }).waitFor({ timeout: 30_000 });
+  await shown.click();
+  await page.keyboard.insertText("written by hand");
+  await page.getByRole("button", { name: "Save", exact: true }).click();
+  await page.locator(".term").first().click();
+  await page.keyboard.type("sed s/by/with/ /root/note; exit\n");
+  await terminal("written with hand");
+  check((await shown.innerText()) === before, "the first buffer's text is gone");
+});
 await test("the pod creation flow is drawn from the trace", async () => {
   await page.getByRole("tab", { name: "Pod creation" }).click();
   await page.locator('[data-box="lifeline/etcd"]').waitFor({ state: "attached", timeout: 10_000 });

@@ -24,7 +24,8 @@ const look = EditorView.theme({
   ".cm-content": { caretColor: "var(--brand)", padding: "8px 0" },
   ".cm-cursor": { borderLeftColor: "var(--brand)", borderLeftWidth: "2px" },
   "&.cm-focused > .cm-scroller > .cm-selectionLayer .cm-selectionBackground, .cm-selectionBackground": { backgroundColor: "var(--selection)" },
-  ".cm-gutters": { backgroundColor: "transparent", color: "var(--text-3)", border: "none" },
+  // Long lines are scrolled behind the numbers.
+  ".cm-gutters": { backgroundColor: "var(--bg-raised)", color: "var(--text-3)", border: "none" },
   ".cm-activeLine, .cm-activeLineGutter": { backgroundColor: "var(--hover)" },
   ".cm-tooltip, .cm-panels": { backgroundColor: "var(--surface-2)", color: "var(--text)", border: "1px solid var(--line-strong)", borderRadius: "8px" },
   ".cm-panels button, .cm-panels input": { font: "inherit", color: "inherit", background: "var(--surface)", border: "1px solid var(--line-strong)", borderRadius: "6px" },

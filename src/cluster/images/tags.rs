@@ -65,6 +65,13 @@ const RELEASES: &[(&str, &[(u64, u64)])] = &[
     ("library/redis", &[(2, 8), (3, 2), (4, 0), (5, 0), (6, 2), (7, 4), (8, 20)]),
 ];
 
+/// Whether one of Kubernetes' own components was ever released so: v1.37.2, but not v9.9, and nothing without a patch release.
+pub(super) fn of_kubernetes(tag: &str) -> bool {
+    let version = tag.split(['-', '+']).next().unwrap_or("");
+    tag.starts_with("sha256:")
+        || version.starts_with('v') && matches!(numbers(version)[..], [1, minor, patch] if minor < 60 && patch < 60)
+}
+
 /// Whether a library's image may have this tag: `nginx:1.161` for 1.16.1 is no image.
 pub(super) fn released(path: &str, tag: &str) -> bool {
     if !path.starts_with("library/") || tag.starts_with("sha256:") {

@@ -110,6 +110,9 @@ impl Etcdctl {
         let endpoints = sys.var("ETCDCTL_ENDPOINTS").map_or_else(|| there.to_string(), |e| e.to_string());
         let asked = match parse(&args, &endpoints) {
             Ok(asked) => asked,
+            Err(Refused { code: 0, text }) if self.offline => {
+                return self.end(1, &text.replace("etcdctl version", "etcdutl version"), 0);
+            }
             Err(Refused { code: 0, text }) => return self.end(1, &text, 0),
             Err(Refused { code, text }) => return self.end(2, &format!("Error: {text}\n"), code),
         };

@@ -101,7 +101,8 @@ fn labels(service: &Object) -> Fields {
 
 impl Controller for EndpointsController {
     type Key = ObjectKey;
-    type Stage = ();
+    /// What is being written; none is being deleted.
+    type Stage = Option<Object>;
 
     fn info(&self) -> Info {
         Info { name: "endpoints-controller", account: "endpoint-controller", source: "endpoint-controller", workers: 5 }
@@ -117,13 +118,13 @@ impl Controller for EndpointsController {
             _ => {}
         }
     }
-    fn sync(&mut self, key: &ObjectKey, ctx: &mut Ctx) -> Plan<()> {
+    fn sync(&mut self, key: &ObjectKey, ctx: &mut Ctx) -> Plan<Option<Object>> {
         let existing = ctx.caches.get(ENDPOINTS, key);
         let Some(service) = ctx.caches.get(SERVICES, key) else {
             // Endpoints of a name without a service are deleted, but those that somebody else wrote.
             let ours = existing.is_some_and(|e| e.label(MANAGED_BY).is_some());
             return match ours {
-                true => Plan::call(format!("{key} has no service"), Request::delete(gvr(ENDPOINTS), key), ()),
+                true => Plan::call(format!("{key} has no service"), Request::delete(gvr(ENDPOINTS), key), None),
                 false => Plan::Done,
             };
         };
@@ -150,19 +151,23 @@ impl Controller for EndpointsController {
             object.remove_at(&["metadata", "annotations", OVER_CAPACITY]);
         }
         let call = match existing {
-            Some(_) => Request::update(gvr(ENDPOINTS), object),
-            None => Request::create(gvr(ENDPOINTS), object),
+            Some(_) => Request::update(gvr(ENDPOINTS), object.clone()),
+            None => Request::create(gvr(ENDPOINTS), object.clone()),
         };
-        Plan::call(format!("{key}: addresses changed"), call, ())
+        Plan::call(format!("{key}: addresses changed"), call, Some(object))
     }
-    fn resume(&mut self, key: &ObjectKey, (): (), outcomes: &[Outcome], ctx: &mut Ctx) -> Plan<()> {
+    fn resume(&mut self, key: &ObjectKey, written: Option<Object>, outcomes: &[Outcome], ctx: &mut Ctx) -> Plan<Option<Object>> {
         let Some(error) = failure_but_not_found(outcomes) else { return Plan::Done };
         if outcomes.iter().any(|o| namespace_terminating(o)) {
             return Plan::Done;
         }
-        if let Some(service) = ctx.caches.get(SERVICES, key).filter(|_| !outcomes.iter().any(|o| o.is_conflict())) {
-            let message = format!("Failed to update endpoint {key}: {error}");
-            ctx.event(service, EventType::Warning, "FailedToUpdateEndpoint", &message);
+        if let Some(object) = written.filter(|_| !outcomes.iter().any(|o| o.is_conflict())) {
+            // What has no UID yet was to be created; the cache may have heard of another one since.
+            let (reason, message) = match object.uid().is_empty() {
+                true => ("FailedToCreateEndpoint", format!("Failed to create endpoint for service {key}: {error}")),
+                false => ("FailedToUpdateEndpoint", format!("Failed to update endpoint {key}: {error}")),
+            };
+            ctx.event(&object, EventType::Warning, reason, &message);
         }
         Plan::Retry(error)
     }

@@ -154,8 +154,10 @@ pub(crate) fn events_of(ctx: &mut Ctx, info: &Info) -> Res<Vec<Object>> {
         selector.push_str(&format!(",involvedObject.namespace={}", info.namespace));
     }
     selector.push_str(&format!(",involvedObject.kind={}", info.mapping.kind));
-    if object.kind() != "Node" && !object.uid().is_empty() {
-        selector.push_str(&format!(",involvedObject.uid={}", object.uid()));
+    // A static pod's events name the UID that it has at its kubelet, and not its mirror's in the API.
+    let uid = object.annotation("kubernetes.io/config.mirror").unwrap_or(object.uid());
+    if object.kind() != "Node" && !uid.is_empty() {
+        selector.push_str(&format!(",involvedObject.uid={uid}"));
     }
     request.options.field_selector = Some(selector.into());
     request.options.limit = 500;

@@ -110,10 +110,10 @@ impl Kubelet {
             }
             Effect::Event { path, kind, reason, message } => {
                 let mut about = object_reference(&worker.pod);
+                self.note_pod_event(&worker.key, uid, path.as_deref(), reason, &message);
                 if let Some(path) = path {
                     about.set_at(&["fieldPath"], path);
                 }
-                self.note_pod_event(&worker.key, uid, reason, &message);
                 if let Some(request) = self.recorder.record(about, kind, reason, &message, out.now) {
                     self.send_event(request, out);
                 }

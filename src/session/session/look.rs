@@ -23,7 +23,8 @@ impl Session {
             match message {
                 HostMessage::TtyOutput { tab, data } => self.terminals.output(tab, &data, &mut self.queue),
                 HostMessage::TtyClosed { tab, code } => self.terminals.closed(tab, code, &mut self.queue),
-                HostMessage::OpenBuffer { buffer, name, text } => {
+                HostMessage::OpenBuffer { machine, buffer, name, text } => {
+                    let buffer = self.buffers.open(machine, buffer);
                     self.queue.push(ToPage::OpenBuffer { buffer, name: name.to_string(), text: text.to_string() });
                 }
                 HostMessage::JobOutput { job: actions::ETCD, data, .. } => {

@@ -152,3 +152,18 @@ fn a_plan_stands_behind_its_requests() {
     let detail = page.inspect(Thing::Message { id }, Tab::Overview).message.unwrap();
     assert!(detail.plan.as_ref().is_some_and(|p| p.starts_with("deployment-controller: ")), "{:?}", detail.plan);
 }
+
+/// Frozen, it lets connections be opened and doesn't answer: who asks `/readyz` is told so, and so is who looks.
+#[test]
+fn kube_apiserver_is_not_ready_while_etcd_does_not_answer() {
+    let mut page = Page::open();
+    page.show(Lens::ControlPlane);
+    assert!(page.words_of("kube-apiserver").contains("kube-apiserver: ready;"), "{}", page.words_of("kube-apiserver"));
+    page.act(Action::Freeze { component: "etcd".into() });
+    page.run(90);
+    let said = page.words_of("kube-apiserver");
+    assert!(said.contains("etcd doesn't answer: /readyz fails"), "{said}");
+    page.act(Action::Unfreeze { component: "etcd".into() });
+    page.run(10);
+    assert!(page.words_of("kube-apiserver").contains("kube-apiserver: ready;"), "{}", page.words_of("kube-apiserver"));
+}

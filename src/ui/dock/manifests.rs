@@ -126,7 +126,9 @@ impl Component for Manifests {
         let loading = matches!(self.module, Module::Asleep | Module::Loading);
         html! {
             <div style={if ctx.props().hidden { "display: none" } else { "display: contents" }}>
-                { for self.buffers.iter().map(|b| html! {
+                // A list of its own: Yew goes by keys only where every sibling has one, and would make each editor's element anew
+                // when a buffer comes or goes. The editor in it, with its text, would be gone.
+                <>{ for self.buffers.iter().map(|b| html! {
                     <div class="editor" key={b.id} ref={b.node.clone()} hidden={b.id != self.active}>
                         if let Module::Failed(_) = &self.module {
                             <textarea ref={b.area.clone()} aria-label={b.name.clone()} spellcheck="false" value={b.text.clone()} onkeydown={plain_keys(ctx)} />
@@ -134,7 +136,7 @@ impl Component for Manifests {
                             <pre class="yaml loading">{ &b.text }</pre>
                         }
                     </div>
-                }) }
+                }) }</>
                 { self.results_view(ctx) }
                 { self.bar(ctx) }
             </div>

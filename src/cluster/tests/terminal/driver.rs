@@ -64,7 +64,7 @@ impl Desk {
                         screen.push_str(&text);
                     }
                 }
-                HostMessage::OpenBuffer { buffer, name, text } => {
+                HostMessage::OpenBuffer { buffer, name, text, .. } => {
                     self.buffers.push((buffer, name.to_string(), text.to_string()));
                 }
                 HostMessage::JobOutput { job, data, .. } => {
