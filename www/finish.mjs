@@ -86,15 +86,16 @@ await init({ module_or_path: fetch(new URL("./worker_bg.wasm?${worker}", import.
 }
 
 /**
- * The page's script and start.js travel with the first load: without words and long names. (worker.js stays as it is written: a frame
- * without an origin takes it apart by its lines, see start.js.)
+ * The page's script, the worker's and start.js travel with the first load: without words and long names. (A frame without an origin
+ * has to know how worker.js ends, see start.js: with one `export` of all its names.)
  */
 async function smaller(html) {
   const page = (await readdir(folder)).find((name) => /^page-[^.]*\.js$/.test(name));
   const integrity = (text) => `sha384-${createHash("sha384").update(text).digest("base64")}`;
-  for (const [name, format] of [[page, "esm"], ["start.js", undefined]]) {
+  for (const [name, format] of [[page, "esm"], ["worker.js", "esm"], ["start.js", undefined]]) {
     const text = await readFile(join(folder, name), "utf8");
     const { code } = await transform(text, { minify: true, format, target: "es2022" });
+    if (name === "worker.js" && !/[;}]export\{[^{}]* as default[^{}]*\};\s*$/.test(code)) throw new Error("worker.js doesn't end with its exports");
     await writeFile(join(folder, name), code);
     html = html.replaceAll(integrity(text), integrity(code));
   }

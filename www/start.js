@@ -81,9 +81,11 @@
       request.send();
       if (request.status !== 200) throw new Error("worker.js: " + request.status);
       var here = JSON.stringify(program);
-      var start = "\n__wbg_init({ module_or_path: new URL('worker_bg.wasm', " + here + ") });\n";
-      var plain = request.responseText.replace(/^export (?=function|async)/gm, "").replace(/^export \{[^}]*\};?/gm, "");
-      var text = plain.split("import.meta.url").join(here) + start;
+      // It ends with its exports: export{a as initSync,b as default};
+      var ends = request.responseText.lastIndexOf("export{");
+      var init = /([\w$]+) as default/.exec(request.responseText.slice(ends))[1];
+      var start = "\n" + init + "({ module_or_path: new URL('worker_bg.wasm', " + here + ") });\n";
+      var text = request.responseText.slice(0, ends).split("import.meta.url").join(here) + start;
       return new Plain(URL.createObjectURL(new Blob([text], { type: "text/javascript" })));
     };
     self.Worker.prototype = Plain.prototype;

@@ -91,10 +91,10 @@ pub enum Plan {
 
 pub type Planned = Result<Plan, Status>;
 
-/// Why a write was refused, and the revision of the object that it was refused for (0: there was none).
+/// What a call that writes nothing is answered, and the revision of the object that it was planned from (0: there was none).
 #[derive(Clone, Debug)]
-pub struct Refusal {
-    pub status: Status,
+pub struct Unwritten {
+    pub response: Response,
     pub revision: i64,
 }
 
@@ -108,8 +108,8 @@ pub enum Pending {
     /// A page of a list at a revision.
     Page(Box<Call>, crate::registry::Page),
     Write(Box<Call>, Box<Write>),
-    /// The object as etcd has it: a write was refused because of what the cache has.
-    Refused(Box<Call>, Box<Refusal>),
+    /// The object as etcd has it: because of what the cache has, a write was refused or found to change nothing.
+    Unwritten(Box<Call>, Box<Unwritten>),
     /// The lease of an event that is to be written.
     Lease(Box<Call>, Box<Write>),
     /// The objects of a storage.

@@ -113,9 +113,9 @@ impl ApiServer {
                 let object = r.kvs.first().and_then(|kv| object_of(kv));
                 self.got(call, object, now, out);
             }
-            (Pending::Refused(call, refusal), Response::Range(r)) => {
+            (Pending::Unwritten(call, unwritten), Response::Range(r)) => {
                 let object = r.kvs.first().and_then(|kv| object_of(kv));
-                self.refused(call, *refusal, object, now, out);
+                self.checked_with_etcd(call, *unwritten, object, now, out);
             }
             (Pending::Fresh(call), _) => self.list_fresh(call, revision, now, out),
             (Pending::Page(call, page), Response::Range(r)) => self.got_page(call, page, r, revision, now, out),
@@ -164,7 +164,7 @@ impl ApiServer {
     fn fail(&mut self, pending: Pending, status: Status, now: Time, out: &mut Outbox) {
         match pending {
             Pending::Get(call)
-            | Pending::Refused(call, _)
+            | Pending::Unwritten(call, _)
             | Pending::Fresh(call)
             | Pending::Page(call, _)
             | Pending::Write(call, _)

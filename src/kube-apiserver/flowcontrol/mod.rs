@@ -333,7 +333,7 @@ fn untold(pending: &Pending) -> Option<(Rc<UserInfo>, Rc<Request>)> {
         | Pending::Fresh(call)
         | Pending::Page(call, _)
         | Pending::Write(call, _)
-        | Pending::Refused(call, _)
+        | Pending::Unwritten(call, _)
         | Pending::Lease(call, _) => call,
         _ => return None,
     };
@@ -346,7 +346,7 @@ fn call_of_mut(pending: &mut Pending) -> Option<&mut crate::call::Call> {
         | Pending::Fresh(call)
         | Pending::Page(call, _)
         | Pending::Write(call, _)
-        | Pending::Refused(call, _)
+        | Pending::Unwritten(call, _)
         | Pending::Lease(call, _) => Some(&mut **call),
         _ => None,
     }

@@ -21,7 +21,7 @@ use etcd_api::KeyRange;
 use sim::Outbox;
 
 use crate::cache::stamp;
-use crate::call::{Answer, Call, Change, Pending, Plan, Planned, Refusal, Write};
+use crate::call::{Answer, Call, Change, Pending, Plan, Planned, Unwritten, Write};
 use crate::codec;
 use crate::etcd_client::range_of;
 use crate::server::ApiServer;
@@ -92,22 +92,32 @@ impl ApiServer {
                 self.finish(call, response, now, out);
             }
             Ok(Plan::Write(write)) => self.commit(call, write, now, out),
-            Ok(Plan::Answer(response)) => self.finish(call, response, now, out),
-            // Planned from the cache, which may be behind (or, after etcd was restored, ahead): etcd is asked before the client is
-            // told. Models `GuaranteedUpdate`, whose first try may be with stale data.
-            Err(status) if call.attempts == 0 && is_of_an_object(&call) => {
-                let (msg, range) = (call.msg, range_of(KeyRange::one(self.key_of(&call))));
-                let refused = Pending::Refused(call, Box::new(Refusal { status, revision }));
-                self.ask_for(msg, etcd_api::Request::Range(range), refused, now, out);
-            }
-            Err(status) => self.finish(call, status.into(), now, out),
+            Ok(Plan::Answer(response)) => self.unwritten(call, Unwritten { response, revision }, now, out),
+            Err(status) => self.unwritten(call, Unwritten { response: status.into(), revision }, now, out),
         }
     }
 
-    /// What etcd has of an object for which a write was refused: the refusal stands if the cache had the same.
-    pub(crate) fn refused(&mut self, mut call: Box<Call>, refusal: Refusal, current: Option<Object>, now: Time, out: &mut Outbox) {
-        if current.as_ref().map_or(0, Object::revision) == refusal.revision {
-            return self.finish(call, refusal.status.into(), now, out);
+    /// Nothing is to be written, by what the cache has: which may be behind (or, after etcd was restored, ahead). etcd is asked before
+    /// the client is told. Models `GuaranteedUpdate`, whose first try may be with stale data.
+    fn unwritten(&mut self, call: Box<Call>, unwritten: Unwritten, now: Time, out: &mut Outbox) {
+        if call.attempts > 0 || !is_of_an_object(&call) {
+            return self.finish(call, unwritten.response, now, out);
+        }
+        let (msg, range) = (call.msg, range_of(KeyRange::one(self.key_of(&call))));
+        self.ask_for(msg, etcd_api::Request::Range(range), Pending::Unwritten(call, Box::new(unwritten)), now, out);
+    }
+
+    /// What etcd has of that object: the answer stands if the cache had the same.
+    pub(crate) fn checked_with_etcd(
+        &mut self,
+        mut call: Box<Call>,
+        unwritten: Unwritten,
+        current: Option<Object>,
+        now: Time,
+        out: &mut Outbox,
+    ) {
+        if current.as_ref().map_or(0, Object::revision) == unwritten.revision {
+            return self.finish(call, unwritten.response, now, out);
         }
         call.attempts += 1;
         self.write(call, current, now, out);

@@ -63,8 +63,9 @@ impl ApiServer {
         if call.subresource_is("scale") {
             return sub::scale_response(200, &call.resource, &object);
         }
-        // The same allocation as the cache's, if it is the same revision: readers then share it.
-        let shared = self.cached(call).filter(|c| c.resource_version() == object.resource_version()).unwrap_or(object);
+        // The same allocation as the cache's, if it is the same: readers then share it. The revision alone doesn't tell: after etcd was
+        // restored from a backup they are given again.
+        let shared = self.cached(call).filter(|c| *c == object).unwrap_or(object);
         Response::object(200, call.form.object(&call.resource, shared, now))
     }
 

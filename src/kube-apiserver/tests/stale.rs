@@ -6,7 +6,8 @@ use base::Duration;
 use super::pump::World;
 
 fn config_map(text: &str) -> Object {
-    let v = value!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "c", "namespace": "default"}, "data": {"k": text}});
+    let v =
+        value!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "c", "namespace": "default"}, "data": {"k": text}});
     Object::from_value(v).unwrap()
 }
 
