@@ -60,22 +60,28 @@ impl Default for Digest {
 /// could gain by collisions, since the cluster is theirs alone.
 pub type Lookup<K, V> = HashMap<K, V, BuildHasherDefault<LookupHasher>>;
 
+/// What a lookup goes by. Most keys are names of fields and kinds: two words, which may overlap, are all of it.
+#[inline(never)]
+fn ends(bytes: &[u8]) -> (u64, u64) {
+    let length = (bytes.len() as u64) << 56;
+    match (bytes.first_chunk::<8>(), bytes.last_chunk::<8>()) {
+        (Some(first), Some(last)) if bytes.len() <= 16 => (u64::from_le_bytes(*first) ^ length, u64::from_le_bytes(*last)),
+        (Some(_), _) => (hash64(bytes), 0),
+        _ => match (bytes.first_chunk::<4>(), bytes.last_chunk::<4>()) {
+            (Some(first), Some(last)) => (u64::from(u32::from_le_bytes(*first)) ^ length, u32::from_le_bytes(*last).into()),
+            _ => (bytes.iter().fold(length, |word, byte| word << 8 | u64::from(*byte)), 0),
+        },
+    }
+}
+
 /// The hash of [`Lookup`].
 #[derive(Clone, Copy, Debug, Default)]
 pub struct LookupHasher(u64);
 
 impl Hasher for LookupHasher {
     fn write(&mut self, bytes: &[u8]) {
-        // Most keys are names of fields and kinds: two words, which may overlap, are all of it.
-        let (first, last) = match (bytes.first_chunk::<8>(), bytes.last_chunk::<8>()) {
-            (Some(first), Some(last)) if bytes.len() <= 16 => (u64::from_le_bytes(*first), u64::from_le_bytes(*last)),
-            (None, _) => match (bytes.first_chunk::<4>(), bytes.last_chunk::<4>()) {
-                (Some(first), Some(last)) => (u32::from_le_bytes(*first).into(), u32::from_le_bytes(*last).into()),
-                _ => (bytes.iter().fold(0, |word, byte| word << 8 | u64::from(*byte)), 0),
-            },
-            _ => return self.write_u64(hash64(bytes)),
-        };
-        self.write_u64(first ^ (bytes.len() as u64) << 56);
+        let (first, last) = ends(bytes);
+        self.write_u64(first);
         self.write_u64(last);
     }
     /// What ends a text: its length is in its hash already.

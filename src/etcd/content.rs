@@ -8,20 +8,20 @@ use std::cell::RefCell;
 use std::rc::Rc;
 
 use apimachinery::{Fields, Value};
-use base::{Digest, Lookup};
+use base::{Digest, mix64};
 use etcd_api::Stored;
 
 /// The member in which an entry of `metadata.managedFields` has its set.
 const FIELD_SET: &str = "fieldsV1";
-/// So many sets are remembered; then all are forgotten.
-const MOST_SETS: usize = 1_024;
+/// So many sets are remembered at most, each at a place that its address tells.
+const PLACES: usize = 512;
 
 /// A set (which is held, so that its address means it), its hash and its bytes.
 type KnownSet = (Rc<Fields>, u64, i64);
 
 thread_local! {
     /// A memo outside the state, of bounded size.
-    static SETS: RefCell<Lookup<usize, KnownSet>> = RefCell::default();
+    static SETS: RefCell<Vec<Option<KnownSet>>> = RefCell::new(vec![None; PLACES]);
 }
 
 /// Hash and estimated bytes of what is new in `new`.
@@ -80,18 +80,16 @@ impl Walk {
     }
 
     fn set(&mut self, set: &Rc<Fields>) {
-        let address = Rc::as_ptr(set) as usize;
-        let known = SETS.with_borrow(|sets| sets.get(&address).map(|(_, hash, bytes)| (*hash, *bytes)));
-        let (hash, bytes) = known.unwrap_or_else(|| {
+        let place = mix64(Rc::as_ptr(set).addr() as u64) as usize % PLACES;
+        let known = |sets: &mut Vec<Option<KnownSet>>| match &sets[place] {
+            Some((held, hash, bytes)) if Rc::ptr_eq(held, set) => Some((*hash, *bytes)),
+            _ => None,
+        };
+        let (hash, bytes) = SETS.with_borrow_mut(known).unwrap_or_else(|| {
             let mut walk = Walk::new();
             walk.whole(&Value::Map(set.clone()));
             let (hash, bytes) = (walk.digest.finish(), walk.bytes);
-            SETS.with_borrow_mut(|sets| {
-                if sets.len() >= MOST_SETS {
-                    sets.clear();
-                }
-                sets.insert(address, (set.clone(), hash, bytes));
-            });
+            SETS.with_borrow_mut(|sets| sets[place] = Some((set.clone(), hash, bytes)));
             (hash, bytes)
         });
         self.digest.write_u64(hash);

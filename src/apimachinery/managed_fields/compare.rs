@@ -3,7 +3,7 @@
 //! What is the same allocation on both sides is not walked. Structs that are new are memoised by address: the pods of one
 //! template have one set.
 
-use base::{Lookup, Sort as _};
+use base::Sort as _;
 use std::cell::RefCell;
 use std::fmt::Write;
 use std::rc::Rc;
@@ -232,32 +232,23 @@ pub(super) fn item_key(kind: &ListKind, item: &Value) -> Key {
         return written_item_key(kind, item);
     };
     // Mostly the type of a condition or the name of a container, which is one allocation in all objects.
-    let place = (Rc::as_ptr(name).addr(), Rc::as_ptr(value).addr());
-    if let Some(known) = ITEM_KEYS.with_borrow(|known| known.get(&place).map(|known| known.key.clone())) {
-        return known;
-    }
-    let key = written_item_key(kind, item);
-    ITEM_KEYS.with_borrow_mut(|known| {
-        if known.len() >= MOST_ITEM_KEYS {
-            known.clear();
-        }
-        known.insert(place, ItemKey { _held: (name.clone(), value.clone()), key: key.clone() });
-    });
-    key
-}
-
-/// So many keys of elements are remembered; then all are forgotten.
-const MOST_ITEM_KEYS: usize = 1_024;
-
-/// A key of an element that was written before, with what it was made of: as long as that is held, its addresses mean it.
-struct ItemKey {
-    _held: (Key, Rc<str>),
-    key: Key,
+    let mixed = base::mix64(Rc::as_ptr(value).addr() as u64 ^ base::mix64(Rc::as_ptr(name).addr() as u64));
+    let place = mixed as usize % MEMO_SLOTS;
+    let known = |keys: &mut Vec<Option<(Key, Rc<str>, Key)>>| match &keys[place] {
+        Some((n, v, key)) if Rc::ptr_eq(n, name) && Rc::ptr_eq(v, value) => Some(key.clone()),
+        _ => None,
+    };
+    ITEM_KEYS.with_borrow_mut(known).unwrap_or_else(|| {
+        let key = written_item_key(kind, item);
+        ITEM_KEYS.with_borrow_mut(|keys| keys[place] = Some((name.clone(), value.clone(), key.clone())));
+        key
+    })
 }
 
 thread_local! {
-    /// A memo outside the state, of bounded size.
-    static ITEM_KEYS: RefCell<Lookup<(usize, usize), ItemKey>> = RefCell::default();
+    /// Keys of elements that were written before, with what they were made of: as long as that is held, its addresses mean it. A memo
+    /// outside the state, of bounded size.
+    static ITEM_KEYS: RefCell<Vec<Option<(Key, Rc<str>, Key)>>> = RefCell::new(vec![None; MEMO_SLOTS]);
 }
 
 fn written_item_key(kind: &ListKind, item: &Value) -> Key {
