@@ -86,7 +86,7 @@ await init({ module_or_path: fetch(new URL("./worker_bg.wasm?${worker}", import.
 }
 
 /**
- * The page's script, the worker's and start.js travel with the first load: without words and long names. (A frame without an origin
+ * The page's script and styles, the worker's script and start.js travel with the first load: without words and long names. (A frame without an origin
  * has to know how worker.js ends, see start.js: with one `export` of all its names.)
  */
 async function smaller(html) {
@@ -98,6 +98,10 @@ async function smaller(html) {
     if (name === "worker.js" && !/[;}]export\{[^{}]* as default[^{}]*\};\s*$/.test(code)) throw new Error("worker.js doesn't end with its exports");
     await writeFile(join(folder, name), code);
     html = html.replaceAll(integrity(text), integrity(code));
+  }
+  for (const name of (await readdir(folder)).filter((name) => name.endsWith(".css"))) {
+    const text = await readFile(join(folder, name), "utf8");
+    await writeFile(join(folder, name), (await transform(text, { minify: true, loader: "css" })).code);
   }
   return html;
 }
