@@ -51,6 +51,8 @@ pub fn Palette(props: &PaletteProps) -> Html {
     let all = all(&props.commands, &props.found);
     let found: Vec<Command> = all.iter().filter(|c| matches(c, &query)).take(40).cloned().collect();
     let chosen = (*at).min(found.len().saturating_sub(1));
+    // What the list was made for. The state itself would say what has been typed since: it is read as it is now, also by handlers.
+    let listed = query.to_string();
     let oninput = {
         let (run, query, at) = (props.run.clone(), query.clone(), at.clone());
         Callback::from(move |event: InputEvent| {
@@ -74,7 +76,7 @@ pub fn Palette(props: &PaletteProps) -> Html {
                     let typed = input.cast::<HtmlInputElement>().map_or_else(|| query.to_string(), |i| i.value());
                     choose(
                         &run,
-                        match typed == *query {
+                        match typed == listed {
                             true => found.get(chosen),
                             false => commands.iter().find(|c| matches(c, &typed)),
                         },
