@@ -7,7 +7,7 @@ const TYPES = { ".html": "text/html", ".js": "text/javascript", ".mjs": "text/ja
 
 /**
  * Serves `root` on a free port (and at the paths of `also`, other files; a text there is a page); returns the URL and a way to stop.
- * `with` may have `headers` for every answer, `seen`, which is told each path, with the answer's status and the bytes of its body, and a
+ * `with` may have `headers` for every answer, `seen`, which is told each path, with the answer's status, the bytes of its body and the whole address, and a
  * `port`. `dated`: files say when they were changed, and one that wasn't changed since is not sent again, as `python3 -m http.server`
  * and most static hosts do; otherwise nothing is said that a cache could go by. `become` serves another folder from then on.
  */
@@ -25,7 +25,7 @@ export async function serve(root, also = {}, { headers = {}, seen = () => {}, po
         return void response.writeHead(304, { ...date, ...headers }).end();
       }
       const body = page || (await readFile(file));
-      seen(path, 200, body.length);
+      seen(path, 200, body.length, request.url);
       response.writeHead(200, { ...date, "content-type": page ? "text/html" : (TYPES[extname(file)] ?? "application/octet-stream"), ...headers });
       response.end(body);
     } catch {
