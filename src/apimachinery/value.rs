@@ -44,12 +44,12 @@ fn same_text(a: &str, b: &str) -> bool {
         return false;
     }
     let word = |text: &[u8; 8]| u64::from_ne_bytes(*text);
-    if let (Some(x), Some(y), Some(first), Some(second)) = (a.last_chunk(), b.last_chunk(), a.first_chunk(), b.first_chunk()) {
-        return word(x) == word(y) && word(first) == word(second) && (a.len() <= 16 || a == b);
+    if let (Some(a0), Some(b0), Some(a1), Some(b1)) = (a.first_chunk(), b.first_chunk(), a.last_chunk(), b.last_chunk()) {
+        return word(a1) == word(b1) && word(a0) == word(b0) && (a.len() <= 16 || a == b);
     }
-    let word = |text: &[u8; 4]| u32::from_ne_bytes(*text);
-    if let (Some(x), Some(y), Some(first), Some(second)) = (a.last_chunk(), b.last_chunk(), a.first_chunk(), b.first_chunk()) {
-        return word(x) == word(y) && word(first) == word(second);
+    let half = |text: &[u8; 4]| u32::from_ne_bytes(*text);
+    if let (Some(a0), Some(b0), Some(a1), Some(b1)) = (a.first_chunk(), b.first_chunk(), a.last_chunk(), b.last_chunk()) {
+        return half(a1) == half(b1) && half(a0) == half(b0);
     }
     a.iter().zip(b).all(|(x, y)| x == y)
 }

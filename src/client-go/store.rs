@@ -70,9 +70,9 @@ impl Store {
     pub fn by_index<'a>(&'a self, index: usize, value: &str) -> impl Iterator<Item = &'a Object> + use<'a> {
         self.indexes[index].entries.get(value).into_iter().flat_map(|group| group.values())
     }
-    /// Whether an index has anything.
-    pub fn has_index(&self, index: usize) -> bool {
-        !self.indexes[index].entries.is_empty()
+    /// Whether nothing is in an index.
+    pub fn is_index_empty(&self, index: usize) -> bool {
+        self.indexes[index].entries.is_empty()
     }
     /// How many objects an index has under `value`.
     pub fn count(&self, index: usize, value: &str) -> usize {

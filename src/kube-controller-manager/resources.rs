@@ -269,7 +269,7 @@ pub fn selected_pods<'a>(
 /// The services that select a pod (or an object with the same labels), by the index: the cost is that of the labels.
 pub fn services_of<'a>(caches: Caches<'a>, pod: &Object, mut found: impl FnMut(&'a Object)) {
     let services = caches.store(SERVICES);
-    let Some(labels) = pod.labels().filter(|_| services.has_index(SERVICES_BY_SELECTOR)) else { return };
+    let Some(labels) = pod.labels().filter(|_| !services.is_index_empty(SERVICES_BY_SELECTOR)) else { return };
     for (key, value) in labels {
         let text = selector_key(pod.namespace(), key, value.as_str().unwrap_or(""));
         for service in services.by_index(SERVICES_BY_SELECTOR, &text) {
