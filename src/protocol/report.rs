@@ -81,6 +81,18 @@ pub struct ClusterInfo {
     pub offers: Vec<Offer>,
     /// Namespaces that have pods, for the filter.
     pub namespaces: Vec<String>,
+    /// The add-ons that are installed.
+    pub addons: Vec<Addon>,
+}
+
+/// An add-on that is installed.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Addon {
+    /// As its file in `/addons` is called.
+    pub name: String,
+    /// Pods of its workload that are ready, of how many.
+    pub ready: u32,
+    pub pods: u32,
 }
 
 /// How far the boot is.

@@ -8,6 +8,7 @@ use lenses::{Chip, Component, Observed, PodSeen, RevisionSeen, Traffic};
 use protocol::{Glyph, Span, State, Thing, Tone, ViewOptions};
 use sim::MsgId;
 
+use crate::components::process_health;
 use crate::{cloud, flights, message, nodes};
 
 /// Box ids light up for that much virtual time after a message.
@@ -25,13 +26,13 @@ pub(crate) fn observe(bottle: &Bottle, options: &ViewOptions, memo: &mut nodes::
         now,
         control_plane,
         control_plane_note: note,
-        etcd: etcd(cluster, &glows),
+        etcd: said(cluster, etcd(cluster, &glows)),
         revisions: revisions(cluster),
-        apiserver: apiserver(cluster, bottle, &glows, recent.last().map(|r| r.3)),
+        apiserver: said(cluster, apiserver(cluster, bottle, &glows, recent.last().map(|r| r.3))),
         stages: ["authn", "authz", "mutate", "valid", "etcd"].iter().map(|s| (s.to_string(), false)).collect(),
-        scheduler: scheduler(cluster, &glows),
-        controllers: controllers(cluster, &glows),
-        cloud_controllers: cloud_controllers(cluster, &glows),
+        scheduler: scheduler(cluster, &glows).map(|c| said(cluster, c)),
+        controllers: controllers(cluster, &glows).map(|c| said(cluster, c)),
+        cloud_controllers: cloud_controllers(cluster, &glows).map(|c| said(cluster, c)),
         cloud: cloud::observe(cluster, glows("cloud")),
         traffic,
         ..Observed::default()
@@ -86,6 +87,17 @@ fn process_state(cluster: &Cluster, component: &str, glows: bool) -> State {
     }
 }
 
+/// A component that is off says that (*not running*, *frozen*) in place of figures that no longer move.
+fn said(cluster: &Cluster, mut component: Component) -> Component {
+    if component.state == State::Off {
+        let addr = cluster.procs().find(|(_, p)| p.component() == component.id).map(|(addr, _)| addr);
+        let word = addr.map_or("not there", |addr| process_health(cluster, addr).2);
+        component.lines = vec![vec![Span::dim(word)]];
+        component.aria = format!("{}: {word}", component.id);
+    }
+    component
+}
+
 fn etcd(cluster: &Cluster, glows: &dyn Fn(&str) -> bool) -> Component {
     let revision = cluster.etcd_member().map_or(0, |m| m.revision());
     let members = cluster.procs().filter(|(_, p)| p.component() == "etcd").count();
@@ -116,12 +128,10 @@ fn revisions(cluster: &Cluster) -> Vec<RevisionSeen> {
 
 fn apiserver(cluster: &Cluster, bottle: &Bottle, glows: &dyn Fn(&str) -> bool, last: Option<MsgId>) -> Component {
     let watches = cluster.api().map_or(0, |a| a.watch_count());
-    let state = process_state(cluster, "kube-apiserver", glows("kube-apiserver"));
     let ready = cluster.api().is_some_and(|a| a.is_ready());
-    let mut lines = vec![vec![Span::dim(match (state, ready) {
-        (State::Off, _) => "not running".to_string(),
-        (_, false) => "starting".to_string(),
-        _ => match cluster.apiservers().len() {
+    let mut lines = vec![vec![Span::dim(match ready {
+        false => "starting".to_string(),
+        true => match cluster.apiservers().len() {
             0 | 1 => format!("{watches} watches"),
             n => format!("{watches} watches on one of {n}"),
         },
@@ -138,7 +148,7 @@ fn apiserver(cluster: &Cluster, bottle: &Bottle, glows: &dyn Fn(&str) -> bool, l
     }
     Component {
         id: "kube-apiserver".into(),
-        state,
+        state: process_state(cluster, "kube-apiserver", glows("kube-apiserver")),
         lines,
         aria: format!("kube-apiserver, {watches} open watches"),
         ..Component::default()
@@ -195,11 +205,10 @@ fn controllers(cluster: &Cluster, glows: &dyn Fn(&str) -> bool) -> Option<Compon
 
 fn cloud_controllers(cluster: &Cluster, glows: &dyn Fn(&str) -> bool) -> Option<Component> {
     cloud::has_controller(cluster).then(|| {
-        let state = process_state(cluster, cloud::CONTROLLER, glows(cloud::CONTROLLER));
-        let word = if state == State::Off { "not running" } else { "asks the API and the cloud" };
+        let word = "asks the API and the cloud";
         Component {
             id: cloud::CONTROLLER.into(),
-            state,
+            state: process_state(cluster, cloud::CONTROLLER, glows(cloud::CONTROLLER)),
             lines: vec![vec![Span::dim(word)]],
             aria: format!("{}: {word}", cloud::CONTROLLER),
             ..Component::default()

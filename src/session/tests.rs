@@ -237,6 +237,22 @@ fn without_controllers_nothing_heals() {
     assert!(page.words_of("kube-controller-manager").contains("frozen"));
 }
 
+/// Its liveness probe fails eight times, the kubelet kills the process, SIGSTOP and all, and starts another.
+#[test]
+fn the_kubelet_heals_a_frozen_static_pod() {
+    let mut page = Page::open();
+    page.act(Action::Freeze { component: "kube-controller-manager".into() });
+    page.run(1);
+    assert_eq!(page.scene.boxes.get("kube-controller-manager").map(|b| &*b.aria), Some("kube-controller-manager: frozen"));
+    page.run(180);
+    let events = crate::api::list(page.session.bottle().unwrap().head(), apimachinery::resources::events(), "kube-system");
+    let said: Vec<&str> = events.iter().filter_map(|e| e.str_at(&["message"])).filter(|m| m.contains("iveness")).collect();
+    assert!(said.iter().any(|m| m.starts_with("Liveness probe failed")), "{said:?}");
+    assert!(said.iter().any(|m| m.ends_with("failed liveness probe, will be restarted")), "{said:?}");
+    assert!(!page.words_of("kube-controller-manager").contains("frozen"));
+    assert_eq!(page.works(), ["Connect", "Heal", "Read", "Resolve", "Run", "Schedule", "Write"]);
+}
+
 #[test]
 fn without_an_api_names_and_services_still_work() {
     let mut page = Page::open();

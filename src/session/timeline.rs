@@ -1,9 +1,9 @@
 //! The clock, the boot's progress and the bar at the bottom.
 
 use apimachinery::resources;
-use cluster::{Bottle, Input};
+use cluster::{Bottle, Cluster, Input};
 use cri_api::host::HostMessage;
-use protocol::{Boot, Branch, Clock, ClusterInfo, Mark, Offer, PaceSpeed, Timeline};
+use protocol::{Addon, Boot, Branch, Clock, ClusterInfo, Mark, Offer, PaceSpeed, Timeline};
 
 use crate::pacer::Pacer;
 use crate::{api, offers};
@@ -103,7 +103,26 @@ pub(crate) fn info(bottle: &Bottle) -> ClusterInfo {
             offers::blank_machine(),
         ],
         namespaces,
+        addons: ADDONS.iter().filter_map(|(name, of)| addon(cluster, name, of)).collect(),
     }
+}
+
+/// The add-ons, by the workload that each stands and falls with: whether it is a DaemonSet, its namespace, its name.
+const ADDONS: [(&str, (bool, &str, &str)); 4] = [
+    ("metrics-server", (false, "kube-system", "metrics-server")),
+    ("prometheus", (false, "monitoring", "prometheus")),
+    ("fluentd", (true, "logging", "fluentd")),
+    ("local-path", (false, "local-path-storage", "local-path-provisioner")),
+];
+
+fn addon(cluster: &Cluster, name: &str, (daemon, namespace, workload): &(bool, &str, &str)) -> Option<Addon> {
+    let (gvr, fields) = match daemon {
+        true => (resources::daemonsets(), ["numberReady", "desiredNumberScheduled"]),
+        false => (resources::deployments(), ["readyReplicas", "replicas"]),
+    };
+    let object = api::get(cluster, gvr, namespace, workload)?;
+    let [ready, pods] = fields.map(|field| object.int_at(&["status", field]).unwrap_or(0) as u32);
+    Some(Addon { name: name.to_string(), ready, pods })
 }
 
 /// The CNI plugins' agents.

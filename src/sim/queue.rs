@@ -150,13 +150,15 @@ impl Queue {
         id
     }
 
-    /// Drops what is under way to a process that is gone, and what it had sent itself as timers.
+    /// Drops what is under way to a process that is gone, what it had sent itself as timers, and its SIGSTOP: whoever comes in
+    /// its place runs.
     pub fn forget(&mut self, addr: Addr) {
         let gone: Vec<_> = self.pending.iter().filter(|(_, m)| m.to == addr).map(|(k, _)| *k).collect();
         for k in gone {
             self.pending.remove(&k);
         }
         self.held.remove(&addr);
+        self.faults.frozen.remove(&addr);
         self.stalled = self.stalled.iter().filter(|((a, b), _)| *a != addr && *b != addr).map(|(l, s)| (*l, s.clone())).collect();
     }
 

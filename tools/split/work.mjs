@@ -14,6 +14,7 @@ const COMMANDS = [
   "kubectl scale deployment d-1 --replicas=20; kubectl set image deployment/d-1 srv=nginx:1.28; kubectl rollout status deployment d-1; kubectl rollout history deployment d-1",
   "kubectl explain pod.spec; kubectl api-resources; kubectl auth can-i --list; kubectl get svc,ep,endpointslices -A -o yaml",
   "kubectl run t --image=busybox --restart=Never -- sh -c 'echo hi; sleep 3600'; kubectl wait --for=condition=Ready pod/t; kubectl exec t -- ls -la /; kubectl logs t",
+  `kubectl run big --image=nginx --overrides='{"spec":{"containers":[{"name":"big","image":"nginx","resources":{"requests":{"cpu":"99"}}}]}}'; sleep 3`,
   "kubectl create configmap a --from-literal=x=1 -o yaml; kubectl patch cm a -p '{\"data\":{\"y\":\"2\"}}'; kubectl diff -f d.yaml; kubectl apply --server-side -f d.yaml",
   "kubectl drain $(kubectl get nodes -o name | tail -1 | cut -d/ -f2) --ignore-daemonsets --force --timeout=60s; kubectl get nodes; kubectl delete deployment d-1",
 ];
@@ -65,6 +66,7 @@ export class Work {
     scope.post({ Pace: "Pause" });
     const node = { Object: { group: "", resource: "nodes", namespace: "", name: "node-1" } };
     for (const tab of ["Why", "Overview", "Yaml", "Events"]) this.ask({ Inspect: { thing: node, tab } }, "Inspector");
+    this.ask({ Inspect: { thing: { Object: { group: "", resource: "pods", namespace: "default", name: "big" } }, tab: "Why" } }, "Inspector");
     for (const lens of ["Components", "ControlPlane", "ServiceNetwork", "PodCreation"]) this.ask(show(lens), "Scene");
     scope.post({ Pace: "Play" });
     this.ask({ Apply: { id: 7, name: "x.yaml", text: "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: q}\n---\nkind: Foo\n", dry_run: false } }, "Applied");

@@ -39,7 +39,7 @@ impl App {
                     run={run.clone()} />
                 <Dock ready={self.seen.ready} pane={self.pane} shown={self.width >= 900.0 || self.sheet == Sheet::Dock} hub={self.terminals.clone()}
                     tabs={self.tabs.clone()} active={self.active_tab} applied={self.seen.applied.clone()} edit={self.edit.clone()}
-                    insert={self.insert.clone()} events={self.seen.events.clone()} addons={self.addons.answers.clone()} query={self.query.clone()} table={self.seen.table.clone()} run={run.clone()} />
+                    insert={self.insert.clone()} events={self.seen.events.clone()} addons={self.addons.answers.clone()} cluster={self.seen.cluster.clone()} query={self.query.clone()} table={self.seen.table.clone()} run={run.clone()} />
                 <Timeline clock={self.seen.clock.clone()} timeline={self.seen.timeline.clone()} run={run.clone()} />
             </div>
         }

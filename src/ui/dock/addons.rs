@@ -1,6 +1,7 @@
 //! The add-ons pane: install with one press, ask Prometheus (a table and a plot), search the log store.
 
 use js_sys::{Array, JSON, Object, Reflect};
+use protocol::ClusterInfo;
 use wasm_bindgen::{JsCast, JsValue};
 use web_sys::HtmlInputElement;
 use yew::prelude::*;
@@ -39,6 +40,7 @@ enum Part {
 #[derive(Properties, PartialEq)]
 pub struct AddonsProps {
     pub answers: Shared<Answers>,
+    pub cluster: Shared<ClusterInfo>,
     pub run: Callback<Do>,
 }
 
@@ -57,8 +59,8 @@ pub fn Addons(props: &AddonsProps) -> Html {
             </div>
             { match *part {
                 Part::Install => install(props),
-                Part::Metrics => html! { <Metrics answers={props.answers.clone()} run={props.run.clone()} /> },
-                Part::Logs => html! { <Logs answers={props.answers.clone()} run={props.run.clone()} /> },
+                Part::Metrics => html! { <Metrics answers={props.answers.clone()} cluster={props.cluster.clone()} run={props.run.clone()} /> },
+                Part::Logs => html! { <Logs answers={props.answers.clone()} cluster={props.cluster.clone()} run={props.run.clone()} /> },
             } }
         </div>
     }
@@ -69,13 +71,18 @@ fn install(props: &AddonsProps) -> Html {
         |name: &str| props.answers.open.iter().any(|q| matches!(q, Question::Install(n) | Question::Remove(n) if *n == name));
     let ask = |question: Question| emit(&props.run, Do::Addons(question));
     let card = |(name, what): &(&'static str, &'static str)| {
+        let installed = props.cluster.addons.iter().find(|a| a.name == *name);
+        let (word, look, question) = match installed {
+            Some(_) => ("Remove", None, Question::Remove(name)),
+            None => ("Install", Some("primary"), Question::Install(name)),
+        };
         html! {
             <li key={*name}>
                 <div><b>{ *name }</b><p class="t-dim">{ *what }</p></div>
-                <button class="btn small primary" disabled={busy(name)} aria-label={format!("Install {name}")} onclick={ask(Question::Install(name))}>
-                    { if busy(name) { "Working…" } else { "Install" } }
+                if let Some(a) = installed { <span class="t-dim">{ format!("installed · {} of {} ready", a.ready, a.pods) }</span> }
+                <button class={classes!("btn", "small", look)} disabled={busy(name)} aria-label={format!("{word} {name}")} onclick={ask(question)}>
+                    { if busy(name) { "Working…" } else { word } }
                 </button>
-                <button class="btn small" disabled={busy(name)} aria-label={format!("Remove {name}")} onclick={ask(Question::Remove(name))}>{ "Remove" }</button>
             </li>
         }
     };

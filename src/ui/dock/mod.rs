@@ -7,7 +7,7 @@ pub mod objects;
 mod tabs;
 pub mod terminal;
 
-use protocol::{Applied, EventRow, Table, TableQuery};
+use protocol::{Applied, ClusterInfo, EventRow, Table, TableQuery};
 use yew::prelude::*;
 
 use crate::app::{Answers, Do, Pane};
@@ -74,6 +74,7 @@ pub struct DockProps {
     pub insert: Option<Shared<&'static str>>,
     pub events: Shared<(Vec<EventRow>, u32)>,
     pub addons: Shared<Answers>,
+    pub cluster: Shared<ClusterInfo>,
     pub query: TableQuery,
     pub table: Option<Shared<Table>>,
     pub run: Callback<Do>,
@@ -116,7 +117,7 @@ pub fn Dock(props: &DockProps) -> Html {
                     <objects::Objects asked={props.query.clone()} table={props.table.clone()} run={props.run.clone()} />
                 }
                 if right == Pane::Addons {
-                    <addons::Addons answers={props.addons.clone()} run={props.run.clone()} />
+                    <addons::Addons answers={props.addons.clone()} cluster={props.cluster.clone()} run={props.run.clone()} />
                 }
                 if right == Pane::Events {
                     <events::Events events={props.events.clone()} run={props.run.clone()} />
