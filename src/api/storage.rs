@@ -9,6 +9,14 @@ use crate::rules::Rules;
 use crate::strategy::Kind;
 
 const GROUP: &str = "storage.k8s.io";
+const DEFAULT: &str = "storageclass.kubernetes.io/is-default-class";
+
+/// The class that claims get that name none: of several defaults the newest, of equally old ones the first by name. Models
+/// `pkg/volume/util/storageclass.go`.
+pub fn default_class<'a>(classes: impl Iterator<Item = &'a Object>) -> Option<&'a Object> {
+    let newest = |c: &&Object| (c.creation_timestamp(), std::cmp::Reverse(c.name().to_string()));
+    classes.filter(|c| c.annotation(DEFAULT) == Some("true")).max_by_key(newest)
+}
 
 pub static STORAGE_CLASS: Rules = Rules {
     default: |e| {

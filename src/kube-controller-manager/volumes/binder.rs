@@ -92,6 +92,11 @@ fn is_delayed(caches: Caches, claim: &Object) -> bool {
     class.is_some_and(|c| text(c, &["volumeBindingMode"]) == "WaitForFirstConsumer")
 }
 
+/// Whether a claim leaves its class to the cluster. Models `PersistentVolumeClaimHasClass`, the other way round.
+fn names_no_class(claim: &Object) -> bool {
+    claim.str_at(&["spec", "storageClassName"]).is_none() && claim.annotation("volume.beta.kubernetes.io/storage-class").is_none()
+}
+
 impl VolumeBinder {
     fn sync_claim(&self, claim: &Object, ctx: &mut Ctx) -> Plan<Stage> {
         if claim.annotation(BIND_COMPLETED).is_some() {
@@ -104,6 +109,14 @@ impl VolumeBinder {
         let delayed = is_delayed(ctx.caches, claim);
         match best_volume(ctx.caches, claim, delayed) {
             Some(volume) => self.bind(volume, claim),
+            None if names_no_class(claim)
+                && let Some(default) = api::storage::default_class(ctx.caches.store(STORAGECLASSES).iter().map(|(_, c)| c)) =>
+            {
+                let mut claim = claim.clone();
+                claim.set_at(&["spec", "storageClassName"], default.name());
+                let why = format!("{} gets the default class {}", claim.name(), default.name());
+                Plan::call(why, Request::update(gvr(PERSISTENTVOLUMECLAIMS), claim), Stage::Last)
+            }
             None if delayed && claim.annotation(SELECTED_NODE).is_none() => {
                 self.explain_delay(claim, ctx);
                 Plan::After(SYNC_PERIOD)
