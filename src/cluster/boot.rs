@@ -437,5 +437,6 @@ impl Cluster {
         let mut out = Outbox::new(addr, handling, self.queue.now());
         out.send(runtime, Payload::Host(Rc::new(started)));
         self.queue.dispatch(out, |m, at| observer.sent(m, at));
+        self.log_start(addr, spec, observer);
     }
 }

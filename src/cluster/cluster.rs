@@ -12,6 +12,7 @@ use cri_api::packet::{Packet, PacketBody};
 use sim::{Addr, Delivery, Message, MsgId, Outbox, Outgoing, Payload, Queue, transport_error};
 
 use crate::config::Config;
+use crate::logs::Standing;
 use crate::process::{Proc, Process};
 
 type Text = Rc<str>;
@@ -160,12 +161,18 @@ impl Cluster {
         }
         let mut out = Outbox::new(to, message.id, now);
         let mut ended = false;
+        let mut turned = None;
         if let Some(proc) = (to.0 as usize).checked_sub(1).and_then(|i| self.procs.get_mut(i)) {
             let proc = Rc::make_mut(proc);
+            let before = Standing::of(&proc.process);
             proc.process.handle(now, message, &mut out);
             ended = proc.process.has_ended();
+            turned = (Standing::of(&proc.process) != before).then_some(before);
         }
         self.dispatch(out, observer);
+        if let Some(before) = turned {
+            self.log_turn(to, before, observer);
+        }
         if ended {
             self.component_ended(to, observer);
         }

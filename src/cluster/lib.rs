@@ -23,6 +23,7 @@ mod kubeadm;
 mod kubeadm_files;
 mod kubelet_config;
 mod laptop;
+mod logs;
 mod metrics;
 mod pack;
 mod process;

@@ -81,6 +81,7 @@ impl Process {
         match self {
             Process::ControllerManager(p) => p.has_ended(),
             Process::CloudControllerManager(p) => p.has_ended(),
+            Process::Scheduler(p) => p.has_ended(),
             Process::Etcd(p) => p.fatal().is_some(),
             _ => false,
         }

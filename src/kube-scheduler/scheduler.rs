@@ -87,6 +87,7 @@ pub struct Scheduler {
     start: u32,
     /// A timer for more cycles is set.
     cycles_due: bool,
+    ended: bool,
     flush_at: Option<Time>,
     scheduled: u64,
     pub(crate) cycles: Cycles,
@@ -122,6 +123,7 @@ impl Scheduler {
             memo: Memo::default(),
             start: 0,
             cycles_due: false,
+            ended: false,
             flush_at: None,
             scheduled: 0,
             cycles: Cycles::default(),
@@ -161,8 +163,10 @@ impl Scheduler {
         match self.elector.handle(payload, out) {
             Leadership::NotMine => {}
             Leadership::Started => return self.on_leading(out),
-            // The process would end and be restarted; here it places nothing until it leads again.
-            Leadership::Lost => return self.elector.start(out),
+            Leadership::Lost => {
+                self.ended = true;
+                return;
+            }
             Leadership::Unchanged => return,
         }
         match payload {
@@ -190,6 +194,11 @@ impl Scheduler {
         let regarding = client_go::object_reference(lease);
         let note = format!("{} became leader", self.elector.config.identity);
         self.event(regarding, Value::Null, EventType::Normal, "LeaderElection", "LeaderElection", &note, out);
+    }
+
+    /// Whether the process has ended (it lost its lease) and must be started anew.
+    pub fn has_ended(&self) -> bool {
+        self.ended
     }
 
     /// Whether this instance places pods.
