@@ -11,6 +11,7 @@ import { serve } from "../../tests/browser/serve.mjs";
 import { cut } from "./cut.mjs";
 import { add, instrument } from "./instrument.mjs";
 import { withLoader } from "./loader.mjs";
+import { shrink } from "./shrink.mjs";
 
 const CHROMIUM = process.env.CHROMIUM ?? "/usr/bin/chromium";
 /** Windows in which the demo cluster is watched as it boots: a laptop, an embed, a phone; dark or light. */
@@ -75,7 +76,8 @@ export async function cutPage(folder) {
   const scriptName = names.find((name) => /^page-[^.]*\.js$/.test(name));
   const original = await readFile(join(folder, wasmName));
   // The page doesn't warm up: nothing would be done while it waits.
-  const parts = cut(original, await profile(chromium, folder, wasmName, original), { long: Infinity });
+  const halves = cut(original, await profile(chromium, folder, wasmName, original), { long: Infinity });
+  const parts = { ...halves, primary: shrink(halves.primary) };
   const restName = `page_rest-${parts.stamp}.wasm`;
   const script = await readFile(join(folder, scriptName), "utf8");
   for (const old of names) if (/^page_rest-.*\.wasm$/.test(old)) await rm(join(folder, old));

@@ -4,7 +4,7 @@
 // FOLDER is the built site, with worker.js and worker_bg.wasm in it. The tool runs an instrumented copy of the worker through the
 // first seconds of many visits (the demo cluster boots and is drawn, a terminal shows its prompt), in a time of its own, so that the
 // same worker always gives the same profile. Long functions that are called often are divided (divide.mjs). What was reached stays
-// in worker_bg.wasm; the functions that were not called, and the arms of the others that were not reached (outline.mjs), go to
+// in worker_bg.wasm (made smaller once more, shrink.mjs); the functions that were not called, and the arms of the others that were not reached (outline.mjs), go to
 // worker_rest-STAMP.wasm, which worker.js fetches 1.5 s after the start, or at once and while the worker waits if something of it
 // is wanted before. What a second, longer visit needs of it (work.mjs) is compiled there in small parts while the worker has little to
 // do. STAMP is of the original module and of the cut, and the halves know it: those of two builds don't link.
@@ -25,6 +25,7 @@ import { divide } from "./divide.mjs";
 import { instrument } from "./instrument.mjs";
 import { withLoader } from "./loader.mjs";
 import { cutPage } from "./page.mjs";
+import { shrink } from "./shrink.mjs";
 
 const { values, positionals } = parseArgs({ allowPositionals: true, options: { load: { type: "string" } } });
 if (positionals.length !== 1) {
@@ -74,7 +75,8 @@ async function main() {
   }
   const reached = await profile(original);
   const worked = await profile(original, ["work"]);
-  const { primary, rest, plan, arms, warmed, stamp } = cut(original, reached, { load: values.load, worked });
+  const { rest, plan, arms, warmed, stamp, ...halves } = cut(original, reached, { load: values.load, worked });
+  const primary = shrink(halves.primary);
   for (const bytes of [primary, rest]) new WebAssembly.Module(bytes);
 
   const restName = `worker_rest-${stamp}.wasm`;
