@@ -38,6 +38,7 @@ impl Cluster {
             etcd: Addr::OUTSIDE,
             joined: Vector::new(),
             disks: Default::default(),
+            connections: Default::default(),
             events: 0,
             to_page: Vec::new(),
             config,
@@ -367,7 +368,6 @@ impl Cluster {
         if !std::mem::replace(&mut node.powered, false) {
             return;
         }
-        let _ = observer;
         let node = node.clone();
         self.tell_cloud(name);
         if node.runtime.is_some() {
@@ -385,6 +385,7 @@ impl Cluster {
             self.dark.insert(addr);
         }
         self.components = self.components.iter().filter(|(_, a)| !self.dark.contains(*a)).map(|(c, a)| (c.clone(), *a)).collect();
+        self.disconnect(observer);
     }
 
     /// Starts a component that runs bare (again): as systemd or a person would.

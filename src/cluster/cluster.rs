@@ -71,6 +71,7 @@ pub struct Cluster {
     /// kube-apiservers on machines that have joined the control plane later, in this order.
     pub(crate) joined: Vector<Addr>,
     pub(crate) disks: crate::etcd::Disks,
+    pub(crate) connections: crate::connections::Connections,
     /// Deliveries handled since the beginning: inputs are logged at a count.
     pub events: u64,
     /// What is for the page, until it is taken.
@@ -138,6 +139,7 @@ impl Cluster {
         if self.dark.contains(&to) {
             return;
         }
+        self.freed(&message, observer);
         if let Payload::ApiRequest { id, request } = &message.payload {
             if !self.proc(to).is_some_and(Proc::is_running) {
                 return self.refuse_connection(&message, *id, observer);
@@ -207,12 +209,13 @@ impl Cluster {
         self.send(out, observer);
     }
 
-    fn send(&mut self, mut out: Outbox, observer: &mut impl Observer) {
+    pub(crate) fn send(&mut self, mut out: Outbox, observer: &mut impl Observer) {
         if !self.dark.is_empty() {
             let me = out.me;
             let kept = out.take().into_iter().filter(|o| o.to == me || !self.dark.contains(&o.to)).collect();
             out.put_back(kept);
         }
+        self.bound(&mut out);
         self.queue.dispatch(out, |message, at| observer.sent(message, at));
     }
 
@@ -255,6 +258,7 @@ impl Cluster {
         self.keep_journal(addr);
         self.with_proc(addr, |p| p.process = Process::Stopped);
         self.queue.forget(addr);
+        self.connections.forget(addr);
         let peers: Vec<Addr> =
             self.links.iter().filter(|(s, c)| *s == addr || *c == addr).map(|(s, c)| if *s == addr { *c } else { *s }).collect();
         self.links = self.links.iter().filter(|(s, c)| *s != addr && *c != addr).copied().collect();
@@ -400,6 +404,7 @@ impl Cluster {
         }
         digest.write_u64(self.queue.digest());
         digest.write_u64(self.events);
+        digest.write_u64(self.connections.waiting() as u64);
         for proc in &self.procs {
             digest.write(proc.name.as_bytes());
             digest.write_u64(u64::from(proc.is_running()));

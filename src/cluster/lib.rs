@@ -14,6 +14,7 @@ mod cloud;
 mod cluster;
 mod components;
 pub mod config;
+mod connections;
 mod control_planes;
 mod etcd;
 mod flags;

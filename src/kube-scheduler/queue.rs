@@ -46,6 +46,8 @@ pub struct SchedulingQueue {
     pods: Map<PodId, Queued>,
     active: Map<(i64, Time, u64), PodId>,
     backoff: Set<(Time, PodId)>,
+    /// Of these, those that wait because of no error.
+    idle: Set<(Time, PodId)>,
     /// Waiting for what the plugin of this number says may help.
     by_plugin: Map<u8, Set<PodId>>,
     unschedulable: Set<(Time, PodId)>,
@@ -118,6 +120,7 @@ impl SchedulingQueue {
             }
             Place::Backoff { until, .. } => {
                 self.backoff.remove(&(until, id));
+                self.idle.remove(&(until, id));
             }
             Place::Unschedulable => {
                 self.unschedulable.remove(&(queued.since, id));
@@ -144,16 +147,12 @@ impl SchedulingQueue {
     pub fn pop(&mut self) -> Option<Queued> {
         let id = match self.active.get_min() {
             Some((_, id)) => *id,
-            None => self.backoff.iter().map(|(_, id)| *id).find(|id| !self.is_error(*id))?,
+            None => self.idle.get_min()?.1,
         };
         self.take_out(id);
         let queued = self.pods.get_mut(&id)?;
         queued.attempts += 1;
         Some(queued.clone())
-    }
-
-    fn is_error(&self, id: PodId) -> bool {
-        matches!(self.pods.get(&id).map(|q| q.place), Some(Place::Backoff { error: true, .. }))
     }
 
     /// No node takes it; `plugins` said so.
@@ -188,6 +187,7 @@ impl SchedulingQueue {
         let Some(queued) = self.pods.get_mut(&id) else { return };
         (queued.place, queued.cause) = (Place::Backoff { until, error: false }, cause);
         self.backoff.insert((until, id));
+        self.idle.insert((until, id));
     }
 
     /// Something happened: pods that it may help are tried again. Returns how many.

@@ -65,6 +65,10 @@ impl Outbox {
         self.send(to, Payload::WatchEvents { id, events: Rc::new(events) });
     }
 
+    /// What was sent so far.
+    pub fn outgoing(&self) -> &[Outgoing] {
+        &self.sent
+    }
     /// Everything sent so far, for tests and for components that host others.
     pub fn take(&mut self) -> Vec<Outgoing> {
         std::mem::take(&mut self.sent)
