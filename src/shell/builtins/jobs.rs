@@ -230,7 +230,10 @@ fn kill_all(
         let target = if text.starts_with('%') { job_group(text) } else { text.parse().ok() };
         let Some(target) = target else {
             status = 1;
-            errors.push_str(&format!("{name}: invalid number '{text}'\n"));
+            errors.push_str(&match text.starts_with('%') {
+                true => format!("{name}: No such job: {text}\n"),
+                false => format!("{name}: invalid number '{text}'\n"),
+            });
             continue;
         };
         if let Err(error) = sys.kill(target, signal) {
