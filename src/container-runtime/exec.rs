@@ -250,6 +250,9 @@ impl Runtime {
 
     /// Keys and input from the caller.
     pub(crate) fn exec_input(&mut self, now: Time, request: u64, channel: u8, data: &Rc<[u8]>, out: &mut Outbox) {
+        if self.forward_input(now, request, channel, data, out) {
+            return;
+        }
         let Some((key, exec)) = self.execs.iter().find(|(_, e)| e.request == request).map(|(k, e)| (*k, e.clone())) else {
             return;
         };

@@ -15,6 +15,7 @@ mod disk;
 mod egress;
 mod exec;
 mod files;
+mod forward;
 mod host;
 mod image;
 mod log_files;
@@ -107,6 +108,7 @@ pub struct Runtime {
     followers: Map<u64, logs::Follower>,
     dials: Map<u64, dial::Dialing>,
     egresses: Map<u64, egress::Egress>,
+    forwards: Map<u64, forward::Forward>,
     bridges: Map<u64, bridge::Bridge>,
     host_calls: host::HostCalls,
     wakes: Map<u64, Wake>,
@@ -155,6 +157,7 @@ impl Runtime {
             followers: Map::new(),
             dials: Map::new(),
             egresses: Map::new(),
+            forwards: Map::new(),
             bridges: Map::new(),
             host_calls: host::HostCalls::default(),
             wakes: Map::new(),
@@ -220,6 +223,7 @@ impl Runtime {
         self.execs = Map::new();
         self.dials = Map::new();
         self.egresses = Map::new();
+        self.forwards = Map::new();
         self.wakes = Map::new();
     }
 
@@ -303,7 +307,10 @@ impl Runtime {
                 None => return,
             },
             R::Attach { container, tty: _, stdin: _ } => (Duration::ZERO, self.attach(from, id, container)),
-            R::PortForward { .. } => (Duration::ZERO, error("Unimplemented", "port-forward is not in this bottle")),
+            R::PortForward { sandbox, port } => match self.port_forward(now, from, id, sandbox, *port, out) {
+                Some(response) => (Duration::ZERO, response),
+                None => return,
+            },
             R::ReadLogs { container, options } => (Duration::ZERO, self.read_logs(from, id, container, options)),
             R::Stats => (Duration::ZERO, self.stats(now)),
             R::SetupVolume { volume, content, fs_group } => (Duration::ZERO, self.setup_volume(now, volume, content, *fs_group)),

@@ -147,7 +147,7 @@ impl Runtime {
 
     /// The reader has gone.
     pub(crate) fn stream_closed(&mut self, now: Time, request: u64, out: &mut Outbox) {
-        if self.followers.remove(&request).is_none() {
+        if self.followers.remove(&request).is_none() && !self.forward_closed(now, request, out) {
             self.exec_closed(now, request, out);
         }
     }

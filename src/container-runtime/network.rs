@@ -23,6 +23,8 @@ pub(crate) enum Owner {
     Bridge(u64),
     /// A request of a component of this machine.
     Egress(u64),
+    /// A port that somebody outside forwards.
+    Forward(u64),
     /// A terminal of the node at the other end of an ssh connection.
     Ssh(u32),
 }
@@ -374,6 +376,7 @@ fn owner_key(owner: &Owner) -> Text {
         Owner::Dial(n) => format!("dial-{n}").into(),
         Owner::Bridge(n) => format!("bridge-{n}").into(),
         Owner::Egress(n) => format!("egress-{n}").into(),
+        Owner::Forward(n) => format!("forward-{n}").into(),
         Owner::Ssh(n) => format!("ssh-{n}").into(),
     }
 }

@@ -396,6 +396,7 @@ impl Runtime {
             Owner::Dial(n) => self.dial_event(now, *n, input, out),
             Owner::Bridge(n) => self.bridge_event(now, *n, input, out),
             Owner::Egress(n) => self.egress_event(now, *n, input, out),
+            Owner::Forward(n) => self.forward_event(now, *n, input, out),
             Owner::Ssh(tab) => self.ssh_event(now, *tab, input, out),
         }
     }

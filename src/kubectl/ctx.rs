@@ -36,6 +36,9 @@ pub(crate) enum Event {
     Frame(StreamFrame),
     End,
     Timer,
+    /// Somebody has connected to a forwarded port, or it led nowhere.
+    Accepted,
+    ForwardFailed(Rc<str>),
     Stdin(Rc<[u8]>),
     StdinEof,
     Resize(u16, u16),
@@ -49,6 +52,7 @@ pub(crate) enum Answer {
     Dir(Result<Rc<[DirEntry]>, FileError>),
     Written(Result<(), FileError>),
     Edited(Result<Option<Rc<str>>, ()>),
+    Listening(Result<u16, String>),
     Event(AskId, Event),
     Config(Rc<Config>),
     Discovery(Rc<Discovery>),

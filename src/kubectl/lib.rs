@@ -28,6 +28,7 @@ mod printers;
 mod sha;
 mod unified;
 
+use std::net::IpAddr;
 use std::rc::Rc;
 
 use apimachinery::{Credential, Request, Response, WatchEvent};
@@ -104,6 +105,15 @@ pub enum Ask {
     Timer {
         id: AskId,
         after: Duration,
+    },
+    /// Listens on a local TCP port (0: a free one). Answered by `Input::Listening`; from then on each connection is told
+    /// (`Input::Accepted`) and gets a stream of its own by `request`, between which and the connection bytes go both ways.
+    Forward {
+        id: AskId,
+        ip: IpAddr,
+        port: u16,
+        request: Box<Request>,
+        server: Rc<str>,
     },
     /// Opens `text` in an editor (`editor` is `KUBE_EDITOR`/`EDITOR` if set: a shell command that takes the file's name).
     /// Answered by `Input::Edited`.
@@ -192,6 +202,20 @@ pub enum Input {
     Written {
         id: AskId,
         result: Result<(), FileError>,
+    },
+    /// The port that is listened on, or why there is none: `bind: address already in use`.
+    Listening {
+        id: AskId,
+        result: Result<u16, String>,
+    },
+    /// Somebody has connected to a forwarded port.
+    Accepted {
+        id: AskId,
+    },
+    /// What a connection wanted could not be reached.
+    ForwardFailed {
+        id: AskId,
+        error: String,
     },
     Stdin(Rc<[u8]>),
     StdinEof,
@@ -290,6 +314,9 @@ impl Kubectl {
             Input::WatchEvent { id, event } => return self.happened(id, Event::Watch(event)),
             Input::StreamFrame { id, frame } => return self.happened(id, Event::Frame(frame)),
             Input::StreamEnd { id } => return self.happened(id, Event::End),
+            Input::Listening { id, result } => (id, Answer::Listening(result)),
+            Input::Accepted { id } => return self.happened(id, Event::Accepted),
+            Input::ForwardFailed { id, error } => return self.happened(id, Event::ForwardFailed(error.into())),
             Input::TimerFired(id) => return self.happened(id, Event::Timer),
             Input::Stdin(bytes) => return self.happened(0, Event::Stdin(bytes)),
             Input::StdinEof => return self.happened(0, Event::StdinEof),

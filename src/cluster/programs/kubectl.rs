@@ -9,6 +9,7 @@ use cri_api::program::{Fd, Pid, Spawn};
 use cri_api::{ApiCall, ApiEvent, CallId, Disposition, Errno, Poll, Program, Signal};
 use kubectl::{Ask, AskId, DirEntry, Env, FileError, Input, Kubectl, StreamFrame, StreamInput};
 
+use super::forward::Forwards;
 use crate::laptop;
 
 /// How often a request without a seat is made again, and after what time: the server's `Retry-After` is always this.
@@ -27,6 +28,7 @@ pub struct KubectlProgram {
     again: Vec<(AskId, Time)>,
     timers: Vec<(AskId, Time)>,
     edits: Vec<(AskId, CallId)>,
+    forwards: Forwards,
     /// An editor that runs as a child (`KUBE_EDITOR`), with the file it edits.
     editor: Option<(AskId, Pid, String)>,
     /// What is still to be written: descriptor and bytes.
@@ -46,6 +48,7 @@ pub fn start(_name: &str) -> Box<dyn Program> {
         again: Vec::new(),
         timers: Vec::new(),
         edits: Vec::new(),
+        forwards: Forwards::default(),
         editor: None,
         output: Vec::new(),
         reads_stdin: false,
@@ -167,6 +170,7 @@ impl KubectlProgram {
             }
         });
         self.gather_editor(sys);
+        self.forwards.poll(sys, &mut self.inputs);
         if self.reads_stdin {
             match sys.read(0, 64 * 1024) {
                 Ok(bytes) if bytes.is_empty() => {
@@ -304,6 +308,11 @@ impl KubectlProgram {
             Ask::Stdout(bytes) => self.output.push((1, bytes)),
             Ask::Stderr(bytes) => self.output.push((2, bytes)),
             Ask::Timer { id, after } => self.timers.push((id, sys.now() + after)),
+            Ask::Forward { id, ip, port, request, server } => {
+                let call = ApiCall { server, request: Rc::from(request) };
+                let listening = self.forwards.listen(sys, id, ip, port, call);
+                self.inputs.push(listening);
+            }
             Ask::Edit { id, editor, name, text } => self.edit(sys, id, editor, &name, &text),
             Ask::RawTerminal(true) => {
                 if let Ok(mode) = sys.tty_mode(0) {

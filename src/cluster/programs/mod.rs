@@ -9,6 +9,7 @@ mod etcdctl;
 mod etcdctl_args;
 mod etcdctl_print;
 mod etcdutl;
+mod forward;
 mod helm;
 mod http_server;
 mod journalctl;

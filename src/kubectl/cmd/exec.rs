@@ -46,15 +46,21 @@ pub(super) fn run(ctx: &mut Ctx) -> Res<Next> {
 
 /// The pod that `POD`, `pod/x` or `deployment/x` means.
 pub(super) fn pod_of(ctx: &mut Ctx, target: &str) -> Res<Object> {
+    Ok(named_and_pod_of(ctx, target)?.1)
+}
+
+/// What is named, and its pod.
+pub(super) fn named_and_pod_of(ctx: &mut Ctx, target: &str) -> Res<(Object, Object)> {
     let namespace = ctx.namespace()?;
     let pods = apimachinery::resources::pods();
     let Some((kind, name)) = target.split_once('/') else {
-        return ctx.call(Request::get(pods, &object_key(&namespace, target)));
+        let pod = ctx.call(Request::get(pods, &object_key(&namespace, target)))?;
+        return Ok((pod.clone(), pod));
     };
     let mapping = ctx.resource(kind)?;
     let object = ctx.fetch(&mapping, &namespace, &name.into(), "")?;
     if object.kind() == "Pod" {
-        return Ok(object);
+        return Ok((object.clone(), object));
     }
     let selector = match object.kind() {
         "Service" | "ReplicationController" => object
@@ -78,7 +84,7 @@ pub(super) fn pod_of(ctx: &mut Ctx, target: &str) -> Res<Object> {
         )
     });
     match found.into_iter().next() {
-        Some(pod) => Ok(pod),
+        Some(pod) => Ok((object, pod)),
         None => fail("timed out waiting for the condition"),
     }
 }

@@ -6,16 +6,22 @@ use apimachinery::{List, Object, Request, Response, ResponseBody, UserInfo, Verb
 
 use super::url::url;
 use super::{Answer, Ctx, Res, Slot, Stop};
+use crate::config::Config;
 use crate::error::{ApiStatus, Error};
 use crate::{Ask, AskId};
 
 impl Ctx<'_> {
-    /// Sends a request; warnings are printed. The answer may be an error.
-    pub fn send_request(&mut self, mut request: Request) -> Res<(AskId, Rc<Response>)> {
-        let config = self.config()?;
+    /// Says on whose behalf a request is made.
+    pub(super) fn sign(&self, config: &Config, request: &mut Request) {
         request.credential = config.credential.clone();
         request.user_agent = "kubectl/v1.37.2 (linux/amd64) kubernetes/kubottle".into();
         request.impersonate = self.impersonation();
+    }
+
+    /// Sends a request; warnings are printed. The answer may be an error.
+    pub fn send_request(&mut self, mut request: Request) -> Res<(AskId, Rc<Response>)> {
+        let config = self.config()?;
+        self.sign(&config, &mut request);
         let verbose = self.flags.int("v").unwrap_or(0) >= 6;
         let line = verbose.then(|| (request.verb.method(), url(&config.server, &request)));
         let stream = request.verb == Verb::Watch

@@ -1,7 +1,9 @@
 //! Effects that go on: watches, byte streams, timers, standard input; and what a command keeps across its stages.
 
+use std::net::IpAddr;
 use std::rc::Rc;
 
+use apimachinery::Request;
 use base::{Duration, Time};
 
 use super::{Answer, Ctx, Event, Res, Slot, Stop};
@@ -34,6 +36,25 @@ impl Ctx<'_> {
         })?;
         let Answer::Id(id) = answer else { return Err(Stop::Suspend) };
         Ok(id)
+    }
+    /// Listens on a local port for connections that `request` carries on: its number and the id of its events, or why not.
+    pub fn forward(&mut self, ip: IpAddr, port: u16, mut request: Request) -> Res<(AskId, Result<u16, String>)> {
+        let config = self.config()?;
+        self.sign(&config, &mut request);
+        let mut asked = 0;
+        let answer = self.ask(|id| {
+            asked = id;
+            Ask::Forward { id, ip, port, request: Box::new(request), server: config.server.as_str().into() }
+        });
+        // The id of a replayed listener is kept in the effect after it.
+        let id = match self.effect(|_, _| Slot::Answer(Answer::Id(asked)))? {
+            Answer::Id(id) => id,
+            _ => 0,
+        };
+        match answer? {
+            Answer::Listening(result) => Ok((id, result)),
+            _ => Err(Stop::Suspend),
+        }
     }
     pub fn sleep(&mut self, after: Duration) -> Res<()> {
         let timer = self.timer(after)?;
