@@ -201,11 +201,15 @@ if (wants("tour")) {
   const caption = (n) => page.waitForFunction((n) => document.querySelector("section.lab h2")?.textContent.startsWith(`${n}. `), n, { timeout: 180_000 });
   const shown = (title) => page.waitForFunction((title) => document.querySelector('[role="tab"][aria-selected="true"]')?.textContent.trim() === title, title, { timeout: 20_000 });
   await test("a tour is turned by the keys of a presenter's remote, and the picture goes with the words", async () => {
+    // A tour goes on when what it shows has been set up.
+    const next = () => page.getByRole("button", { name: "Next", exact: true }).waitFor({ timeout: 60_000 });
     await caption(1);
     await page.locator("section.lab h2").click();
+    await next();
     await page.keyboard.press("PageDown");
     await caption(2);
     await shown("Components");
+    await next();
     await page.keyboard.press("PageDown");
     await caption(3);
     await shown("Control plane");
