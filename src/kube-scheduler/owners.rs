@@ -17,6 +17,9 @@ pub struct OwnerStores<'a> {
     pub replication_controllers: &'a Store,
 }
 
+/// So many owners are remembered at most.
+const KEPT: usize = 1024;
+
 /// Selectors by owner, valid until a Service or a controller comes, goes or changes its selector.
 #[derive(Clone, Default)]
 pub struct Owners {
@@ -37,6 +40,10 @@ impl Owners {
             return selector.clone();
         }
         let selector = default_selector(pod, stores);
+        // Jobs come and go without a Service or a controller that is watched here.
+        if self.known.len() >= KEPT {
+            self.forget();
+        }
         self.known.insert(pod.owner_uid.clone(), (pod.labels.clone(), selector.clone()));
         selector
     }
