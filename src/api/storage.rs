@@ -9,7 +9,14 @@ use crate::rules::Rules;
 use crate::strategy::Kind;
 
 const GROUP: &str = "storage.k8s.io";
+/// Where a claim named its class before it was a field.
+const BETA_CLASS: &str = "volume.beta.kubernetes.io/storage-class";
 const DEFAULT: &str = "storageclass.kubernetes.io/is-default-class";
+
+/// Whether a claim leaves its class to the cluster. Models `PersistentVolumeClaimHasClass`, the other way round.
+pub fn names_no_class(claim: &Object) -> bool {
+    claim.str_at(&["spec", "storageClassName"]).is_none() && claim.annotation(BETA_CLASS).is_none()
+}
 
 /// The class that claims get that name none: of several defaults the newest, of equally old ones the first by name. Models
 /// `pkg/volume/util/storageclass.go`.

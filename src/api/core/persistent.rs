@@ -48,9 +48,6 @@ fn data_source_ref(spec: &mut Edit) {
     }
 }
 
-/// Where a claim named its class before it was a field.
-const BETA_CLASS: &str = "volume.beta.kubernetes.io/storage-class";
-
 /// Requests may grow once bound; everything else stays.
 fn claim_update(new: &Object, old: &Object, errors: &mut ErrorList) {
     let (n, o) = (new.get("spec").unwrap_or(&Value::Null), old.get("spec").unwrap_or(&Value::Null));
@@ -72,7 +69,7 @@ fn claim_update(new: &Object, old: &Object, errors: &mut ErrorList) {
         }
     }
     // A claim that named no class may be given one: the default class may have come later.
-    if o.str_at(&["storageClassName"]).is_none() && old.annotation(BETA_CLASS).is_none_or(str::is_empty) {
+    if crate::storage::names_no_class(old) {
         match o.get("storageClassName").cloned() {
             Some(before) => n_rest.set_at(&["storageClassName"], before),
             None => drop(n_rest.remove_at(&["storageClassName"])),

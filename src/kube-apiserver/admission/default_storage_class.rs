@@ -13,10 +13,7 @@ impl Plugin for DefaultStorageClass {
         "DefaultStorageClass"
     }
     fn admit(&self, server: &ApiServer, a: &mut Attributes) -> Result<(), Status> {
-        if !a.creates(resources::persistentvolumeclaims())
-            || a.object.at(&["spec", "storageClassName"]).is_some()
-            || a.object.annotation("volume.beta.kubernetes.io/storage-class").is_some()
-        {
+        if !a.creates(resources::persistentvolumeclaims()) || !api::storage::names_no_class(&a.object) {
             return Ok(());
         }
         let default = api::storage::default_class(server.all(resources::storageclasses(), ""));

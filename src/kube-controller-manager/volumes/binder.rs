@@ -92,11 +92,6 @@ fn is_delayed(caches: Caches, claim: &Object) -> bool {
     class.is_some_and(|c| text(c, &["volumeBindingMode"]) == "WaitForFirstConsumer")
 }
 
-/// Whether a claim leaves its class to the cluster. Models `PersistentVolumeClaimHasClass`, the other way round.
-fn names_no_class(claim: &Object) -> bool {
-    claim.str_at(&["spec", "storageClassName"]).is_none() && claim.annotation("volume.beta.kubernetes.io/storage-class").is_none()
-}
-
 impl VolumeBinder {
     fn sync_claim(&self, claim: &Object, ctx: &mut Ctx) -> Plan<Stage> {
         if claim.annotation(BIND_COMPLETED).is_some() {
@@ -109,7 +104,7 @@ impl VolumeBinder {
         let delayed = is_delayed(ctx.caches, claim);
         match best_volume(ctx.caches, claim, delayed) {
             Some(volume) => self.bind(volume, claim),
-            None if names_no_class(claim)
+            None if api::storage::names_no_class(claim)
                 && let Some(default) = api::storage::default_class(ctx.caches.store(STORAGECLASSES).iter().map(|(_, c)| c)) =>
             {
                 let mut claim = claim.clone();
