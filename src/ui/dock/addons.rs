@@ -59,8 +59,8 @@ pub fn Addons(props: &AddonsProps) -> Html {
             </div>
             { match *part {
                 Part::Install => install(props),
-                Part::Metrics => html! { <Metrics answers={props.answers.clone()} cluster={props.cluster.clone()} run={props.run.clone()} /> },
-                Part::Logs => html! { <Logs answers={props.answers.clone()} cluster={props.cluster.clone()} run={props.run.clone()} /> },
+                Part::Metrics => html! { <Metrics answers={props.answers.clone()} run={props.run.clone()} /> },
+                Part::Logs => html! { <Logs answers={props.answers.clone()} run={props.run.clone()} /> },
             } }
         </div>
     }
@@ -136,8 +136,15 @@ fn QueryBox(props: &BoxProps) -> Html {
     }
 }
 
+/// Of a part that asks: not the cluster's, which changes often, while an answer is costly to show.
+#[derive(Properties, PartialEq)]
+struct AskProps {
+    answers: Shared<Answers>,
+    run: Callback<Do>,
+}
+
 #[function_component]
-fn Metrics(props: &AddonsProps) -> Html {
+fn Metrics(props: &AskProps) -> Html {
     let run = props.run.clone();
     let ask = Callback::from(move |text: String| run.emit(Do::Addons(Question::Query(text))));
     let busy = props.answers.open.iter().any(|q| matches!(q, Question::Query(_)));
@@ -274,7 +281,7 @@ fn short(value: f64) -> String {
 }
 
 #[function_component]
-fn Logs(props: &AddonsProps) -> Html {
+fn Logs(props: &AskProps) -> Html {
     let run = props.run.clone();
     let ask = Callback::from(move |text: String| run.emit(Do::Addons(Question::Search(text))));
     let busy = props.answers.open.iter().any(|q| matches!(q, Question::Search(_)));
