@@ -382,6 +382,7 @@ impl Cluster {
                 self.with_proc(addr, |p| p.process = Process::Stopped);
             }
             self.queue.forget(addr);
+            self.connections.forget(addr);
             self.dark.insert(addr);
         }
         self.components = self.components.iter().filter(|(_, a)| !self.dark.contains(*a)).map(|(c, a)| (c.clone(), *a)).collect();

@@ -3,7 +3,8 @@
 //! to do would be refused by flow control most of the time; the real ones have client-side rate limits besides, which are not
 //! modelled.
 //!
-//! Watches aren't counted, so that none ever waits. A count may be too low after a server has gone, never too high.
+//! Watches aren't counted, so that none ever waits. A count may be too low after a server has gone; what a client gave up on counts
+//! until it is answered, or its server is gone.
 
 use std::collections::VecDeque;
 
