@@ -3,24 +3,31 @@
 //! A cluster is millions of small shared blocks that come and go. In wasm the standard allocator (dlmalloc) searches for them in bins
 //! and trees, and takes memory page by page; each growth also makes the browser collect its garbage. Here a block is one pop from a
 //! list and one push back, and memory grows by a quarter at a time. Blocks never change their size class: what was once given to
-//! one class stays with it. Large blocks go to the standard allocator. For one thread only, as wasm without threads is.
+//! one class stays with it. Large blocks are dlmalloc's, which takes memory by the megabyte. For one thread only, as wasm without
+//! threads is.
 //! With it comes a comparison of memory that is fit for keys with long common beginnings (`compare.rs`).
 
 #[cfg(any(target_arch = "wasm32", test))]
 mod compare;
 
-use std::alloc::{GlobalAlloc, Layout, System};
+use std::alloc::{GlobalAlloc, Layout};
 use std::cell::UnsafeCell;
 use std::ptr::null_mut;
 
-/// Blocks above this size are the standard allocator's.
+use dlmalloc::Dlmalloc;
+
+/// Blocks above this size are dlmalloc's.
 const LARGEST: usize = 32 * 1024;
 /// Up to this size there is a class for every 16 bytes; above, four for each doubling.
 const FINE: usize = 512;
 const CLASSES: usize = FINE / 16 + 4 * 6;
-/// A chunk's size is a quarter of what is there, within these bounds.
-const MIN_CHUNK: usize = 8 << 20;
-const MAX_CHUNK: usize = 16 << 20;
+/// A chunk's size is a quarter of what is there, within these bounds. The first one has room for a boot and more: then nothing grows
+/// while it is watched.
+/// What is never touched costs no memory.
+const MIN_CHUNK: usize = 32 << 20;
+const MAX_CHUNK: usize = 64 << 20;
+/// By so much at least memory grows for large blocks.
+const LARGE_CHUNK: usize = 2 << 20;
 
 /// Where chunks come from.
 pub trait Source {
@@ -50,6 +57,7 @@ impl Source for Wasm {
 }
 
 struct State {
+    large: Dlmalloc,
     /// The first free block of each class; a free block begins with the address of the next.
     free: [*mut u8; CLASSES],
     /// What is left of the newest chunk.
@@ -70,8 +78,19 @@ unsafe impl<S> Sync for Slab<S> {}
 impl<S> Slab<S> {
     #[must_use]
     pub const fn new() -> Slab<S> {
-        let state = State { free: [null_mut(); CLASSES], next: 0, end: 0, total: 0 };
+        let mut large = Dlmalloc::new();
+        assert!(large.set_granularity(LARGE_CHUNK));
+        let state = State { large, free: [null_mut(); CLASSES], next: 0, end: 0, total: 0 };
         Slab { state: UnsafeCell::new(state), source: std::marker::PhantomData }
+    }
+
+    /// Bytes of the newest chunk that no block has been made of yet: nobody has written there, so that they are no memory of the
+    /// machine's so far.
+    #[must_use]
+    pub fn untouched(&self) -> usize {
+        // SAFETY: of one thread (see `Sync`), and no reference lives on.
+        let state = unsafe { &*self.state.get() };
+        state.end - state.next
     }
 }
 
@@ -81,8 +100,8 @@ impl<S> Default for Slab<S> {
     }
 }
 
-/// The class of a size from 1 to [`LARGEST`].
-#[inline]
+/// The class of a size from 1 to [`LARGEST`]. Where sizes are known, so is the class: a call would cost more than it does.
+#[inline(always)]
 const fn class_of(size: usize) -> usize {
     if size <= FINE {
         return (size - 1) / 16;
@@ -103,12 +122,12 @@ const fn size_of_class(class: usize) -> usize {
     (FINE << doubling) + (step + 1) * ((FINE << doubling) / 4)
 }
 
-#[inline]
+#[inline(always)]
 fn is_small(layout: &Layout) -> bool {
     layout.size() <= LARGEST && layout.align() <= 16 && layout.size() > 0
 }
 
-/// What the standard allocator has given.
+/// What dlmalloc has given.
 fn large<S: Source>(block: *mut u8) -> *mut u8 {
     if block.is_null() {
         S::exhausted();
@@ -122,8 +141,13 @@ impl State {
     fn carve<S: Source>(&mut self, class: usize) -> *mut u8 {
         let size = size_of_class(class);
         if self.end - self.next < size {
-            let wanted = (self.total / 4).clamp(MIN_CHUNK, MAX_CHUNK);
-            let chunk = S::chunk(wanted);
+            let mut wanted = (self.total / 4).clamp(MIN_CHUNK, MAX_CHUNK);
+            let mut chunk = S::chunk(wanted);
+            // Near the end of memory there may be room for less.
+            while chunk.is_null() && wanted > LARGEST {
+                wanted /= 2;
+                chunk = S::chunk(wanted);
+            }
             if chunk.is_null() {
                 S::exhausted();
                 return null_mut();
@@ -142,7 +166,8 @@ impl State {
 unsafe impl<S: Source> GlobalAlloc for Slab<S> {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
         if !is_small(&layout) {
-            return large::<S>(unsafe { System.alloc(layout) });
+            let state = unsafe { &mut *self.state.get() };
+            return large::<S>(unsafe { state.large.malloc(layout.size(), layout.align()) });
         }
         let state = unsafe { &mut *self.state.get() };
         let class = class_of(layout.size());
@@ -156,7 +181,8 @@ unsafe impl<S: Source> GlobalAlloc for Slab<S> {
 
     unsafe fn dealloc(&self, block: *mut u8, layout: Layout) {
         if !is_small(&layout) {
-            return unsafe { System.dealloc(block, layout) };
+            let state = unsafe { &mut *self.state.get() };
+            return unsafe { state.large.free(block, layout.size(), layout.align()) };
         }
         let state = unsafe { &mut *self.state.get() };
         let class = class_of(layout.size());
@@ -167,7 +193,10 @@ unsafe impl<S: Source> GlobalAlloc for Slab<S> {
     unsafe fn realloc(&self, block: *mut u8, layout: Layout, size: usize) -> *mut u8 {
         let wanted = unsafe { Layout::from_size_align_unchecked(size, layout.align()) };
         match (is_small(&layout), is_small(&wanted)) {
-            (false, false) => return large::<S>(unsafe { System.realloc(block, layout, size) }),
+            (false, false) => {
+                let state = unsafe { &mut *self.state.get() };
+                return large::<S>(unsafe { state.large.realloc(block, layout.size(), layout.align(), size) });
+            }
             (true, true) if class_of(layout.size()) == class_of(size) => return block,
             _ => {}
         }
@@ -184,6 +213,8 @@ unsafe impl<S: Source> GlobalAlloc for Slab<S> {
 
 #[cfg(test)]
 mod tests {
+    use std::alloc::System;
+
     use super::*;
 
     /// Chunks from the standard allocator, never given back.

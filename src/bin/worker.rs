@@ -26,6 +26,11 @@ mod wasm {
         }
     }
 
+    /// What of the module's memory has been written to.
+    fn memory_bytes() -> u64 {
+        core::arch::wasm32::memory_size::<0>() as u64 * 65_536 - MEMORY.untouched() as u64
+    }
+
     /// A session with its beat.
     struct Host {
         session: RefCell<Session>,
@@ -95,7 +100,7 @@ mod wasm {
         let scope: DedicatedWorkerGlobalScope = js_sys::global().unchecked_into();
         let (Ok(one), Ok(other)) = (MessageChannel::new(), MessageChannel::new()) else { return };
         let host = Rc::new(Host {
-            session: RefCell::new(Session::new()),
+            session: RefCell::new(Session::measured_by(memory_bytes)),
             scope: scope.clone(),
             channels: [one, other],
             next: Cell::new(0),

@@ -40,6 +40,8 @@ pub struct Tick {
 
 /// One page's session.
 pub struct Session {
+    /// Bytes of memory in use, for who shows them.
+    memory: fn() -> u64,
     pub(crate) bottle: Option<Bottle>,
     pub(crate) pacer: Pacer,
     view: Option<View>,
@@ -97,8 +99,15 @@ impl Default for Session {
 }
 
 impl Session {
+    /// Of whose memory nothing is known.
     pub fn new() -> Session {
+        Session::measured_by(|| 0)
+    }
+
+    /// `memory` counts the bytes that are in use.
+    pub fn measured_by(memory: fn() -> u64) -> Session {
         Session {
+            memory,
             bottle: None,
             pacer: Pacer::new(),
             view: None,
@@ -300,7 +309,7 @@ impl Session {
         let (view, pacer, mut journal) = (self.view.take(), Pacer::new(), std::mem::take(&mut self.journal));
         let (events, table, in_flight, seq) = (self.events.take(), self.table.take(), self.in_flight, self.seq);
         journal.begin(recipe);
-        *self = Session { view, pacer, events, table, in_flight, seq, journal, ..Session::new() };
+        *self = Session { view, pacer, events, table, in_flight, seq, journal, ..Session::measured_by(self.memory) };
         let bottle = Bottle::new(config);
         let info = timeline::info(&bottle);
         self.bottle = Some(bottle);

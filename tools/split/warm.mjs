@@ -1,5 +1,5 @@
 // Engines compile a function when it is first called, one after another, on the thread that calls. While the worker waits for the
-// page, or has little to do, that can be done beforehand: a *warm-up* calls longer functions with nothing in their parameters, and as
+// page, or has little to do, that can be done beforehand: a *warm-up* calls functions with nothing in their parameters, and as
 // long as it runs a global is 1 that these functions look at first: then they return at once.
 
 import { OP } from "./body.mjs";
@@ -7,8 +7,8 @@ import { Reader, join, s32, u32 } from "./bytes.mjs";
 import { skipLocals } from "./opcodes.mjs";
 import { zero } from "./zero.mjs";
 
-/** Each function takes an engine a fixed time, however short it is, and the first load nearly two bytes: shorter ones are left to when they are called. */
-const LONG = 320;
+/** Each function takes an engine a fixed time, however short it is, and the first load about a byte: only the shortest are left to when they are called. */
+const LONG = 32;
 
 /**
  * `bodies[i]` is the body of function `i` of type `typeOf(i)`, or null. Gives `{ bodies, functions, warmUps }`: the bodies with the look at the

@@ -193,7 +193,7 @@ impl Session {
             events_per_s: per_s(events, self.events_at_stats),
             requests_per_s: per_s(requests, self.requests_at_stats),
             watches,
-            memory_bytes: memory_bytes(),
+            memory_bytes: (self.memory)(),
             slice_ms: self.longest_slice_ms as u32,
         };
         (self.last_stats_ms, self.longest_slice_ms) = (wall_ms, 0.0);
@@ -202,12 +202,4 @@ impl Session {
             self.send_changed("stats", ToPage::Stats(stats));
         }
     }
-}
-
-/// The size of the worker's memory; natively nobody asks.
-fn memory_bytes() -> u64 {
-    #[cfg(target_arch = "wasm32")]
-    return core::arch::wasm32::memory_size::<0>() as u64 * 65_536;
-    #[cfg(not(target_arch = "wasm32"))]
-    0
 }
