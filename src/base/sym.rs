@@ -13,10 +13,17 @@ use crate::hash::Lookup;
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub struct Sym(u32);
 
-#[derive(Default)]
 struct Interner {
     ids: Lookup<Rc<str>, u32>,
     texts: Vec<Rc<str>>,
+}
+
+impl Default for Interner {
+    /// The empty text is always there and always the first: requests are made of it by the thousand.
+    fn default() -> Interner {
+        let empty: Rc<str> = "".into();
+        Interner { ids: [(empty.clone(), Sym::EMPTY.0)].into_iter().collect(), texts: vec![empty] }
+    }
 }
 
 thread_local! {
@@ -24,6 +31,9 @@ thread_local! {
 }
 
 impl Sym {
+    /// The empty text.
+    pub const EMPTY: Sym = Sym(0);
+
     pub fn new(text: &str) -> Sym {
         INTERNER.with_borrow_mut(|interner| {
             if let Some(&id) = interner.ids.get(text) {
@@ -48,7 +58,7 @@ impl Sym {
     }
 
     pub fn is_empty(self) -> bool {
-        INTERNER.with_borrow(|interner| interner.texts[self.0 as usize].is_empty())
+        self == Sym::EMPTY
     }
 
     /// Calls `f` with the text, without touching a reference count.
@@ -99,7 +109,7 @@ impl From<&str> for Sym {
 
 impl Default for Sym {
     fn default() -> Sym {
-        Sym::new("")
+        Sym::EMPTY
     }
 }
 
@@ -125,5 +135,6 @@ mod tests {
         assert!(early < late);
         assert_eq!(late, Sym::new("zz-first-interned"));
         assert!(late == "zz-first-interned");
+        assert!(Sym::new("").is_empty() && Sym::new("") == Sym::default() && !late.is_empty());
     }
 }

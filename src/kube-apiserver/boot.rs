@@ -2,9 +2,9 @@
 //!
 //! Models the post-start hooks (`rbac/bootstrap-roles`, `scheduling/bootstrap-system-priority-classes`, `bootstrap-controller`,
 //! `start-system-namespaces-controller`, flow control's defaults …). What is created is `static/bootstrap/objects.jsonl`, one
-//! object a line.
+//! object a line; a line that begins with `=` has the managed fields of the objects after it, which are many objects' own.
 
-use apimachinery::{Object, json};
+use apimachinery::{Object, Value, json};
 use base::Time;
 use etcd_api::{Op, Request, Stored, TxnRequest};
 use sim::Outbox;
@@ -40,8 +40,12 @@ impl ApiServer {
             return;
         }
         let mut asked = 0;
+        let mut managed = Value::Null;
         for line in OBJECTS.lines() {
-            asked += usize::from(self.create_if_missing(line, now, out));
+            match line.strip_prefix('=') {
+                Some(fields) => managed = managed_fields(fields, now),
+                None => asked += usize::from(self.create_if_missing(line, &managed, now, out)),
+            }
         }
         self.boot = Boot::Creating(asked);
         if asked == 0 {
@@ -69,7 +73,7 @@ impl ApiServer {
         self.release_held(now, out);
     }
 
-    fn create_if_missing(&mut self, line: &str, now: Time, out: &mut Outbox) -> bool {
+    fn create_if_missing(&mut self, line: &str, managed: &Value, now: Time, out: &mut Outbox) -> bool {
         let mut object = self.bootstrap_object(line, now);
         let gvk = object.gvk();
         let Some(resource) = self.scheme.resources.iter().find(|r| r.gvk == gvk).cloned() else { return false };
@@ -83,6 +87,9 @@ impl ApiServer {
         let meta = object.value_mut().map_mut().entry("metadata").map_mut();
         meta.set("uid", uid);
         meta.set("creationTimestamp", now.rfc3339());
+        if !managed.is_empty() {
+            meta.set("managedFields", managed);
+        }
         let txn = TxnRequest {
             compare: vec![unchanged(&key, 0)],
             success: vec![Op::Put { key, value: Stored::Object(object), lease: 0 }],
@@ -98,16 +105,10 @@ impl ApiServer {
             Some(form) => self.filled_in(form, now).into(),
             None => std::borrow::Cow::Borrowed(line),
         };
-        let mut object =
-            json::parse(text.as_bytes()).ok().and_then(Object::from_value).expect("bootstrap objects are JSON objects");
+        let mut object = Object::from_value(parsed(&text)).expect("bootstrap objects are maps");
         if let Some(place) = object.at(&["data", "client-ca-file"]).is_some().then(|| object.value_mut().entry(&["data"])) {
             place.set_at(&["client-ca-file"], &self.config.ca_pem);
             place.set_at(&["requestheader-client-ca-file"], &self.config.ca_pem);
-        }
-        if !object.list_at(&["metadata", "managedFields"]).is_empty() {
-            for entry in object.value_mut().entry(&["metadata", "managedFields"]).list_mut() {
-                entry.set_at(&["time"], now.rfc3339());
-            }
         }
         object
     }
@@ -120,4 +121,17 @@ impl ApiServer {
             .replace("\"TIME\"", &format!("\"{}\"", now.rfc3339()))
             .replace("\"DATE\"", &format!("\"{}\"", &now.rfc3339()[..10]))
     }
+}
+
+fn parsed(text: &str) -> Value {
+    json::parse(text.as_bytes()).expect("bootstrap objects are JSON")
+}
+
+/// Managed fields as of now.
+fn managed_fields(text: &str, now: Time) -> Value {
+    let mut fields = parsed(text);
+    for entry in fields.list_mut() {
+        entry.set_at(&["time"], now.rfc3339());
+    }
+    fields
 }
