@@ -81,11 +81,10 @@ impl Store {
 
     /// Puts an object in; returns what was there.
     pub fn insert(&mut self, key: ObjectKey, object: Object) -> Option<Object> {
-        let old = self.objects.get(&key).cloned();
+        let old = self.objects.insert(key.clone(), object.clone());
         for index in &mut self.indexes {
             index.insert(&key, old.as_ref(), &object);
         }
-        self.objects.insert(key, object);
         old
     }
     pub fn remove(&mut self, key: &ObjectKey) -> Option<Object> {
@@ -108,7 +107,11 @@ impl Index {
             self.remove_from(value, key);
         }
         for value in after {
-            self.entries.entry(value).or_default().insert(key.clone(), new.clone());
+            // One search for a group that is there, as most are.
+            match self.entries.get_mut(&value) {
+                Some(group) => drop(group.insert(key.clone(), new.clone())),
+                None => drop(self.entries.insert(value, Map::from_iter([(key.clone(), new.clone())]))),
+            }
         }
     }
     fn remove(&mut self, key: &ObjectKey, old: &Object) {

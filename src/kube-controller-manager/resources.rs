@@ -252,6 +252,15 @@ pub fn selected_pods<'a>(
     caches: Caches<'a>,
     namespace: &'a str,
     selector: Selector,
+) -> impl Iterator<Item = &'a Object> + use<'a> {
+    candidate_pods(caches, namespace, &selector).filter(move |pod| selector.matches(pod.labels()))
+}
+
+/// The pods that a selector may match, in the order of their names: those with the rarest of the values that it names.
+pub fn candidate_pods<'a>(
+    caches: Caches<'a>,
+    namespace: &'a str,
+    selector: &Selector,
 ) -> Box<dyn Iterator<Item = &'a Object> + 'a> {
     let pods = caches.store(PODS);
     let exact = |r: &Requirement| match (&r.operator, &r.values[..]) {
@@ -261,8 +270,8 @@ pub fn selected_pods<'a>(
     let rarest = selector.requirements().iter().filter_map(exact).min_by_key(|text| pods.count(PODS_BY_LABEL, text));
     match rarest {
         _ if selector.is_nothing() => Box::new(std::iter::empty()),
-        Some(text) => Box::new(pods.by_index(PODS_BY_LABEL, &text).filter(move |pod| selector.matches(pod.labels()))),
-        None => Box::new(pods.in_namespace(namespace).filter(move |pod| selector.matches(pod.labels()))),
+        Some(text) => Box::new(pods.by_index(PODS_BY_LABEL, &text)),
+        None => Box::new(pods.in_namespace(namespace)),
     }
 }
 

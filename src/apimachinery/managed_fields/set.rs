@@ -10,7 +10,7 @@ use base::{Lookup, LookupHasher};
 
 use crate::value::{Fields, Key, Value, key};
 
-/// Sweep the table when it has grown this much since it was last swept.
+/// Sweep the table when it has grown this much since it was last swept, and by a half: a sweep looks at all of it.
 const SWEEP_GROWTH: usize = 4_096;
 
 #[derive(Default)]
@@ -74,7 +74,7 @@ fn cons(fields: Fields) -> Value {
         t.count -= died - bucket.len();
         bucket.push(Rc::downgrade(&made));
         t.count += 1;
-        if t.count > t.swept_at + SWEEP_GROWTH {
+        if t.count > t.swept_at + SWEEP_GROWTH.max(t.swept_at / 2) {
             t.nodes.retain(|_, bucket| {
                 bucket.retain(|w| w.strong_count() > 0);
                 !bucket.is_empty()

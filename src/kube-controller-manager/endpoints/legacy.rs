@@ -1,15 +1,17 @@
 //! The endpoints controller: core/v1 Endpoints, deprecated but still written. Models `pkg/controller/endpoint`.
 
-use apimachinery::labels::Selector;
+use std::rc::Rc;
+
 use apimachinery::{Fields, Object, ObjectKey, Request, Value, key, value};
 use base::Map;
 use client_go::pods::{is_ready, node_name};
 use client_go::{Delta, EventType};
 
+use super::memo::{Memo, Ports};
 use super::{on_pod, pods};
 use crate::framework::{Controller, Ctx, Enqueue, Info, Outcome, Plan, failure_but_not_found};
 use crate::refs::namespace_terminating;
-use crate::resources::{Caches, ENDPOINTS, PODS, Res, SERVICES, gvr, selected_pods};
+use crate::resources::{ENDPOINTS, PODS, Res, SERVICES, gvr};
 
 /// More addresses are cut off and an annotation says so.
 const MAX_ADDRESSES: usize = 1000;
@@ -17,11 +19,21 @@ const OVER_CAPACITY: &str = "endpoints.kubernetes.io/over-capacity";
 const MANAGED_BY: &str = "endpoints.kubernetes.io/managed-by";
 
 #[derive(Clone, Default)]
-pub struct EndpointsController {}
+pub struct EndpointsController {
+    made: Memo<Endpoint>,
+}
 
-#[derive(Default)]
+/// What a pod is to a service here.
+#[derive(Clone)]
+struct Endpoint {
+    ip: Rc<str>,
+    ports: Rc<Ports>,
+    ready: bool,
+    address: Value,
+}
+
 struct Subset {
-    ports: Vec<Value>,
+    ports: Rc<Ports>,
     ready: Vec<Value>,
     not_ready: Vec<Value>,
 }
@@ -39,34 +51,37 @@ fn address(pod: &Object, service: &Object) -> Value {
     v
 }
 
-/// The subsets of a service, and whether addresses had to be cut off.
-fn subsets(service: &Object, caches: Caches) -> (Value, bool) {
-    let selector = service.map_at(&["spec", "selector"]).map_or_else(Selector::nothing, Selector::from_set);
+/// What a pod is to a service; `None` if it is no endpoint.
+fn endpoint(service: &Object, pod: &Object, known: &mut Vec<Rc<Ports>>) -> Option<Endpoint> {
     let publish = service.bool_at(&["spec", "publishNotReadyAddresses"]).unwrap_or(false);
+    let ip = primary_ip(pod, service);
+    (pods::is_included(pod, publish) && !ip.is_empty()).then(|| Endpoint {
+        ip: ip.into(),
+        ports: Ports::of(service, pod, known),
+        ready: publish || is_ready(pod),
+        address: address(pod, service),
+    })
+}
+
+/// The subsets of a service, and whether addresses had to be cut off.
+fn subsets<'a>(service: &Object, endpoints: impl Iterator<Item = &'a Endpoint>) -> (Value, bool) {
+    let by_ip: Map<&str, &Endpoint> = endpoints.map(|e| (&*e.ip, e)).collect();
     let mut list: Vec<Subset> = Vec::new();
     let mut count = 0;
-    let mut by_ip: Map<&str, &Object> = Map::default();
-    for pod in selected_pods(caches, service.namespace(), selector) {
-        let ip = primary_ip(pod, service);
-        if pods::is_included(pod, publish) && !ip.is_empty() {
-            by_ip.insert(ip, pod);
-        }
-    }
-    for pod in by_ip.values() {
-        let ports = pods::ports(service, pod);
-        if ports.is_empty() && service.str_at(&["spec", "clusterIP"]) != Some("None") {
+    for Endpoint { ports, ready, address, .. } in by_ip.values() {
+        if ports.list.is_empty() && service.str_at(&["spec", "clusterIP"]) != Some("None") {
             continue;
         }
         if count >= MAX_ADDRESSES {
             return (finished(list), true);
         }
         count += 1;
-        let i = list.iter().position(|s| s.ports == ports).unwrap_or_else(|| {
-            list.push(Subset { ports, ..Subset::default() });
+        let i = list.iter().position(|s| s.ports.text == ports.text).unwrap_or_else(|| {
+            list.push(Subset { ports: ports.clone(), ready: Vec::new(), not_ready: Vec::new() });
             list.len() - 1
         });
-        let place = if publish || is_ready(pod) { &mut list[i].ready } else { &mut list[i].not_ready };
-        place.push(address(pod, service));
+        let place = if *ready { &mut list[i].ready } else { &mut list[i].not_ready };
+        place.push(address.clone());
     }
     (finished(list), false)
 }
@@ -74,7 +89,8 @@ fn subsets(service: &Object, caches: Caches) -> (Value, bool) {
 fn finished(list: Vec<Subset>) -> Value {
     let subsets = list.into_iter().map(|subset| {
         let mut v = Value::map();
-        let ports = subset.ports.into_iter().map(|mut port| {
+        let ports = subset.ports.list.items().iter().map(|port| {
+            let mut port = port.clone();
             if port.str_at(&["name"]) == Some("") {
                 port.map_mut().remove("name");
             }
@@ -121,6 +137,7 @@ impl Controller for EndpointsController {
     fn sync(&mut self, key: &ObjectKey, ctx: &mut Ctx) -> Plan<Option<Object>> {
         let existing = ctx.caches.get(ENDPOINTS, key);
         let Some(service) = ctx.caches.get(SERVICES, key) else {
+            self.made.forget(key);
             // Endpoints of a name without a service are deleted, but those that somebody else wrote.
             let ours = existing.is_some_and(|e| e.label(MANAGED_BY).is_some());
             return match ours {
@@ -131,7 +148,8 @@ impl Controller for EndpointsController {
         if service.at(&["spec", "selector"]).is_none() || service.str_at(&["spec", "type"]) == Some("ExternalName") {
             return Plan::Done;
         }
-        let (subsets, truncated) = subsets(service, ctx.caches);
+        let endpoints = self.made.renew(service, ctx.caches, |pod, known| endpoint(service, pod, known));
+        let (subsets, truncated) = subsets(service, endpoints);
         let labels = labels(service);
         if let Some(existing) = existing {
             let same = existing.labels() == Some(&labels)

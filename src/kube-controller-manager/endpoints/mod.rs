@@ -1,10 +1,11 @@
 //! From Services to endpoints: the endpointslice controller and the older endpoints controller.
 //!
 //! Models `pkg/controller/endpointslice` (with `staging/endpointslice`) and `pkg/controller/endpoint`. `pods.rs` says what a pod is to a
-//! service, `slices.rs` fits endpoints into slices. Left out: topology hints, Services whose ports resolve to different
+//! service, `memo.rs` remembers it, `slices.rs` fits endpoints into slices. Left out: topology hints, Services whose ports resolve to different
 //! numbers in different pods beyond one group of slices per set of ports.
 
 mod legacy;
+mod memo;
 mod pods;
 mod slices;
 
@@ -19,6 +20,7 @@ use crate::refs::namespace_terminating;
 use crate::resources::{ENDPOINTSLICES, NODES, PODS, Res, SERVICES, SLICES_BY_SERVICE, gvr, services_of};
 
 pub use legacy::EndpointsController;
+use memo::{Memo, Ports};
 
 pub const MANAGED_BY: &str = "endpointslice.kubernetes.io/managed-by";
 pub const CONTROLLER: &str = "endpointslice-controller.k8s.io";
@@ -45,11 +47,12 @@ pub struct EndpointSliceController {
     max_per_slice: usize,
     /// Revisions of slices as last written here: until the cache shows them, a service waits.
     written: Map<ObjectKey, Map<Rc<str>, i64>>,
+    made: Memo<Vec<slices::Endpoint>>,
 }
 
 impl EndpointSliceController {
     pub fn new(max_per_slice: usize) -> EndpointSliceController {
-        EndpointSliceController { max_per_slice, written: Map::default() }
+        EndpointSliceController { max_per_slice, written: Map::default(), made: Memo::default() }
     }
 
     /// Whether the cache is behind what this controller wrote itself.
@@ -75,6 +78,12 @@ impl Controller for EndpointSliceController {
         match res {
             PODS => on_pod(delta, queue),
             SERVICES => queue.add(delta.object().key()),
+            NODES => {
+                let zone = |node: &Option<Object>| node.as_ref().and_then(|n| n.label(pods::ZONE)).map(str::to_string);
+                if zone(&delta.old) != zone(&delta.new) {
+                    self.made.clear();
+                }
+            }
             ENDPOINTSLICES => {
                 let slice = delta.object();
                 if slice.label(MANAGED_BY) != Some(CONTROLLER) {
@@ -101,6 +110,7 @@ impl Controller for EndpointSliceController {
         let Some(service) = ctx.caches.get(SERVICES, key) else {
             // The garbage collector takes the slices.
             self.written.remove(key);
+            self.made.forget(key);
             return Plan::Done;
         };
         if service.str_at(&["spec", "type"]) == Some("ExternalName") || service.at(&["spec", "selector"]).is_none() {
@@ -117,8 +127,12 @@ impl Controller for EndpointSliceController {
         let mut changes = slices::Changes::default();
         let (mine, others): (Vec<Object>, Vec<Object>) =
             existing.into_iter().partition(|s| families.contains(&s.str_at(&["addressType"]).unwrap_or("IPv4")));
+        let made: Vec<&slices::Endpoint> = {
+            let make = |pod: &Object, ports: &mut Vec<Rc<Ports>>| slices::endpoints(service, &families, pod, ports, ctx.caches);
+            self.made.renew(service, ctx.caches, make).flatten().collect()
+        };
         for family in families {
-            let groups = slices::desired(service, family, ctx.caches);
+            let groups = slices::desired(family, &made);
             let existing = mine.iter().filter(|s| s.str_at(&["addressType"]).unwrap_or("IPv4") == family).cloned().collect();
             let of_family = slices::reconcile(service, family, groups, existing, self.max_per_slice);
             changes.create.extend(of_family.create);

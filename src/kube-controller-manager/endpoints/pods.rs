@@ -7,6 +7,9 @@ use client_go::pods::{is_ready, is_terminal, node_name};
 
 use crate::resources::{Caches, NODES};
 
+/// The label that says in which zone a node is.
+pub const ZONE: &str = "topology.kubernetes.io/zone";
+
 /// Whether a pod's change can change endpoints. Models `podEndpointsChanged`.
 pub fn endpoint_changed(old: &Object, new: &Object) -> bool {
     let differs = |path: &[&str]| old.at(path) != new.at(path);
@@ -58,7 +61,7 @@ pub fn endpoint(pod: &Object, address: &str, service: &Object, caches: Caches) -
     let node = node_name(pod);
     if !node.is_empty() {
         endpoint.set_at(&["nodeName"], node);
-        let zone = caches.find(NODES, "", node).and_then(|n| n.label("topology.kubernetes.io/zone"));
+        let zone = caches.find(NODES, "", node).and_then(|n| n.label(ZONE));
         if let Some(zone) = zone {
             endpoint.set_at(&["zone"], zone);
         }

@@ -2,13 +2,13 @@
 
 use std::rc::Rc;
 
-use apimachinery::labels::Selector;
 use apimachinery::{Fields, Object, Value, json, key, value};
 use base::Map;
 use base::Sort as _;
 
+use super::memo::Ports;
 use super::{CONTROLLER, MANAGED_BY, pods};
-use crate::resources::{Caches, selected_pods};
+use crate::resources::Caches;
 
 pub const SERVICE_NAME: &str = "kubernetes.io/service-name";
 const HEADLESS: &str = "service.kubernetes.io/headless";
@@ -30,12 +30,6 @@ pub struct Changes {
     pub delete: Vec<Object>,
 }
 
-/// The pods that a service selects.
-fn selected<'a>(service: &'a Object, caches: Caches<'a>) -> impl Iterator<Item = &'a Object> {
-    let selector = service.map_at(&["spec", "selector"]).map_or_else(Selector::nothing, Selector::from_set);
-    selected_pods(caches, service.namespace(), selector)
-}
-
 /// The families of addresses that a service has slices of.
 pub fn families(service: &Object) -> Vec<&'static str> {
     let family = |f: &Value| if f.as_str() == Some("IPv6") { "IPv6" } else { "IPv4" };
@@ -43,26 +37,46 @@ pub fn families(service: &Object) -> Vec<&'static str> {
     if list.is_empty() { vec!["IPv4"] } else { list }
 }
 
+/// What a pod is to a service in one family.
+#[derive(Clone)]
+pub struct Endpoint {
+    family: &'static str,
+    address: Rc<str>,
+    ports: Rc<Ports>,
+    value: Value,
+}
+
+/// What a pod is to the service, family by family; `None` if it is no endpoint at all.
+pub fn endpoints(
+    service: &Object,
+    families: &[&'static str],
+    pod: &Object,
+    known: &mut Vec<Rc<Ports>>,
+    caches: Caches,
+) -> Option<Vec<Endpoint>> {
+    if !pods::is_included(pod, true) {
+        return None;
+    }
+    let addresses = families.iter().map(|family| (*family, pods::ip_of(pod, *family == "IPv6")));
+    let addresses: Vec<(&'static str, &str)> = addresses.filter(|(_, address)| !address.is_empty()).collect();
+    let ports = Ports::of(service, pod, known);
+    let made = addresses.into_iter().map(|(family, address)| Endpoint {
+        family,
+        address: address.into(),
+        ports: ports.clone(),
+        value: pods::endpoint(pod, address, service, caches),
+    });
+    Some(made.collect())
+}
+
 /// What the service's endpoints of a family should be.
-pub fn desired(service: &Object, family: &str, caches: Caches) -> Groups {
+pub fn desired(family: &str, made: &[&Endpoint]) -> Groups {
     let mut groups = Groups::default();
-    let mut texts: Vec<(Vec<Value>, Rc<str>)> = Vec::new();
-    for pod in selected(service, caches).filter(|pod| pods::is_included(pod, true)) {
-        let address = pods::ip_of(pod, family == "IPv6");
-        if address.is_empty() {
-            continue;
-        }
-        let ports = pods::ports(service, pod);
-        let text = match texts.iter().find(|(known, _)| *known == ports) {
-            Some((_, text)) => text.clone(),
-            None => {
-                let text: Rc<str> = json::to_string(&Value::from(ports.clone())).into();
-                texts.push((ports.clone(), text.clone()));
-                text
-            }
-        };
-        let group = groups.entry(text).or_insert_with(|| Group { ports: ports.into(), endpoints: Map::default() });
-        group.endpoints.insert(address.into(), pods::endpoint(pod, address, service, caches));
+    for endpoint in made.iter().filter(|e| e.family == family) {
+        let ports = &endpoint.ports;
+        let empty = || Group { ports: ports.list.clone(), endpoints: Map::default() };
+        let group = groups.entry(ports.text.clone()).or_insert_with(empty);
+        group.endpoints.insert(endpoint.address.clone(), endpoint.value.clone());
     }
     groups
 }
