@@ -51,7 +51,7 @@ async function clean(browser, site) {
 
 const inside = (browser) => browser.frame(() => document.getElementById("b").shadowRoot.querySelector("iframe"));
 
-/** The policy holds: no script runs that isn't a file of the site. Last, because it counts as a problem. */
+/** The policy holds: no script runs that isn't a file of the site. Last, because it counts as a problem; that is told a little later. */
 async function strict(browser) {
   const ran = await browser.run(() => {
     const script = document.createElement("script");
@@ -60,6 +60,7 @@ async function strict(browser) {
     return window.ran;
   });
   check(!ran, "a script inside the page has run");
+  await browser.wait("the policy's word on it", 10_000, () => window.problems.some((p) => p.includes("policy forbids")));
 }
 
 const booted = (browser, ms = 180_000) =>
