@@ -22,8 +22,7 @@ const LARGEST: usize = 32 * 1024;
 const FINE: usize = 512;
 const CLASSES: usize = FINE / 16 + 4 * 6;
 /// A chunk's size is a quarter of what is there, within these bounds. The first one has room for a boot and more: then nothing grows
-/// while it is watched.
-/// What is never touched costs no memory.
+/// while it is watched. What is never touched costs no memory.
 const MIN_CHUNK: usize = 32 << 20;
 const MAX_CHUNK: usize = 64 << 20;
 /// By so much at least memory grows for large blocks.

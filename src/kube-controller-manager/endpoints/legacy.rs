@@ -146,6 +146,7 @@ impl Controller for EndpointsController {
             };
         };
         if service.at(&["spec", "selector"]).is_none() || service.str_at(&["spec", "type"]) == Some("ExternalName") {
+            self.made.forget(key);
             return Plan::Done;
         }
         let endpoints = self.made.renew(service, ctx.caches, |pod, known| endpoint(service, pod, known));

@@ -79,8 +79,8 @@ impl Controller for EndpointSliceController {
             PODS => on_pod(delta, queue),
             SERVICES => queue.add(delta.object().key()),
             NODES => {
-                let zone = |node: &Option<Object>| node.as_ref().and_then(|n| n.label(pods::ZONE)).map(str::to_string);
-                if zone(&delta.old) != zone(&delta.new) {
+                let [before, now] = [&delta.old, &delta.new].map(|node| node.as_ref().and_then(|n| n.label(pods::ZONE)));
+                if before != now {
                     self.made.clear();
                 }
             }
@@ -114,6 +114,7 @@ impl Controller for EndpointSliceController {
             return Plan::Done;
         };
         if service.str_at(&["spec", "type"]) == Some("ExternalName") || service.at(&["spec", "selector"]).is_none() {
+            self.made.forget(key);
             return Plan::Done;
         }
         let index = format!("{}/{}", key.namespace, key.name);
