@@ -80,8 +80,22 @@ pub struct Branch {
 
 /// Messages between two snapshots.
 const SNAPSHOT_EVERY: u64 = 6_000;
-/// Snapshots kept of a branch: beyond, the older half is thinned.
+/// Snapshots kept of a branch. One costs what has changed until the next: of a busy cluster that is its size again after a few dozen.
 const MAX_SNAPSHOTS: usize = 64;
+/// Fewer are kept of a cluster with more than so many objects.
+const OBJECTS: usize = 20_000;
+const MIN_SNAPSHOTS: usize = 12;
+
+fn most_snapshots(objects: usize) -> usize {
+    (MAX_SNAPSHOTS * OBJECTS / objects.max(OBJECTS)).max(MIN_SNAPSHOTS)
+}
+
+/// Which of the snapshots, taken after so many messages each, is missed least. What is closely past is wanted most: there the gaps
+/// are the smallest, and they grow with the root of the distance. The first one (where the history begins) and the newest stay.
+fn least_missed(taken: &[u64], now: u64) -> usize {
+    let missed = |i: &usize| (taken[*i + 1] - taken[*i - 1]) as f64 / ((now - taken[*i]) as f64 + 1.0).sqrt();
+    (1..taken.len().saturating_sub(1)).min_by(|a, b| missed(a).total_cmp(&missed(b))).unwrap_or(0)
+}
 
 /// A cluster and everything that is known of its past.
 #[derive(Clone)]
@@ -281,16 +295,11 @@ impl Branch {
             return;
         }
         self.since_snapshot = 0;
-        if self.snapshots.len() >= MAX_SNAPSHOTS {
-            // Every second one of the older half goes: what is long past takes a little longer to come back.
-            let half = self.snapshots.len() / 2;
-            let mut i = 0;
-            self.snapshots.retain(|_| {
-                i += 1;
-                i == 1 || i > half || i % 2 == 1
-            });
-        }
         self.snapshots.push(Snapshot { at: self.head.now(), inputs: self.log.len(), cluster: self.head.clone() });
+        while self.snapshots.len() > most_snapshots(self.head.etcd_member().map_or(0, |m| m.store().len())) {
+            let taken: Vec<u64> = self.snapshots.iter().map(|s| s.cluster.events).collect();
+            self.snapshots.remove(least_missed(&taken, self.head.events));
+        }
     }
 
     /// The cluster as it was at `time`.
@@ -401,5 +410,25 @@ fn links(cluster: &mut Cluster, a: &str, b: &str, f: impl Fn(&mut Cluster, (Addr
             f(cluster, (x, y));
             f(cluster, (y, x));
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_large_cluster_keeps_few_snapshots_and_they_lie_densest_near_the_head() {
+        assert_eq!((most_snapshots(10), most_snapshots(40_000), most_snapshots(160_000)), (64, 32, MIN_SNAPSHOTS));
+        let mut taken = vec![0];
+        for n in 1..=600 {
+            taken.push(n * SNAPSHOT_EVERY);
+            if taken.len() > MIN_SNAPSHOTS {
+                taken.remove(least_missed(&taken, n * SNAPSHOT_EVERY));
+            }
+        }
+        let gaps: Vec<u64> = taken.windows(2).map(|w| (w[1] - w[0]) / SNAPSHOT_EVERY).collect();
+        assert_eq!((taken[0], taken.len(), gaps.iter().sum::<u64>()), (0, MIN_SNAPSHOTS, 600));
+        expect_test::expect!["[130, 77, 112, 76, 83, 36, 28, 32, 16, 6, 4]"].assert_eq(&format!("{gaps:?}"));
     }
 }

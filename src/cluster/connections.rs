@@ -6,10 +6,8 @@
 //! Watches aren't counted, so that none ever waits. A count may be too low after a server has gone; what a client gave up on counts
 //! until it is answered, or its server is gone.
 
-use std::collections::VecDeque;
-
 use apimachinery::{ResponseBody, Verb};
-use base::Map;
+use base::{Map, Vector};
 use sim::{Addr, Message, Outbox, Outgoing, Payload};
 
 use crate::cluster::{Cluster, Observer};
@@ -22,7 +20,7 @@ const MOST: u16 = 250;
 pub(crate) struct Connections {
     /// By client.
     under_way: Vec<u16>,
-    held: Map<Addr, VecDeque<Outgoing>>,
+    held: Map<Addr, Vector<Outgoing>>,
 }
 
 impl Connections {
@@ -42,7 +40,7 @@ impl Connections {
 
     /// How many requests wait for a stream.
     pub(crate) fn waiting(&self) -> usize {
-        self.held.values().map(VecDeque::len).sum()
+        self.held.values().map(Vector::len).sum()
     }
 }
 
@@ -69,8 +67,7 @@ impl Cluster {
         }
         let mut free = MOST - (*self.connections.count(me)).min(MOST);
         *self.connections.count(me) += free;
-        let mut kept = Vec::new();
-        let mut held = VecDeque::new();
+        let (mut kept, mut held) = (Vec::new(), Vec::new());
         for mut o in out.take() {
             if !is_counted(me, &o) {
                 kept.push(o);
@@ -79,7 +76,7 @@ impl Cluster {
                 kept.push(o);
             } else {
                 o.cause = Some(o.cause.unwrap_or(out.handling));
-                held.push_back(o);
+                held.push(o);
             }
         }
         out.put_back(kept);
@@ -103,7 +100,7 @@ impl Cluster {
             return;
         }
         let Some(held) = self.connections.held.get_mut(&client) else { return };
-        let next: Vec<Outgoing> = held.drain(..held.len().min(usize::from(freed))).collect();
+        let next: Vec<Outgoing> = held.take_front(usize::from(freed));
         if held.is_empty() {
             self.connections.held.remove(&client);
         }

@@ -228,8 +228,8 @@ impl Cache {
 
     /// How many pods of the given namespaces match, by node. Kept up to date from now on.
     pub fn matching(&mut self, namespaces: &[Text], selector: &apimachinery::labels::Selector, with_terminating: bool) -> u32 {
-        let (id, new) = self.selectors.intern(namespaces, selector, with_terminating);
-        if new {
+        let (id, uncounted) = self.selectors.intern(namespaces, selector, with_terminating);
+        if uncounted {
             for placed in self.pods.values() {
                 self.selectors.count_into(id, &placed.pod, placed.node, 1);
             }

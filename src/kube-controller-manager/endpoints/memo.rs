@@ -1,6 +1,7 @@
 //! What was made of each pod when a service was synced last, so that a sync looks only at the pods that have changed since: a service
 //! of many pods is synced again and again while they come up. Only time and memory depend on it.
 
+use std::cell::Cell;
 use std::rc::Rc;
 
 use apimachinery::labels::Selector;
@@ -11,14 +12,22 @@ use super::pods;
 use crate::resources::{Caches, candidate_pods};
 
 /// By service.
-#[derive(Clone)]
+///
+/// A clone takes the memo along, and whoever it was cloned from makes everything anew when it is asked: a controller that works on is
+/// cloned from the one in a snapshot, which would keep long lists and old pods otherwise for something that it hardly ever needs.
 pub struct Memo<T> {
-    services: Map<ObjectKey, Rc<Made<T>>>,
+    services: Cell<Map<ObjectKey, Made<T>>>,
+}
+
+impl<T> Clone for Memo<T> {
+    fn clone(&self) -> Memo<T> {
+        Memo { services: Cell::new(self.services.take()) }
+    }
 }
 
 impl<T> Default for Memo<T> {
     fn default() -> Memo<T> {
-        Memo { services: Map::default() }
+        Memo { services: Cell::default() }
     }
 }
 
@@ -59,7 +68,7 @@ impl<T: Clone> Memo<T> {
     ) -> impl Iterator<Item = &T> {
         let key = service.key();
         let selector = service.map_at(&["spec", "selector"]).map_or_else(Selector::nothing, Selector::from_set);
-        let before = self.services.remove(&key).filter(|made| made.service.ptr_eq(service)).map(Rc::unwrap_or_clone);
+        let before = self.services.get_mut().remove(&key).filter(|made| made.service.ptr_eq(service));
         let (known, mut ports) = before.map_or_else(Default::default, |made| (made.pods, made.ports));
         let mut known = known.into_iter().peekable();
         let mut renewed = Vec::with_capacity(known.len());
@@ -77,17 +86,17 @@ impl<T: Clone> Memo<T> {
         // Ports that no pod has any more.
         ports.retain(|p| Rc::strong_count(p) > 1);
         let made = Made { service: service.clone(), pods: renewed, ports };
-        let made = self.services.entry(key).or_insert_with(|| Rc::new(made));
+        let made = self.services.get_mut().entry(key).or_insert(made);
         made.pods.iter().filter_map(|(_, made)| made.as_ref())
     }
 
     /// Nobody will ask for this service any more.
     pub fn forget(&mut self, service: &ObjectKey) {
-        self.services.remove(service);
+        self.services.get_mut().remove(service);
     }
 
     /// Something else than pods and services has changed that endpoints tell of.
     pub fn clear(&mut self) {
-        self.services.clear();
+        self.services.get_mut().clear();
     }
 }
