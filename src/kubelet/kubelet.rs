@@ -307,7 +307,8 @@ impl Kubelet {
                 let answer = response.ok().cloned().ok_or_else(|| failure(response));
                 self.with_worker(&uid, out, |w, cx, fx| w.on_persistent_volume(&volume, answer, cx, fx));
             }
-            Call::Hollow(pod) if response.code == 0 || response.code >= 500 => {
+            // No answer, a server that is not well, or one that has too much to do.
+            Call::Hollow(pod) if matches!(response.code, 0 | 429 | 500..) => {
                 self.wheel.after(HOLLOW_RETRY, Wake::Hollow(pod), out.now);
             }
             Call::Event => self.on_event_response(response, out),
