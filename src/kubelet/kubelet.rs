@@ -37,6 +37,7 @@ const RUNTIME_RETRY: Duration = Duration::from_secs(5);
 
 /// The status manager's sync period: what was lost is said again then.
 const HOLLOW_RETRY: Duration = Duration::from_secs(10);
+const RETRY_AFTER: Duration = Duration::from_secs(1);
 
 /// What a request to kube-apiserver was for.
 #[derive(Clone, PartialEq, Debug)]
@@ -307,9 +308,10 @@ impl Kubelet {
                 let answer = response.ok().cloned().ok_or_else(|| failure(response));
                 self.with_worker(&uid, out, |w, cx, fx| w.on_persistent_volume(&volume, answer, cx, fx));
             }
-            // No answer, a server that is not well, or one that has too much to do.
             Call::Hollow(pod) if matches!(response.code, 0 | 429 | 500..) => {
-                self.wheel.after(HOLLOW_RETRY, Wake::Hollow(pod), out.now);
+                // Who has too much to do says by `Retry-After` that it has time again in a second.
+                let delay = if response.code == 429 { RETRY_AFTER } else { HOLLOW_RETRY };
+                self.wheel.after(delay, Wake::Hollow(pod), out.now);
             }
             Call::Event => self.on_event_response(response, out),
             Call::Review(number) => self.on_review(number, response, out),
