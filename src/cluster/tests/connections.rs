@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::rc::Rc;
 
-use apimachinery::{Credential, Object, ObjectKey, Request, UserInfo, Verb, resources, value};
+use apimachinery::{Credential, Gvr, Object, ObjectKey, PatchType, Request, UserInfo, Verb, resources, value};
 use base::{Duration, Time};
 use cluster::{Cluster, Config, Observer};
 use sim::{Addr, Message, Payload};
@@ -58,4 +58,37 @@ fn a_thousand_pods_at_once_wait_in_their_clients_and_are_not_refused() {
     assert_eq!(count.refused, 0, "answers 429");
     // The answer has been sent, but not come, when the next request is counted: so the bound is reached and never passed.
     assert!((200..=250).contains(&count.most), "{} requests of one client at a time", count.most);
+}
+
+/// Kubelets share one flow, and a level with next to no seats and short queues refuses many of them: they say it again.
+#[test]
+fn kubelets_that_are_refused_a_seat_come_again() {
+    let mut cluster = Cluster::new(Config::hollow(40));
+    cluster.run_until(cluster.now() + Duration::from_secs(60), &mut ());
+    assert!(cluster.is_ready());
+    let levels = Gvr::new("flowcontrol.apiserver.k8s.io", "v1", "prioritylevelconfigurations");
+    let patch = value!({
+        "metadata": {"annotations": {"apf.kubernetes.io/autoupdate-spec": "false"}},
+        "spec": {"limited": {
+            "nominalConcurrencyShares": 1, "lendablePercent": 0, "borrowingLimitPercent": 0,
+            "limitResponse": {"type": "Queue", "queuing": {"queues": 1, "handSize": 1, "queueLengthLimit": 1}}
+        }}
+    });
+    let patch = ask(Request::patch(levels, &ObjectKey::new("", "system"), PatchType::Merge, patch));
+    let object = value!({
+        "apiVersion": "apps/v1", "kind": "Deployment", "metadata": {"name": "web", "namespace": "default"},
+        "spec": {"replicas": 400, "selector": {"matchLabels": {"app": "web"}}, "template": {
+            "metadata": {"labels": {"app": "web"}}, "spec": {"containers": [{"name": "c", "image": "nginx:1.27"}]}}}
+    });
+    let create = ask(Request::create(resources::deployments(), Object::from_value(object).unwrap()));
+    let mut count = Count::default();
+    for (id, request) in [(1, patch), (2, create)] {
+        cluster.inject(cluster.apiserver, Payload::ApiRequest { id, request: Rc::new(request) }, &mut count);
+        cluster.run_until(cluster.now() + Duration::from_secs(1), &mut count);
+    }
+    cluster.run_until(cluster.now() + Duration::from_secs(120), &mut count);
+    let read = ask(Request::get(resources::deployments(), &ObjectKey::new("default", "web")));
+    let seen = cluster.api().unwrap().read(&read, cluster.now());
+    assert_eq!(seen.ok().and_then(|d| d.int_at(&["status", "readyReplicas"])), Some(400));
+    assert!(count.refused > 0, "nobody was refused");
 }
