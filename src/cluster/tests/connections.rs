@@ -38,23 +38,31 @@ fn ask(request: Request) -> Request {
     Request { credential, ..request }
 }
 
+fn create(replicas: i64) -> Request {
+    let object = value!({
+        "apiVersion": "apps/v1", "kind": "Deployment", "metadata": {"name": "web", "namespace": "default"},
+        "spec": {"replicas": replicas, "selector": {"matchLabels": {"app": "web"}}, "template": {
+            "metadata": {"labels": {"app": "web"}}, "spec": {"containers": [{"name": "c", "image": "nginx:1.27"}]}}}
+    });
+    ask(Request::create(resources::deployments(), Object::from_value(object).unwrap()))
+}
+
+fn ready(cluster: &Cluster) -> Option<i64> {
+    let read = ask(Request::get(resources::deployments(), &ObjectKey::new("default", "web")));
+    let seen = cluster.api().unwrap().read(&read, cluster.now());
+    seen.ok().and_then(|d| d.int_at(&["status", "readyReplicas"]))
+}
+
 #[test]
 fn a_thousand_pods_at_once_wait_in_their_clients_and_are_not_refused() {
     let mut cluster = Cluster::new(Config::hollow(10));
     cluster.run_until(cluster.now() + Duration::from_secs(60), &mut ());
     assert!(cluster.is_ready());
-    let object = value!({
-        "apiVersion": "apps/v1", "kind": "Deployment", "metadata": {"name": "web", "namespace": "default"},
-        "spec": {"replicas": 1000, "selector": {"matchLabels": {"app": "web"}}, "template": {
-            "metadata": {"labels": {"app": "web"}}, "spec": {"containers": [{"name": "c", "image": "nginx:1.27"}]}}}
-    });
-    let request = ask(Request::create(resources::deployments(), Object::from_value(object).unwrap()));
+    let request = create(1000);
     let mut count = Count::default();
     cluster.inject(cluster.apiserver, Payload::ApiRequest { id: 1, request: Rc::new(request) }, &mut count);
     cluster.run_until(cluster.now() + Duration::from_secs(30), &mut count);
-    let read = ask(Request::get(resources::deployments(), &ObjectKey::new("default", "web")));
-    let seen = cluster.api().unwrap().read(&read, cluster.now());
-    assert_eq!(seen.ok().and_then(|d| d.int_at(&["status", "readyReplicas"])), Some(1000));
+    assert_eq!(ready(&cluster), Some(1000));
     assert_eq!(count.refused, 0, "answers 429");
     // The answer has been sent, but not come, when the next request is counted: so the bound is reached and never passed.
     assert!((200..=250).contains(&count.most), "{} requests of one client at a time", count.most);
@@ -75,20 +83,12 @@ fn kubelets_that_are_refused_a_seat_come_again() {
         }}
     });
     let patch = ask(Request::patch(levels, &ObjectKey::new("", "system"), PatchType::Merge, patch));
-    let object = value!({
-        "apiVersion": "apps/v1", "kind": "Deployment", "metadata": {"name": "web", "namespace": "default"},
-        "spec": {"replicas": 400, "selector": {"matchLabels": {"app": "web"}}, "template": {
-            "metadata": {"labels": {"app": "web"}}, "spec": {"containers": [{"name": "c", "image": "nginx:1.27"}]}}}
-    });
-    let create = ask(Request::create(resources::deployments(), Object::from_value(object).unwrap()));
     let mut count = Count::default();
-    for (id, request) in [(1, patch), (2, create)] {
+    for (id, request) in [(1, patch), (2, create(400))] {
         cluster.inject(cluster.apiserver, Payload::ApiRequest { id, request: Rc::new(request) }, &mut count);
         cluster.run_until(cluster.now() + Duration::from_secs(1), &mut count);
     }
     cluster.run_until(cluster.now() + Duration::from_secs(120), &mut count);
-    let read = ask(Request::get(resources::deployments(), &ObjectKey::new("default", "web")));
-    let seen = cluster.api().unwrap().read(&read, cluster.now());
-    assert_eq!(seen.ok().and_then(|d| d.int_at(&["status", "readyReplicas"])), Some(400));
+    assert_eq!(ready(&cluster), Some(400));
     assert!(count.refused > 0, "nobody was refused");
 }
