@@ -134,10 +134,7 @@ impl Selectors {
         for (key, value) in pod.label_fields().into_iter().flatten() {
             let Some(value) = Value::as_rc_str(value) else { continue };
             let label = (key.clone(), value.clone());
-            let pair = match self.by_label.get_mut(&label) {
-                Some(pair) => pair,
-                None => self.by_label.entry(label.clone()).or_default(),
-            };
+            let pair = self.by_label.entry(label.clone()).or_default();
             pair.pods = pair.pods.saturating_add_signed(sign);
             candidates.extend(&pair.selectors);
             if pair.pods == 0 && pair.selectors.is_empty() {
