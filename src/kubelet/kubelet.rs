@@ -37,6 +37,7 @@ const RUNTIME_RETRY: Duration = Duration::from_secs(5);
 
 /// The status manager's sync period: what was lost is said again then.
 const HOLLOW_RETRY: Duration = Duration::from_secs(10);
+/// Who has too much to do says by `Retry-After` that it has time again in a second.
 const RETRY_AFTER: Duration = Duration::from_secs(1);
 
 /// What a request to kube-apiserver was for.
@@ -309,7 +310,6 @@ impl Kubelet {
                 self.with_worker(&uid, out, |w, cx, fx| w.on_persistent_volume(&volume, answer, cx, fx));
             }
             Call::Hollow(pod) if matches!(response.code, 0 | 429 | 500..) => {
-                // Who has too much to do says by `Retry-After` that it has time again in a second.
                 let delay = if response.code == 429 { RETRY_AFTER } else { HOLLOW_RETRY };
                 self.wheel.after(delay, Wake::Hollow(pod), out.now);
             }
