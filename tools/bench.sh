@@ -13,6 +13,7 @@ rm -f target/bench-*.json
 # what it has got. (Small clusters are slower so.)
 malloc=glibc.malloc.hugetlb=1
 case " ${BENCH:-} " in *" limit "*) malloc+=:glibc.malloc.mmap_threshold=8000000000:glibc.malloc.trim_threshold=8000000000:glibc.malloc.tcache_count=20000 ;; esac
+cargo bench --quiet --bench bottle --no-run
 GLIBC_TUNABLES=$malloc cargo bench --quiet --bench bottle -- ${BENCH:-}
 complete=0
 node benches/browser/run.mjs dist target/bench-browser.json ${BENCH:-} || { complete=1; echo "bench: the part in Chromium ended early, its rows are missing" >&2; }
