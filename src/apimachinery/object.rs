@@ -36,6 +36,12 @@ impl PartialOrd for ObjectKey {
     }
 }
 
+impl base::Text for ObjectKey {
+    fn parts(&self) -> base::Parts<'_> {
+        (self.namespace.as_bytes(), self.name.as_bytes())
+    }
+}
+
 impl ObjectKey {
     pub fn new(namespace: &str, name: &str) -> ObjectKey {
         ObjectKey { namespace: namespace.into(), name: name.into() }

@@ -11,7 +11,7 @@ mod sort;
 mod sym;
 mod time;
 
-pub use collections::{Map, Set, TreeNode, Vector};
+pub use collections::{Map, Parts, Set, Text, TextMap, TextSet, TreeNode, Vector};
 pub use hash::{Digest, Lookup, LookupHasher, hash64, mix64};
 pub use rand::{SAFE_ALPHANUMS, Seed};
 pub use sort::Sort;

@@ -5,7 +5,7 @@
 use std::rc::Rc;
 
 use apimachinery::{Object, ObjectKey, Value};
-use base::Map;
+use base::TextMap;
 
 /// Adds the values under which an object is found. Must be a pure function of the object.
 pub type IndexFn = fn(&Object, &mut Vec<Rc<str>>);
@@ -13,27 +13,27 @@ pub type IndexFn = fn(&Object, &mut Vec<Rc<str>>);
 #[derive(Clone, Debug)]
 struct Index {
     keys: IndexFn,
-    entries: Map<Rc<str>, Map<ObjectKey, Object>>,
+    entries: TextMap<Rc<str>, TextMap<ObjectKey, Object>>,
 }
 
 /// Objects by key and by index. Clone is cheap.
 #[derive(Clone, Debug, Default)]
 pub struct Store {
-    objects: Map<ObjectKey, Object>,
+    objects: TextMap<ObjectKey, Object>,
     indexes: Vec<Index>,
 }
 
 impl Store {
     pub fn new(indexes: &[IndexFn]) -> Store {
-        let indexes = indexes.iter().map(|keys| Index { keys: *keys, entries: Map::default() }).collect();
-        Store { objects: Map::default(), indexes }
+        let indexes = indexes.iter().map(|keys| Index { keys: *keys, entries: TextMap::default() }).collect();
+        Store { objects: TextMap::default(), indexes }
     }
     /// Adds an index and returns its number. The objects already there are indexed too.
     pub fn add_index(&mut self, keys: IndexFn) -> usize {
         if let Some(i) = self.indexes.iter().position(|index| std::ptr::fn_addr_eq(index.keys, keys)) {
             return i;
         }
-        let mut index = Index { keys, entries: Map::default() };
+        let mut index = Index { keys, entries: TextMap::default() };
         for (key, object) in &self.objects {
             index.insert(key, None, object);
         }
@@ -110,7 +110,7 @@ impl Index {
             // One search for a group that is there, as most are.
             match self.entries.get_mut(&value) {
                 Some(group) => drop(group.insert(key.clone(), new.clone())),
-                None => drop(self.entries.insert(value, Map::from_iter([(key.clone(), new.clone())]))),
+                None => drop(self.entries.insert(value, TextMap::from_iter([(key.clone(), new.clone())]))),
             }
         }
     }

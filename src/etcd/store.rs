@@ -11,7 +11,7 @@ mod observe;
 use std::ops::Bound;
 use std::rc::Rc;
 
-use base::{Digest, Map, Time, Vector, hash64};
+use base::{Digest, TextMap, Time, Vector, hash64};
 use etcd_api::{Compare, CompareResult, Error, Key, KeyRange, KeyValue, RangeRequest, RangeResponse, Stored, Target};
 
 use crate::content;
@@ -48,7 +48,7 @@ pub struct Entry {
 pub struct Store {
     revision: i64,
     compacted: i64,
-    keys: Map<Key, Slot>,
+    keys: TextMap<Key, Slot>,
     log: Vector<Entry>,
     /// How many entries compaction has dropped: the position of `log[0]`.
     first: u64,
@@ -59,7 +59,16 @@ pub struct Store {
 
 impl Default for Store {
     fn default() -> Store {
-        Store { revision: 1, compacted: 0, keys: Map::default(), log: Vector::default(), first: 0, live: 0, in_use: 0, digest: 0 }
+        Store {
+            revision: 1,
+            compacted: 0,
+            keys: TextMap::default(),
+            log: Vector::default(),
+            first: 0,
+            live: 0,
+            in_use: 0,
+            digest: 0,
+        }
     }
 }
 

@@ -7,7 +7,7 @@ use std::ops::Bound;
 use std::rc::Rc;
 
 use apimachinery::{Object, WatchEventType};
-use base::{Duration, Map, Set, Time, Vector};
+use base::{Duration, TextMap, TextSet, Time, Vector};
 use etcd_api::{Key, KeyRange};
 
 /// Events younger than this are kept for late watchers, see [`MAX_WINDOW`].
@@ -33,7 +33,7 @@ pub struct Change {
 /// The cache of one storage.
 #[derive(Clone, Debug, Default)]
 pub struct Cache {
-    pub objects: Map<Key, Object>,
+    pub objects: TextMap<Key, Object>,
     /// The newest revision that etcd told of here.
     pub revision: i64,
     /// Loaded, and the watch on etcd is open.
@@ -45,7 +45,7 @@ pub struct Cache {
 
 impl Cache {
     /// Starts over with what etcd has at `revision`.
-    pub fn load(&mut self, objects: Map<Key, Object>, revision: i64) {
+    pub fn load(&mut self, objects: TextMap<Key, Object>, revision: i64) {
         *self = Cache { objects, revision, synced: true, window: Vector::default(), forgotten: revision };
     }
 
@@ -109,8 +109,8 @@ impl Cache {
 /// Pods by the node they are bound to, and those that are bound to none.
 #[derive(Clone, Debug, Default)]
 pub struct PodIndex {
-    by_node: Map<Rc<str>, Set<Key>>,
-    unbound: Set<Key>,
+    by_node: TextMap<Rc<str>, TextSet<Key>>,
+    unbound: TextSet<Key>,
 }
 
 impl PodIndex {
@@ -141,16 +141,16 @@ impl PodIndex {
     }
     /// How many pods a node has.
     pub fn len_on(&self, node: &str) -> usize {
-        self.by_node.get(node).map_or(0, Set::len)
+        self.by_node.get(node).map_or(0, TextSet::len)
     }
     /// How many pods a node has whose keys begin with `prefix`.
     pub fn count_on(&self, node: &str, prefix: &str) -> usize {
         let end = KeyRange::prefix_end(prefix);
-        let within = |pods: &Set<Key>| pods.range::<_, str>((Bound::Included(prefix), Bound::Excluded(&*end))).count();
+        let within = |pods: &TextSet<Key>| pods.range::<_, str>((Bound::Included(prefix), Bound::Excluded(&*end))).count();
         self.by_node.get(node).map_or(0, within)
     }
     /// The pods without a node.
-    pub fn unbound(&self) -> &Set<Key> {
+    pub fn unbound(&self) -> &TextSet<Key> {
         &self.unbound
     }
 }

@@ -4,7 +4,7 @@ use std::rc::Rc;
 
 use apimachinery::status::Status;
 use apimachinery::{Object, Value, WatchEventType, value};
-use base::{Duration, Map, Time};
+use base::{Duration, TextMap, Time};
 use etcd_api::{
     Compare, CompareResult, Error, Event, Key, KeyRange, KeyValue, Message, Op, OpResponse, RangeRequest, Request, Response,
     Stored, Target, TxnRequest, WatchRequest,
@@ -225,7 +225,7 @@ impl ApiServer {
     }
 
     fn loaded(&mut self, storage: usize, kvs: &[Rc<KeyValue>], revision: i64, now: Time, out: &mut Outbox) {
-        let fresh: Map<Key, Object> = kvs.iter().filter_map(|kv| Some((kv.key.clone(), object_of(kv)?))).collect();
+        let fresh: TextMap<Key, Object> = kvs.iter().filter_map(|kv| Some((kv.key.clone(), object_of(kv)?))).collect();
         if self.caches.get(storage).is_none() {
             // A custom resource's: its definition is gone.
             return;
@@ -310,9 +310,6 @@ impl ApiServer {
         let special = self.storage(storage).special;
         let (mut any, mut gone, mut definitions) = (false, false, Vec::new());
         for event in events {
-            if event.mod_revision <= cache_floor(&self.caches[storage], event) {
-                continue;
-            }
             let Some(change) = self.change_of(storage, event, now) else { continue };
             gone |= change.kind == WatchEventType::Deleted;
             if special == Special::Definitions {
@@ -335,9 +332,15 @@ impl ApiServer {
         }
     }
 
+    /// What an event changes here; `None`: nothing, it is known (a watch that was opened again repeats some).
     fn change_of(&mut self, storage: usize, event: &Event, now: Time) -> Option<cache::Change> {
         let revision = event.mod_revision;
-        let prev = self.caches[storage].get(&event.key).cloned();
+        let cache = &self.caches[storage];
+        let prev = cache.get(&event.key).cloned();
+        let known = prev.as_ref().map_or(0, Object::revision).max(if event.kv.is_none() { 0 } else { cache.oldest() });
+        if revision <= known {
+            return None;
+        }
         let object = match &event.kv {
             // The object that the answer to its writer carried, if it is this one.
             Some(_) if self.written.as_ref().is_some_and(|(r, _)| *r == revision) && self.written_is(&event.key) => {
@@ -391,11 +394,6 @@ impl ApiServer {
         self.compact_to = self.revision;
         out.timer(COMPACTION_PERIOD, timer::COMPACT);
     }
-}
-
-/// Events up to this revision are known here already (a watch that was opened again repeats some).
-fn cache_floor(cache: &cache::Cache, event: &Event) -> i64 {
-    cache.get(&event.key).map_or(0, Object::revision).max(if event.kv.is_none() { 0 } else { cache.oldest() })
 }
 
 pub fn too_large(asked: i64, current: i64) -> Status {

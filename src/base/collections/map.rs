@@ -1,5 +1,6 @@
 //! An ordered map as a B+ tree of shared nodes ([`node`]): the state that grows of every component lies in these.
 
+mod find;
 mod iter;
 mod node;
 #[cfg(test)]
@@ -14,18 +15,26 @@ use std::rc::Rc;
 pub use iter::Iter;
 pub use tree::TreeNode;
 
-use iter::Cursor;
-use node::{Node, child_of, search};
+pub use find::{Find, Finder, Heads, Parts, Plain, Text};
 
-/// An ordered persistent map. Clone is O(1).
-pub struct Map<K, V> {
-    root: Option<Rc<Node<K, V>>>,
+use iter::Cursor;
+use node::{Items, Node};
+
+/// An ordered persistent map. Clone is O(1). `F`: how a key is found in a node.
+pub struct Tree<K, V, F> {
+    root: Option<Rc<Node<K, V, F>>>,
     len: usize,
 }
 
-impl<K, V> Map<K, V> {
-    pub fn new() -> Map<K, V> {
-        Map { root: None, len: 0 }
+/// An ordered persistent map. Clone is O(1).
+pub type Map<K, V> = Tree<K, V, Plain>;
+
+/// A [`Map`] that is large and whose keys are texts.
+pub type TextMap<K, V> = Tree<K, V, Heads>;
+
+impl<K, V, F> Tree<K, V, F> {
+    pub fn new() -> Tree<K, V, F> {
+        Tree { root: None, len: 0 }
     }
     pub fn len(&self) -> usize {
         self.len
@@ -34,10 +43,10 @@ impl<K, V> Map<K, V> {
         self.len == 0
     }
     pub fn clear(&mut self) {
-        *self = Map::new();
+        *self = Tree::new();
     }
     /// Whether both are the same allocation.
-    pub fn ptr_eq(&self, other: &Map<K, V>) -> bool {
+    pub fn ptr_eq(&self, other: &Tree<K, V, F>) -> bool {
         match (&self.root, &other.root) {
             (Some(a), Some(b)) => Rc::ptr_eq(a, b),
             (None, None) => true,
@@ -46,7 +55,7 @@ impl<K, V> Map<K, V> {
     }
 
     /// All entries in order.
-    pub fn iter(&self) -> Iter<'_, K, V> {
+    pub fn iter(&self) -> Iter<'_, K, V, F> {
         Iter { front: Cursor::at_end(self.root.as_deref(), false), back: Cursor::at_end(self.root.as_deref(), true) }
     }
     pub fn keys(&self) -> impl DoubleEndedIterator<Item = &K> {
@@ -77,30 +86,33 @@ impl<K, V> Map<K, V> {
     }
 }
 
-impl<K: Ord, V> Map<K, V> {
+impl<K: Ord, V, F> Tree<K, V, F> {
     pub fn get<Q: Ord + ?Sized>(&self, key: &Q) -> Option<&V>
     where
         K: Borrow<Q>,
+        F: Find<Q>,
     {
         let mut node = self.root.as_deref()?;
         loop {
             match node {
-                Node::Leaf(entries) => return search(entries, key).ok().map(|i| &entries[i].1),
-                Node::Branch(children) => node = &children[child_of(children, key)].1,
+                Node::Leaf(entries) => return entries.search(key).ok().map(|i| &entries[i].1),
+                Node::Branch(children) => node = &children[children.child_of(key)].1,
             }
         }
     }
     pub fn contains_key<Q: Ord + ?Sized>(&self, key: &Q) -> bool
     where
         K: Borrow<Q>,
+        F: Find<Q>,
     {
         self.get(key).is_some()
     }
 
     /// The entries of a range of keys, in order.
-    pub fn range<R: RangeBounds<Q>, Q: Ord + ?Sized>(&self, range: R) -> Iter<'_, K, V>
+    pub fn range<R: RangeBounds<Q>, Q: Ord + ?Sized>(&self, range: R) -> Iter<'_, K, V, F>
     where
         K: Borrow<Q>,
+        F: Find<Q>,
     {
         let root = self.root.as_deref();
         let is_nothing = match (range.start_bound(), range.end_bound()) {
@@ -125,11 +137,11 @@ impl<K: Ord, V> Map<K, V> {
     }
 }
 
-impl<K: Ord + Clone, V: Clone> Map<K, V> {
+impl<K: Ord + Clone, V: Clone, F: Finder<K> + Find<K>> Tree<K, V, F> {
     /// Puts a value in; returns what was there.
     pub fn insert(&mut self, key: K, value: V) -> Option<V> {
         let Some(root) = &mut self.root else {
-            self.root = Some(Rc::new(Node::Leaf(vec![(key, value)])));
+            self.root = Some(Rc::new(Node::Leaf(Items::of(vec![(key, value)]))));
             self.len = 1;
             return None;
         };
@@ -141,7 +153,7 @@ impl<K: Ord + Clone, V: Clone> Map<K, V> {
                 Node::Leaf(entries) => entries[0].0.clone(),
                 Node::Branch(children) => children[0].0.clone(),
             };
-            self.root = Some(Rc::new(Node::Branch(vec![(first, left), right])));
+            self.root = Some(Rc::new(Node::Branch(Items::of(vec![(first, left), right]))));
         }
         old
     }
@@ -149,6 +161,7 @@ impl<K: Ord + Clone, V: Clone> Map<K, V> {
     pub fn remove<Q: Ord + ?Sized>(&mut self, key: &Q) -> Option<V>
     where
         K: Borrow<Q>,
+        F: Find<Q>,
     {
         // What isn't there must not cost a copy of the path.
         self.get(key)?;
@@ -169,12 +182,13 @@ impl<K: Ord + Clone, V: Clone> Map<K, V> {
     pub fn get_mut<Q: Ord + ?Sized>(&mut self, key: &Q) -> Option<&mut V>
     where
         K: Borrow<Q>,
+        F: Find<Q>,
     {
         Node::get_mut(self.root.as_mut()?, key)
     }
 
     /// The place of a key, to be filled or written to.
-    pub fn entry(&mut self, key: K) -> Entry<'_, K, V> {
+    pub fn entry(&mut self, key: K) -> Entry<'_, K, V, F> {
         Entry { map: self, key }
     }
 
@@ -188,12 +202,12 @@ impl<K: Ord + Clone, V: Clone> Map<K, V> {
 }
 
 /// The place of a key in a map.
-pub struct Entry<'a, K, V> {
-    map: &'a mut Map<K, V>,
+pub struct Entry<'a, K, V, F> {
+    map: &'a mut Tree<K, V, F>,
     key: K,
 }
 
-impl<'a, K: Ord + Clone, V: Clone> Entry<'a, K, V> {
+impl<'a, K: Ord + Clone, V: Clone, F: Finder<K> + Find<K>> Entry<'a, K, V, F> {
     pub fn or_insert_with(self, make: impl FnOnce() -> V) -> &'a mut V {
         if !self.map.contains_key(&self.key) {
             self.map.insert(self.key.clone(), make());
@@ -211,33 +225,33 @@ impl<'a, K: Ord + Clone, V: Clone> Entry<'a, K, V> {
     }
 }
 
-impl<K, V> Clone for Map<K, V> {
-    fn clone(&self) -> Map<K, V> {
-        Map { root: self.root.clone(), len: self.len }
+impl<K, V, F> Clone for Tree<K, V, F> {
+    fn clone(&self) -> Tree<K, V, F> {
+        Tree { root: self.root.clone(), len: self.len }
     }
 }
 
-impl<K, V> Default for Map<K, V> {
-    fn default() -> Map<K, V> {
-        Map::new()
+impl<K, V, F> Default for Tree<K, V, F> {
+    fn default() -> Tree<K, V, F> {
+        Tree::new()
     }
 }
 
-impl<K: PartialEq, V: PartialEq> PartialEq for Map<K, V> {
-    fn eq(&self, other: &Map<K, V>) -> bool {
+impl<K: PartialEq, V: PartialEq, F> PartialEq for Tree<K, V, F> {
+    fn eq(&self, other: &Tree<K, V, F>) -> bool {
         self.len == other.len && (self.ptr_eq(other) || self.iter().eq(other.iter()))
     }
 }
 
-impl<K: Eq, V: Eq> Eq for Map<K, V> {}
+impl<K: Eq, V: Eq, F> Eq for Tree<K, V, F> {}
 
-impl<K: fmt::Debug, V: fmt::Debug> fmt::Debug for Map<K, V> {
+impl<K: fmt::Debug, V: fmt::Debug, F> fmt::Debug for Tree<K, V, F> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_map().entries(self.iter()).finish()
     }
 }
 
-impl<K: Ord + Clone, V: Clone> Extend<(K, V)> for Map<K, V> {
+impl<K: Ord + Clone, V: Clone, F: Finder<K> + Find<K>> Extend<(K, V)> for Tree<K, V, F> {
     fn extend<I: IntoIterator<Item = (K, V)>>(&mut self, entries: I) {
         for (key, value) in entries {
             self.insert(key, value);
@@ -245,23 +259,23 @@ impl<K: Ord + Clone, V: Clone> Extend<(K, V)> for Map<K, V> {
     }
 }
 
-impl<K: Ord + Clone, V: Clone> FromIterator<(K, V)> for Map<K, V> {
-    fn from_iter<I: IntoIterator<Item = (K, V)>>(entries: I) -> Map<K, V> {
-        let mut map = Map::new();
+impl<K: Ord + Clone, V: Clone, F: Finder<K> + Find<K>> FromIterator<(K, V)> for Tree<K, V, F> {
+    fn from_iter<I: IntoIterator<Item = (K, V)>>(entries: I) -> Tree<K, V, F> {
+        let mut map = Tree::new();
         map.extend(entries);
         map
     }
 }
 
-impl<'a, K, V> IntoIterator for &'a Map<K, V> {
+impl<'a, K, V, F> IntoIterator for &'a Tree<K, V, F> {
     type Item = (&'a K, &'a V);
-    type IntoIter = Iter<'a, K, V>;
-    fn into_iter(self) -> Iter<'a, K, V> {
+    type IntoIter = Iter<'a, K, V, F>;
+    fn into_iter(self) -> Iter<'a, K, V, F> {
         self.iter()
     }
 }
 
-impl<K: Clone, V: Clone> IntoIterator for Map<K, V> {
+impl<K: Clone, V: Clone, F> IntoIterator for Tree<K, V, F> {
     type Item = (K, V);
     type IntoIter = std::vec::IntoIter<(K, V)>;
     fn into_iter(self) -> Self::IntoIter {

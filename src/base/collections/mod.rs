@@ -7,6 +7,6 @@ mod map;
 mod set;
 mod vector;
 
-pub use map::{Map, TreeNode};
-pub use set::Set;
+pub use map::{Map, Parts, Text, TextMap, TreeNode};
+pub use set::{Set, TextSet};
 pub use vector::Vector;

@@ -4,14 +4,20 @@ use std::borrow::Borrow;
 use std::fmt;
 use std::ops::RangeBounds;
 
-use super::map::{Iter, Map};
+use super::map::{Find, Finder, Heads, Iter, Plain, Tree};
+
+/// An ordered persistent set. Clone is O(1). `F`: how a key is found in a node.
+pub struct KeySet<K, F>(Tree<K, (), F>);
 
 /// An ordered persistent set. Clone is O(1).
-pub struct Set<K>(Map<K, ()>);
+pub type Set<K> = KeySet<K, Plain>;
 
-impl<K> Set<K> {
-    pub fn new() -> Set<K> {
-        Set(Map::new())
+/// A [`Set`] that is large and whose keys are texts.
+pub type TextSet<K> = KeySet<K, Heads>;
+
+impl<K, F> KeySet<K, F> {
+    pub fn new() -> KeySet<K, F> {
+        KeySet(Tree::new())
     }
     pub fn len(&self) -> usize {
         self.0.len()
@@ -22,7 +28,7 @@ impl<K> Set<K> {
     pub fn clear(&mut self) {
         self.0.clear();
     }
-    pub fn iter(&self) -> Keys<'_, K> {
+    pub fn iter(&self) -> Keys<'_, K, F> {
         Keys(self.0.iter())
     }
     pub fn get_min(&self) -> Option<&K> {
@@ -33,22 +39,24 @@ impl<K> Set<K> {
     }
 }
 
-impl<K: Ord> Set<K> {
+impl<K: Ord, F> KeySet<K, F> {
     pub fn contains<Q: Ord + ?Sized>(&self, key: &Q) -> bool
     where
         K: Borrow<Q>,
+        F: Find<Q>,
     {
         self.0.contains_key(key)
     }
-    pub fn range<R: RangeBounds<Q>, Q: Ord + ?Sized>(&self, range: R) -> Keys<'_, K>
+    pub fn range<R: RangeBounds<Q>, Q: Ord + ?Sized>(&self, range: R) -> Keys<'_, K, F>
     where
         K: Borrow<Q>,
+        F: Find<Q>,
     {
         Keys(self.0.range(range))
     }
 }
 
-impl<K: Ord + Clone> Set<K> {
+impl<K: Ord + Clone, F: Finder<K> + Find<K>> KeySet<K, F> {
     /// Whether it was not there.
     pub fn insert(&mut self, key: K) -> bool {
         self.0.insert(key, ()).is_none()
@@ -57,6 +65,7 @@ impl<K: Ord + Clone> Set<K> {
     pub fn remove<Q: Ord + ?Sized>(&mut self, key: &Q) -> bool
     where
         K: Borrow<Q>,
+        F: Find<Q>,
     {
         self.0.remove(key).is_some()
     }
@@ -66,48 +75,48 @@ impl<K: Ord + Clone> Set<K> {
 }
 
 /// The members of a set or of a range of it, in order.
-pub struct Keys<'a, K>(Iter<'a, K, ()>);
+pub struct Keys<'a, K, F>(Iter<'a, K, (), F>);
 
-impl<'a, K> Iterator for Keys<'a, K> {
+impl<'a, K, F> Iterator for Keys<'a, K, F> {
     type Item = &'a K;
     fn next(&mut self) -> Option<&'a K> {
         self.0.next().map(|(k, ())| k)
     }
 }
 
-impl<'a, K> DoubleEndedIterator for Keys<'a, K> {
+impl<'a, K, F> DoubleEndedIterator for Keys<'a, K, F> {
     fn next_back(&mut self) -> Option<&'a K> {
         self.0.next_back().map(|(k, ())| k)
     }
 }
 
-impl<K> Clone for Set<K> {
-    fn clone(&self) -> Set<K> {
-        Set(self.0.clone())
+impl<K, F> Clone for KeySet<K, F> {
+    fn clone(&self) -> KeySet<K, F> {
+        KeySet(self.0.clone())
     }
 }
 
-impl<K> Default for Set<K> {
-    fn default() -> Set<K> {
-        Set::new()
+impl<K, F> Default for KeySet<K, F> {
+    fn default() -> KeySet<K, F> {
+        KeySet::new()
     }
 }
 
-impl<K: PartialEq> PartialEq for Set<K> {
-    fn eq(&self, other: &Set<K>) -> bool {
+impl<K: PartialEq, F> PartialEq for KeySet<K, F> {
+    fn eq(&self, other: &KeySet<K, F>) -> bool {
         self.0 == other.0
     }
 }
 
-impl<K: Eq> Eq for Set<K> {}
+impl<K: Eq, F> Eq for KeySet<K, F> {}
 
-impl<K: fmt::Debug> fmt::Debug for Set<K> {
+impl<K: fmt::Debug, F> fmt::Debug for KeySet<K, F> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_set().entries(self.iter()).finish()
     }
 }
 
-impl<K: Ord + Clone> Extend<K> for Set<K> {
+impl<K: Ord + Clone, F: Finder<K> + Find<K>> Extend<K> for KeySet<K, F> {
     fn extend<I: IntoIterator<Item = K>>(&mut self, keys: I) {
         for key in keys {
             self.insert(key);
@@ -115,23 +124,23 @@ impl<K: Ord + Clone> Extend<K> for Set<K> {
     }
 }
 
-impl<K: Ord + Clone> FromIterator<K> for Set<K> {
-    fn from_iter<I: IntoIterator<Item = K>>(keys: I) -> Set<K> {
-        let mut set = Set::new();
+impl<K: Ord + Clone, F: Finder<K> + Find<K>> FromIterator<K> for KeySet<K, F> {
+    fn from_iter<I: IntoIterator<Item = K>>(keys: I) -> KeySet<K, F> {
+        let mut set = KeySet::new();
         set.extend(keys);
         set
     }
 }
 
-impl<'a, K> IntoIterator for &'a Set<K> {
+impl<'a, K, F> IntoIterator for &'a KeySet<K, F> {
     type Item = &'a K;
-    type IntoIter = Keys<'a, K>;
-    fn into_iter(self) -> Keys<'a, K> {
+    type IntoIter = Keys<'a, K, F>;
+    fn into_iter(self) -> Keys<'a, K, F> {
         self.iter()
     }
 }
 
-impl<K: Clone> IntoIterator for Set<K> {
+impl<K: Clone, F> IntoIterator for KeySet<K, F> {
     type Item = K;
     type IntoIter = std::vec::IntoIter<K>;
     fn into_iter(self) -> Self::IntoIter {

@@ -8,7 +8,7 @@
 use std::rc::Rc;
 
 use apimachinery::{Object, ObjectKey, Request, UserInfo, Verb, value};
-use base::{Duration, Map, Set, Time};
+use base::{Duration, Set, TextMap, Time};
 use etcd_api::{Key, KeyRange, Op, Stored, TxnRequest};
 use sim::{Addr, Outbox, Payload};
 
@@ -54,7 +54,13 @@ impl ApiServer {
     }
 
     /// The watch cache of definitions was filled.
-    pub(crate) fn definitions_loaded(&mut self, old: &Map<Key, Object>, fresh: &Map<Key, Object>, now: Time, out: &mut Outbox) {
+    pub(crate) fn definitions_loaded(
+        &mut self,
+        old: &TextMap<Key, Object>,
+        fresh: &TextMap<Key, Object>,
+        now: Time,
+        out: &mut Outbox,
+    ) {
         for (key, crd) in old {
             if !fresh.contains_key(&**key) {
                 self.definition_changed(crd.name(), None, now, out);

@@ -5,7 +5,7 @@
 use std::rc::Rc;
 
 use apimachinery::{Object, ObjectKey, Value};
-use base::{Map, Set, Vector};
+use base::{Map, Set, TextMap, TextSet, Vector};
 use client_go::Delta;
 
 use super::{FOREGROUND, Key, ORPHAN, has_finalizer, uid_of};
@@ -37,8 +37,8 @@ struct Node {
 pub struct Graph {
     /// Which kinds there are.
     pub kinds: Kinds,
-    nodes: Map<Rc<str>, Node>,
-    dependents: Map<Rc<str>, Set<Rc<str>>>,
+    nodes: TextMap<Rc<str>, Node>,
+    dependents: Map<Rc<str>, TextSet<Rc<str>>>,
     absent: Set<Rc<str>>,
     absent_order: Vector<Rc<str>>,
 }

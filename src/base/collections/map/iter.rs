@@ -3,19 +3,20 @@
 use std::borrow::Borrow;
 use std::rc::Rc;
 
-use super::node::{Node, child_of};
+use super::find::Find;
+use super::node::Node;
 
 /// A place between two entries of a map: `leaf[..at]` and what is left of the path is before it.
-pub(super) struct Cursor<'a, K, V> {
+pub(super) struct Cursor<'a, K, V, F> {
     /// Branches above the leaf, each with the child that is on the way.
-    path: Vec<(&'a [(K, Rc<Node<K, V>>)], usize)>,
+    path: Vec<(&'a [(K, Rc<Node<K, V, F>>)], usize)>,
     leaf: &'a [(K, V)],
     at: usize,
 }
 
-impl<'a, K, V> Cursor<'a, K, V> {
+impl<'a, K, V, F> Cursor<'a, K, V, F> {
     /// Before all (or after all) entries.
-    pub(super) fn at_end(root: Option<&'a Node<K, V>>, last: bool) -> Cursor<'a, K, V> {
+    pub(super) fn at_end(root: Option<&'a Node<K, V, F>>, last: bool) -> Cursor<'a, K, V, F> {
         let mut cursor = Cursor { path: Vec::new(), leaf: &[], at: 0 };
         if let Some(node) = root {
             cursor.descend(node, last);
@@ -23,7 +24,7 @@ impl<'a, K, V> Cursor<'a, K, V> {
         cursor
     }
 
-    fn descend(&mut self, mut node: &'a Node<K, V>, last: bool) {
+    fn descend(&mut self, mut node: &'a Node<K, V, F>, last: bool) {
         loop {
             match node {
                 Node::Leaf(entries) => {
@@ -41,9 +42,14 @@ impl<'a, K, V> Cursor<'a, K, V> {
     }
 
     /// Before the first entry whose key is not `less`, which must be about `key`.
-    pub(super) fn before<Q: Ord + ?Sized>(root: Option<&'a Node<K, V>>, key: &Q, less: impl Fn(&Q) -> bool) -> Cursor<'a, K, V>
+    pub(super) fn before<Q: Ord + ?Sized>(
+        root: Option<&'a Node<K, V, F>>,
+        key: &Q,
+        less: impl Fn(&Q) -> bool,
+    ) -> Cursor<'a, K, V, F>
     where
         K: Borrow<Q>,
+        F: Find<Q>,
     {
         let mut cursor = Cursor { path: Vec::new(), leaf: &[], at: 0 };
         let Some(mut node) = root else { return cursor };
@@ -55,7 +61,7 @@ impl<'a, K, V> Cursor<'a, K, V> {
                     return cursor;
                 }
                 Node::Branch(children) => {
-                    let i = child_of(children, key);
+                    let i = children.child_of(key);
                     cursor.path.push((children, i));
                     node = &children[i].1;
                 }
@@ -77,25 +83,25 @@ impl<'a, K, V> Cursor<'a, K, V> {
     }
 }
 
-impl<K, V> Clone for Cursor<'_, K, V> {
+impl<K, V, F> Clone for Cursor<'_, K, V, F> {
     fn clone(&self) -> Self {
         Cursor { path: self.path.clone(), leaf: self.leaf, at: self.at }
     }
 }
 
 /// The entries of a map or of a range of it, in order.
-pub struct Iter<'a, K, V> {
-    pub(super) front: Cursor<'a, K, V>,
-    pub(super) back: Cursor<'a, K, V>,
+pub struct Iter<'a, K, V, F> {
+    pub(super) front: Cursor<'a, K, V, F>,
+    pub(super) back: Cursor<'a, K, V, F>,
 }
 
-impl<K, V> Iter<'_, K, V> {
+impl<K, V, F> Iter<'_, K, V, F> {
     fn is_over(&self) -> bool {
         std::ptr::eq(self.front.leaf, self.back.leaf) && self.front.at >= self.back.at
     }
 }
 
-impl<'a, K, V> Iterator for Iter<'a, K, V> {
+impl<'a, K, V, F> Iterator for Iter<'a, K, V, F> {
     type Item = (&'a K, &'a V);
 
     fn next(&mut self) -> Option<(&'a K, &'a V)> {
@@ -112,7 +118,7 @@ impl<'a, K, V> Iterator for Iter<'a, K, V> {
     }
 }
 
-impl<'a, K, V> DoubleEndedIterator for Iter<'a, K, V> {
+impl<'a, K, V, F> DoubleEndedIterator for Iter<'a, K, V, F> {
     fn next_back(&mut self) -> Option<(&'a K, &'a V)> {
         while !self.is_over() {
             if let Some(at) = self.back.at.checked_sub(1) {
@@ -128,7 +134,7 @@ impl<'a, K, V> DoubleEndedIterator for Iter<'a, K, V> {
     }
 }
 
-impl<K, V> Clone for Iter<'_, K, V> {
+impl<K, V, F> Clone for Iter<'_, K, V, F> {
     fn clone(&self) -> Self {
         Iter { front: self.front.clone(), back: self.back.clone() }
     }

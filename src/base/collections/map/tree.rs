@@ -2,7 +2,7 @@
 
 use std::borrow::Borrow;
 
-use super::{Map, Node, child_of, search};
+use super::{Find, Node, Tree};
 
 /// One node on the way to a key.
 #[derive(Clone, Debug, PartialEq)]
@@ -14,11 +14,11 @@ pub struct TreeNode<'a, K> {
     pub is_leaf: bool,
 }
 
-impl<K, V> Map<K, V> {
+impl<K, V, F> Tree<K, V, F> {
     /// How many nodes there are on each level, from the root to the leaves. Walks over all nodes that aren't leaves.
     pub fn levels(&self) -> Vec<usize> {
         let mut levels = Vec::new();
-        let mut level: Vec<&Node<K, V>> = self.root.as_deref().into_iter().collect();
+        let mut level: Vec<&Node<K, V, F>> = self.root.as_deref().into_iter().collect();
         while !level.is_empty() {
             levels.push(level.len());
             let mut below = Vec::new();
@@ -35,23 +35,24 @@ impl<K, V> Map<K, V> {
     }
 }
 
-impl<K: Ord, V> Map<K, V> {
+impl<K: Ord, V, F> Tree<K, V, F> {
     /// The nodes from the root to the leaf in which `key` is or would be.
     pub fn path_to<Q: Ord + ?Sized>(&self, key: &Q) -> Vec<TreeNode<'_, K>>
     where
         K: Borrow<Q>,
+        F: Find<Q>,
     {
         let mut path = Vec::new();
         let mut next = self.root.as_deref();
         while let Some(node) = next {
             next = match node {
                 Node::Leaf(entries) => {
-                    let at = search(entries, key).unwrap_or_else(|i| i);
+                    let at = entries.search(key).unwrap_or_else(|i| i);
                     path.push(TreeNode { keys: entries.iter().map(|(k, _)| k).collect(), at, is_leaf: true });
                     None
                 }
                 Node::Branch(children) => {
-                    let at = child_of(children, key);
+                    let at = children.child_of(key);
                     path.push(TreeNode { keys: children.iter().map(|(k, _)| k).collect(), at, is_leaf: false });
                     Some(&children[at].1)
                 }
@@ -63,7 +64,7 @@ impl<K: Ord, V> Map<K, V> {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use crate::Map;
 
     #[test]
     fn the_way_to_a_key_goes_from_the_root_to_its_leaf() {
