@@ -4,7 +4,7 @@
 use std::rc::Rc;
 
 use apimachinery::{Object, WatchEvent, WatchEventType, resources};
-use base::{Map, Set, Time};
+use base::{Map, Set, Time, hash64, mix64};
 use etcd_api::Key;
 use sim::{Addr, StreamId};
 
@@ -36,7 +36,7 @@ pub struct Watcher {
 }
 
 /// The list of an index that a watcher is in.
-#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Debug)]
+#[derive(Clone, PartialEq, Eq, Debug)]
 enum Place {
     All(usize),
     Key(Key),
@@ -44,12 +44,36 @@ enum Place {
     Namespace(usize, Rc<str>),
 }
 
+impl Place {
+    /// Under what it is found: every change asks for several, and numbers are found faster than texts.
+    fn hash(&self) -> u64 {
+        let of = |kind: u64, storage: usize, text: &str| mix64(kind << 32 | storage as u64) ^ hash64(text.as_bytes());
+        match self {
+            Place::All(storage) => of(0, *storage, ""),
+            Place::Key(key) => of(1, 0, key),
+            Place::Node(name) => of(2, 0, name),
+            Place::Namespace(storage, name) => of(3, *storage, name),
+        }
+    }
+    /// Those whose watchers may care about a change.
+    fn all_of(storage: usize, pods: bool, change: &Change) -> impl Iterator<Item = Place> {
+        let namespace = change.object.at(&["metadata", "namespace"]).and_then(|v| v.as_rc_str());
+        let nodes = |o: &Object| node_name(o).filter(|_| pods).cloned();
+        let (now, before) = (nodes(&change.object), change.prev.as_ref().and_then(nodes));
+        let before = before.filter(|b| now.as_ref() != Some(b));
+        let general = [Place::All(storage), Place::Key(change.key.clone())];
+        let namespace = namespace.map(|ns| Place::Namespace(storage, ns.clone()));
+        general.into_iter().chain(namespace).chain(now.into_iter().chain(before).map(Place::Node))
+    }
+}
+
 /// All watches of the server.
 #[derive(Clone, Default)]
 pub struct Watchers {
     all: Map<WatcherId, Watcher>,
     by_stream: Map<(Addr, StreamId), WatcherId>,
-    by_place: Map<Place, Set<WatcherId>>,
+    /// By [`Place::hash`].
+    by_place: Map<u64, Set<WatcherId>>,
     deadlines: Set<(Time, WatcherId)>,
     dirty: Set<WatcherId>,
     next: WatcherId,
@@ -82,7 +106,7 @@ impl Watchers {
         };
         self.next += 1;
         let id = self.next;
-        self.by_place.entry(place.clone()).or_default().insert(id);
+        self.by_place.entry(place.hash()).or_default().insert(id);
         self.by_stream.insert((new.client, new.stream), id);
         self.deadlines.insert((new.deadline, id));
         if !new.ready.is_empty() {
@@ -110,10 +134,11 @@ impl Watchers {
         self.by_stream.remove(&(watcher.client, watcher.stream));
         self.deadlines.remove(&(watcher.deadline, id));
         self.dirty.remove(&id);
-        if let Some(ids) = self.by_place.get_mut(&watcher.place) {
+        let place = watcher.place.hash();
+        if let Some(ids) = self.by_place.get_mut(&place) {
             ids.remove(&id);
             if ids.is_empty() {
-                self.by_place.remove(&watcher.place);
+                self.by_place.remove(&place);
             }
         }
         Some(watcher)
@@ -147,39 +172,20 @@ impl Watchers {
         self.deadlines.iter().take_while(|(at, _)| *at <= now).map(|(_, id)| *id).collect()
     }
 
-    /// Those who may care about a change.
-    fn candidates(&self, storage: usize, pods: bool, change: &Change) -> Vec<WatcherId> {
-        let mut ids: Vec<WatcherId> = Vec::new();
-        let mut take = |place: &Place| ids.extend(self.by_place.get(place).into_iter().flatten());
-        take(&Place::All(storage));
-        take(&Place::Key(change.key.clone()));
-        if let Some(ns) = change.object.at(&["metadata", "namespace"]).and_then(|v| v.as_rc_str()) {
-            take(&Place::Namespace(storage, ns.clone()));
-        }
-        if pods {
-            let (now, before) = (node_name(&change.object), change.prev.as_ref().and_then(node_name));
-            if let Some(node) = now {
-                take(&Place::Node(node.clone()));
-            }
-            if let Some(node) = before.filter(|b| now != Some(b)) {
-                take(&Place::Node(node.clone()));
-            }
-        }
-        ids
-    }
-
     /// Puts a change into the batches of those who want it. `true`: somebody has something to be sent.
     pub fn tell(&mut self, storage: usize, pods: bool, change: &Change) -> bool {
         let mut any = false;
-        for id in self.candidates(storage, pods, change) {
-            let Some(watcher) = self.all.get_mut(&id) else { continue };
-            watcher.told = change.revision;
-            let Some(event) = watcher.event(change) else { continue };
-            if watcher.ready.is_empty() {
-                self.dirty.insert(id);
+        for place in Place::all_of(storage, pods, change) {
+            for id in self.by_place.get(&place.hash()).into_iter().flatten() {
+                let Some(watcher) = self.all.get_mut(id).filter(|w| w.place == place) else { continue };
+                watcher.told = change.revision;
+                let Some(event) = watcher.event(change) else { continue };
+                if watcher.ready.is_empty() {
+                    self.dirty.insert(*id);
+                }
+                watcher.ready.push(event);
+                any = true;
             }
-            watcher.ready.push(event);
-            any = true;
         }
         any
     }
