@@ -210,8 +210,11 @@ fn by_claim(pod: &Object, keys: &mut Vec<Rc<str>>) {
     }
 }
 
+/// A label that a ReplicaSet's pods have all and no others, and that nobody selects by alone: not worth an index.
+const UNINDEXED_LABEL: &str = "pod-template-hash";
+
 fn by_label(object: &Object, keys: &mut Vec<Rc<str>>) {
-    for (key, value) in object.labels().into_iter().flatten() {
+    for (key, value) in object.labels().into_iter().flatten().filter(|(key, _)| **key != *UNINDEXED_LABEL) {
         keys.push(selector_key(object.namespace(), key, value.as_str().unwrap_or("")));
     }
 }
@@ -264,6 +267,7 @@ pub fn candidate_pods<'a>(
 ) -> Box<dyn Iterator<Item = &'a Object> + 'a> {
     let pods = caches.store(PODS);
     let exact = |r: &Requirement| match (&r.operator, &r.values[..]) {
+        _ if *r.key == *UNINDEXED_LABEL => None,
         (Operator::Equals | Operator::DoubleEquals | Operator::In, [value]) => Some(selector_key(namespace, &r.key, value)),
         _ => None,
     };
