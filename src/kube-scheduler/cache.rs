@@ -5,9 +5,9 @@
 use std::rc::Rc;
 
 use apimachinery::{Object, ObjectKey, Value};
-use base::{Map, Set};
+use base::{Map, Set, TextMap};
 
-use crate::node_info::{NodeChange, NodeInfo};
+use crate::node_info::{HOSTNAME, NodeChange, NodeInfo};
 use crate::pod_info::{PodId, PodInfo};
 use crate::selectors::Selectors;
 
@@ -22,13 +22,22 @@ pub struct Placed {
     pub assumed: bool,
 }
 
+/// The labels that the default spreading looks at.
+#[derive(Clone, Copy, Default)]
+pub struct Topology {
+    pub has_hostname: bool,
+    pub has_zone: bool,
+}
+
 #[derive(Clone, Default)]
 pub struct Cache {
     /// Flat, because every cycle looks at hundreds of them.
     nodes: Rc<Vec<Rc<NodeInfo>>>,
     /// Of each node the generation, beside it: most looks at a node need no more.
     generations: Rc<Vec<u64>>,
-    by_name: Map<Text, u32>,
+    /// Of each node which topology labels it has, beside it for the same reason.
+    topologies: Rc<Vec<Topology>>,
+    by_name: TextMap<Text, u32>,
     pods: Map<PodId, Placed>,
     generation: u64,
     /// Nodes in the order in which they are tried: zones take turns. `None`: to be made again.
@@ -54,6 +63,10 @@ impl Cache {
     /// What a node's [`NodeInfo::generation`] is.
     pub fn generation_of(&self, index: u32) -> u64 {
         self.generations[index as usize]
+    }
+    /// Which topology labels a node has.
+    pub fn topology(&self, index: u32) -> Topology {
+        self.topologies[index as usize]
     }
     pub fn node_by_name(&self, name: &str) -> Option<&Rc<NodeInfo>> {
         self.by_name.get(name).map(|&i| self.node(i)).filter(|n| n.exists)
@@ -106,6 +119,7 @@ impl Cache {
         let index = self.nodes.len() as u32;
         Rc::make_mut(&mut self.nodes).push(Rc::new(NodeInfo { index, name: name.clone(), ..NodeInfo::default() }));
         Rc::make_mut(&mut self.generations).push(0);
+        Rc::make_mut(&mut self.topologies).push(Topology::default());
         self.by_name.insert(name.clone(), index);
         index
     }
@@ -138,6 +152,10 @@ impl Cache {
             self.order = None;
         }
         Rc::make_mut(&mut self.generations)[index as usize] = self.generation;
+        if change.labels {
+            let topology = Topology { has_hostname: next.label(HOSTNAME).is_some(), has_zone: next.zone_label.is_some() };
+            Rc::make_mut(&mut self.topologies)[index as usize] = topology;
+        }
         Rc::make_mut(&mut self.nodes)[index as usize] = Rc::new(next);
         change
     }

@@ -108,6 +108,10 @@ pub trait Plugin {
     fn score(&self, _cx: &Cx, _pod: &PodInfo, _state: &CycleState, _node: &NodeInfo) -> i64 {
         0
     }
+    /// The raw scores of many nodes, put at the end of `raw`.
+    fn scores(&self, cx: &Cx, pod: &PodInfo, state: &CycleState, nodes: &[u32], raw: &mut Vec<i64>) {
+        raw.extend(nodes.iter().map(|&i| self.score(cx, pod, state, cx.cache.node(i))));
+    }
     /// Whether raw scores have to be compared with one another; else they are 0..=100 as they are.
     fn normalizes(&self) -> bool {
         !self.is_local()

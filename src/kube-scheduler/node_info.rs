@@ -29,8 +29,6 @@ pub struct NodeInfo {
     pub exists: bool,
     pub name: Text,
     pub labels: Value,
-    /// The labels that the default spreading looks at.
-    pub has_hostname: bool,
     pub zone_label: Option<Text>,
     pub unschedulable: bool,
     pub taints: Vec<Taint>,
@@ -60,7 +58,6 @@ impl NodeInfo {
         };
         (self.exists, self.name) = (true, node.key().name);
         (self.labels, self.taints, self.unschedulable) = (labels, taints, unschedulable);
-        self.has_hostname = self.label(HOSTNAME).is_some();
         self.zone_label = self.label(ZONE).cloned();
         (self.allocatable, self.images) = (allocatable, images);
         change

@@ -73,10 +73,18 @@ impl Cycle<'_> {
             }
         };
         let table = self.memo.table(pod.signature, cx.cache.image_generation);
-        let (feasible, looked_at) =
-            find_feasible(&cx, pod, &state, &active, &order, self.start, self.nominated, table, &mut diagnosis);
+        let (feasible, rejected) = find_feasible(&cx, pod, &state, &active, &order, self.start, self.nominated, table);
+        let looked_at = feasible.len() + rejected.len();
         match feasible[..] {
-            [] => Outcome::Nowhere(diagnosis, Box::new(state), active),
+            [] => {
+                for (node, reject) in rejected {
+                    // What the table said it says again.
+                    if let Some(reject) = reject.or_else(|| table.reject(&cx, pod, &state, node).cloned()) {
+                        diagnosis.reject(node, reject);
+                    }
+                }
+                Outcome::Nowhere(diagnosis, Box::new(state), active)
+            }
             [only] => Outcome::Node { node: only, fit: 1, looked_at, score: None },
             _ => {
                 let (node, score) = best(&cx, pod, &mut state, &feasible, table, self.seed);
@@ -103,7 +111,10 @@ pub fn filter_node(cx: &Cx, pod: &PodInfo, state: &CycleState, node: &NodeInfo, 
     PLUGINS.iter().zip(active).filter(|(_, on)| **on).find_map(|(plugin, _)| plugin.filter(cx, pod, state, node))
 }
 
-/// Goes round from where the last cycle stopped until enough nodes fit; also says how many were looked at. Models `findNodesThatPassFilters`.
+/// A node that the pod does not fit on, with the verdict; `None`: the table has it. Nobody wants to know if another node fits.
+type Rejected = (u32, Option<Reject>);
+
+/// Goes round from where the last cycle stopped until enough nodes fit. Models `findNodesThatPassFilters`.
 fn find_feasible(
     cx: &Cx,
     pod: &PodInfo,
@@ -113,13 +124,12 @@ fn find_feasible(
     start: &mut u32,
     nominated: &Nominated,
     table: &mut Table,
-    diagnosis: &mut Diagnosis,
-) -> (Vec<u32>, usize) {
+) -> (Vec<u32>, Vec<Rejected>) {
     let n = order.len();
     let enough = enough_nodes(n);
     let global: Vec<usize> = (0..PLUGINS.len()).filter(|&i| active[i] && !PLUGINS[i].is_local()).collect();
     *start = if n > 0 { *start % n as u32 } else { 0 };
-    let (mut feasible, mut seen) = (Vec::with_capacity(enough), 0);
+    let (mut feasible, mut rejected, mut seen) = (Vec::with_capacity(enough), Vec::new(), 0);
     while seen < n && feasible.len() < enough {
         let mut at = *start as usize + seen;
         at -= if at >= n { n } else { 0 };
@@ -128,22 +138,22 @@ fn find_feasible(
         if !nominated.is_empty()
             && let Some(reject) = beside_nominated(cx, pod, state, cx.cache.node(index), nominated, active)
         {
-            diagnosis.reject(index, reject);
+            rejected.push((index, Some(reject)));
             continue;
         }
-        if let Some(reject) = table.reject(cx, pod, state, index) {
-            diagnosis.reject(index, reject.clone());
+        if table.reject(cx, pod, state, index).is_some() {
+            rejected.push((index, None));
             continue;
         }
         match global.iter().find_map(|&i| PLUGINS[i].filter(cx, pod, state, cx.cache.node(index))) {
-            Some(reject) => diagnosis.reject(index, reject),
+            Some(reject) => rejected.push((index, Some(reject))),
             None => feasible.push(index),
         }
     }
     if n > 0 {
         *start = ((*start as usize + seen) % n) as u32;
     }
-    (feasible, seen)
+    (feasible, rejected)
 }
 
 /// Whether the node would still do if the pods nominated for it were there. Models `RunFilterPluginsWithNominatedPods`.
@@ -176,7 +186,7 @@ fn best(cx: &Cx, pod: &PodInfo, state: &mut CycleState, nodes: &[u32], table: &T
         raw.clear();
         match plugin.is_local() {
             true => raw.extend(nodes.iter().map(|&i| table.score(i, scorer))),
-            false => raw.extend(nodes.iter().map(|&i| plugin.score(cx, pod, state, cx.cache.node(i)))),
+            false => plugin.scores(cx, pod, state, nodes, &mut raw),
         }
         // Where all are equal nothing is preferred.
         if raw.iter().all(|score| *score == raw[0]) {

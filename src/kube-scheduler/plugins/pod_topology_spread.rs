@@ -57,8 +57,14 @@ impl Constraint {
             _ => node.label(&self.spec.topology_key),
         }
     }
-    fn has_value(&self, node: &NodeInfo) -> bool {
-        if self.key == Key::Hostname { node.has_hostname } else { self.value(node).is_some() }
+    /// Matching pods in the node's domain; `None`: the node is in none.
+    fn count(&self, cx: &Cx, node: u32) -> Option<i64> {
+        let topology = cx.cache.topology(node);
+        match self.key {
+            Key::Hostname => topology.has_hostname.then(|| self.by_node.get(node)),
+            Key::Zone if !topology.has_zone => None,
+            _ => self.value(cx.cache.node(node)).map(|value| self.domains.get(value).copied().unwrap_or(0)),
+        }
     }
 }
 
@@ -171,7 +177,8 @@ impl Plugin for PodTopologySpread {
                 c.weight = ln(nodes.len() as f64 + 2.0);
                 continue;
             }
-            let values: BTreeSet<&Rc<str>> = nodes.iter().filter_map(|&i| c.value(cx.cache.node(i))).collect();
+            let is_in_some = |i: &&u32| c.key != Key::Zone || cx.cache.topology(**i).has_zone;
+            let values: BTreeSet<&Rc<str>> = nodes.iter().filter(is_in_some).filter_map(|&i| c.value(cx.cache.node(i))).collect();
             c.weight = ln(values.len() as f64 + 2.0);
             if values.is_empty() && !all_keys {
                 continue;
@@ -189,22 +196,19 @@ impl Plugin for PodTopologySpread {
         !state.spread.soft.is_empty()
     }
     /// Matching pods in the node's domains, weighted; -1: the node is ignored.
-    fn score(&self, _: &Cx, _: &PodInfo, state: &CycleState, node: &NodeInfo) -> i64 {
-        let mut score = 0.0;
-        for c in &state.spread.soft {
-            if !c.has_value(node) {
-                if state.spread.all_keys {
-                    return -1;
+    fn scores(&self, cx: &Cx, _: &PodInfo, state: &CycleState, nodes: &[u32], raw: &mut Vec<i64>) {
+        let SpreadState { soft, all_keys, .. } = &state.spread;
+        raw.extend(nodes.iter().map(|&node| {
+            let mut score = 0.0;
+            for c in soft {
+                match c.count(cx, node) {
+                    Some(count) => score += count as f64 * c.weight + (c.spec.max_skew - 1) as f64,
+                    None if *all_keys => return -1,
+                    None => {}
                 }
-                continue;
             }
-            let count = match c.key {
-                Key::Hostname => c.by_node.get(node.index),
-                _ => c.value(node).and_then(|value| c.domains.get(value)).copied().unwrap_or(0),
-            };
-            score += count as f64 * c.weight + (c.spec.max_skew - 1) as f64;
-        }
-        (score + 0.5) as i64
+            (score + 0.5) as i64
+        }));
     }
     /// Fewer is better.
     fn normalize(&self, _: &CycleState, _: &[u32], scores: &mut [i64]) {
