@@ -89,6 +89,8 @@ pub struct Session {
     pub(crate) booting: bool,
     /// Somebody waits for the clock to stand: the next batch says so and nothing else, whatever else there is to say.
     urgent: bool,
+    /// A thing was opened, and nothing was said of it yet.
+    asked: bool,
     visible: bool,
 }
 
@@ -143,6 +145,7 @@ impl Session {
             drawn_at: (u64::MAX, Time::EPOCH),
             booting: false,
             urgent: false,
+            asked: false,
             visible: true,
         }
     }
@@ -202,7 +205,7 @@ impl Session {
             ToWorker::Inspect { thing, tab } => {
                 self.inspecting = thing.map(|t| (t, tab));
                 self.sent.remove("inspector");
-                self.redraw();
+                self.asked = true;
             }
             ToWorker::WatchEvents { query } => {
                 self.events = query;
@@ -372,6 +375,15 @@ impl Session {
             let stands = ToPage::Clock(timeline::clock(bottle, &self.pacer, started, self.booting));
             self.sent.insert("clock", stands.clone());
             return Tick { batch: Some(self.batch_of(vec![stands])), again_ms: 0 };
+        }
+        // Who opens a thing waits for that alone: not for a picture of the cluster, nor for one to be drawn.
+        if std::mem::take(&mut self.asked) {
+            let rest = std::mem::take(&mut self.queue);
+            self.inspect();
+            let answer = std::mem::replace(&mut self.queue, rest);
+            if !answer.is_empty() {
+                return Tick { batch: Some(self.batch_of(answer)), again_ms: 0 };
+            }
         }
         // Cores may be few: the frame that shows a picture would wait for the cluster's slices.
         match self.being_drawn {

@@ -191,6 +191,28 @@ fn a_page_that_draws_slowly_is_told_of_more_than_its_picture() {
 }
 
 #[test]
+fn who_opens_a_thing_waits_for_nothing_else() {
+    let mut page = Page::open();
+    page.show(Lens::Architecture);
+    page.session.receive(ToWorker::Pace(Pace::Speed(protocol::Speed::Max)));
+    page.session.receive(ToWorker::Pace(Pace::Play));
+    // A page that has a picture to draw, and says of none that it has drawn it.
+    let mut pictures = 0;
+    for _ in 0..40 {
+        page.wall_ms.set(page.wall_ms.get() + 150.0);
+        let tick = page.session.tick(&|| {
+            page.wall_ms.set(page.wall_ms.get() + 0.5);
+            page.wall_ms.get()
+        });
+        pictures += tick.batch.is_some_and(|b| b.messages.iter().any(|m| matches!(m, ToPage::Scene(_)))) as u32;
+    }
+    assert!(pictures > 0);
+    page.session.receive(ToWorker::Inspect { thing: Some(Thing::core("nodes", "", "node-1")), tab: Tab::Why });
+    let answer = page.session.tick(&|| page.wall_ms.get()).batch.expect("it was asked").messages;
+    assert!(matches!(&answer[..], [ToPage::Inspector(inspector)] if inspector.title.contains("node-1")), "{answer:?}");
+}
+
+#[test]
 fn kube_apiserver_is_the_only_hub() {
     let mut page = Page::open();
     page.run(15);

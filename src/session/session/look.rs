@@ -137,7 +137,7 @@ impl Session {
         self.draw();
     }
 
-    fn inspect(&mut self) {
+    pub(super) fn inspect(&mut self) {
         let (Some(bottle), Some((thing, tab))) = (&self.bottle, &self.inspecting) else { return };
         let service = self.scene.head.choices.iter().find(|c| c.chosen).map(|c| &c.thing);
         let service = service.filter(|_| self.scene.head.lens == protocol::Lens::ServiceNetwork);
