@@ -13,6 +13,8 @@ const MIN_KEYS: usize = 8;
 
 /// What a node knows about its keys to find one of them.
 pub trait Finder<K>: Clone {
+    /// Whether a branch's first key has to be as low as what is below it.
+    const LOWERS: bool;
     fn of<T>(list: &[(K, T)]) -> Self;
     /// A key was put in at `at`.
     fn put<T>(&mut self, list: &[(K, T)], at: usize);
@@ -31,6 +33,7 @@ pub trait Find<Q: ?Sized> {
 pub struct Plain;
 
 impl<K> Finder<K> for Plain {
+    const LOWERS: bool = false;
     fn of<T>(_: &[(K, T)]) -> Plain {
         Plain
     }
@@ -40,12 +43,8 @@ impl<K> Finder<K> for Plain {
 
 impl<Q: Ord + ?Sized> Find<Q> for Plain {
     fn find<K: Borrow<Q>, T>(&self, list: &[(K, T)], key: &Q) -> Result<usize, usize> {
-        among(list, key)
+        list.binary_search_by(|(k, _)| k.borrow().cmp(key))
     }
-}
-
-fn among<K: Borrow<Q>, T, Q: Ord + ?Sized>(list: &[(K, T)], key: &Q) -> Result<usize, usize> {
-    list.binary_search_by(|(k, _)| k.borrow().cmp(key))
 }
 
 /// A key that is a text in two parts (a namespace and a name; a plain text has no first part), ordered by the first, then by the second.
@@ -79,25 +78,12 @@ pub struct Heads {
 }
 
 impl<K: Text> Finder<K> for Heads {
+    const LOWERS: bool = true;
     fn of<T>(list: &[(K, T)]) -> Heads {
-        match list {
-            [(first, _), .., (last, _)] if list.len() >= MIN_KEYS => {
-                let common = common(first.parts(), last.parts());
-                Heads { common, heads: list.iter().map(|(k, _)| head(k.parts(), common)).collect() }
-            }
-            _ => Heads { common: 0, heads: Vec::new() },
-        }
+        Heads::made(list.len(), &|i| list[i].0.parts())
     }
     fn put<T>(&mut self, list: &[(K, T)], at: usize) {
-        if self.heads.is_empty() && list.len() < MIN_KEYS {
-            return;
-        }
-        let (new, other) = (list[at].0.parts(), list[usize::from(at == 0)].0.parts());
-        if !self.heads.is_empty() && compare(new, other, self.common).is_eq() {
-            self.heads.insert(at, head(new, self.common));
-        } else {
-            *self = Heads::of(list);
-        }
+        self.take_in(at, list.len(), &|i| list[i].0.parts());
     }
     fn removed(&mut self, at: usize) {
         if !self.heads.is_empty() {
@@ -108,33 +94,69 @@ impl<K: Text> Finder<K> for Heads {
 
 impl<Q: Text + ?Sized> Find<Q> for Heads {
     fn find<K: Borrow<Q>, T>(&self, list: &[(K, T)], key: &Q) -> Result<usize, usize> {
-        if self.heads.is_empty() {
-            return among(list, key);
-        }
-        let head = head(key.parts(), self.common);
-        let alike = self.alike(head);
-        // What is looked for is there, as a rule, and nothing else looks like it.
-        if alike.len() == 1 && list[alike.start].0.borrow() == key {
-            return Ok(alike.start);
-        }
-        match compare(key.parts(), list[0].0.borrow().parts(), self.common) {
-            Ordering::Less => Err(0),
-            Ordering::Greater => Err(list.len()),
-            Ordering::Equal => {
-                let start = alike.start;
-                among(&list[alike], key).map(|i| start + i).map_err(|i| start + i)
-            }
-        }
+        self.search(key.parts(), list.len(), &|i| list[i].0.borrow().parts())
     }
 }
 
+/// The keys of a node. (Not generic: what follows is in the module once, not for each kind of map.)
+type Keys<'a, 'k> = &'a dyn Fn(usize) -> Parts<'k>;
+
 impl Heads {
-    /// The keys with this head; an empty range where they would be.
     #[inline(never)]
-    fn alike(&self, head: u128) -> std::ops::Range<usize> {
-        let start = self.heads.partition_point(|h| *h < head);
-        start..start + self.heads[start..].iter().take_while(|h| **h == head).count()
+    fn made(len: usize, keys: Keys) -> Heads {
+        if len < MIN_KEYS {
+            return Heads { common: 0, heads: Vec::new() };
+        }
+        let common = common(keys(0), keys(len - 1));
+        Heads { common, heads: (0..len).map(|i| head(keys(i), common)).collect() }
     }
+
+    #[inline(never)]
+    fn take_in(&mut self, at: usize, len: usize, keys: Keys) {
+        if self.heads.is_empty() && len < MIN_KEYS {
+            return;
+        }
+        let (new, other) = (keys(at), keys(usize::from(at == 0)));
+        if !self.heads.is_empty() && compare(new, other, self.common).is_eq() {
+            self.heads.insert(at, head(new, self.common));
+        } else {
+            *self = Heads::made(len, keys);
+        }
+    }
+
+    #[inline(never)]
+    fn search(&self, key: Parts, len: usize, keys: Keys) -> Result<usize, usize> {
+        let (mut start, mut end) = (0, len);
+        if !self.heads.is_empty() {
+            let head = head(key, self.common);
+            start = self.heads.partition_point(|h| *h < head);
+            end = start + self.heads[start..].iter().take_while(|h| **h == head).count();
+            // What is looked for is there, as a rule, and nothing else looks like it.
+            if end == start + 1 && keys(start) == key {
+                return Ok(start);
+            }
+            match compare(key, keys(0), self.common) {
+                Ordering::Less => return Err(0),
+                Ordering::Greater => return Err(len),
+                Ordering::Equal => {}
+            }
+        }
+        while start < end {
+            let middle = (start + end) / 2;
+            match whole(keys(middle), key) {
+                Ordering::Less => start = middle + 1,
+                Ordering::Greater => end = middle,
+                Ordering::Equal => return Ok(middle),
+            }
+        }
+        Err(start)
+    }
+}
+
+/// How two texts compare. Those of one namespace mostly share its name.
+fn whole((a, b): Parts, (c, d): Parts) -> Ordering {
+    let first = if std::ptr::eq(a, c) { Ordering::Equal } else { a.cmp(c) };
+    first.then_with(|| b.cmp(d))
 }
 
 /// Sixteen bytes from the `from`-th on, as a number: what is beyond the end is 0.

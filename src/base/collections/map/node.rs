@@ -96,7 +96,8 @@ impl<K: Clone, T, F: Finder<K>> Items<K, T, F> {
     }
 }
 
-/// Entries in order, or children in order, each with a key that is not above its first and above all keys before.
+/// Entries in order, or children in order, each with a key that is not above its first and above all keys before. (The first child's
+/// key may be above its first, unless [`Finder::LOWERS`]: what is below all others is looked for there anyway.)
 pub(super) enum Node<K, V, F> {
     Leaf(Items<K, V, F>),
     Branch(Items<K, Rc<Node<K, V, F>>, F>),
@@ -138,11 +139,11 @@ impl<K: Ord + Clone, V: Clone, F: Finder<K>> Node<K, V, F> {
             },
             Node::Branch(children) => {
                 let i = match children.search(&key) {
-                    Err(0) => {
+                    Err(0) if F::LOWERS => {
                         children.lower(key.clone());
                         0
                     }
-                    Err(i) => i - 1,
+                    Err(i) => i.saturating_sub(1),
                     Ok(i) => i,
                 };
                 let (old, split) = Node::put(&mut children.list[i].1, key, value);
