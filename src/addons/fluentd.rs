@@ -176,7 +176,7 @@ impl Fluentd {
         let dir = self.config.directory.clone();
         let names = sys.read_dir(&dir).unwrap_or_default();
         let mine = |name: &str| matches_star(&self.config.pattern, name);
-        let there: base::Set<Rc<str>> = names.into_iter().filter(|n| mine(n)).collect();
+        let there: base::TextSet<Rc<str>> = names.into_iter().filter(|n| mine(n)).collect();
         for name in there.iter() {
             if !self.tails.contains_key(name) {
                 log(sys, "info", &format!("following tail of {dir}/{name}"));

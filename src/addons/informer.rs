@@ -3,7 +3,7 @@
 use std::rc::Rc;
 
 use apimachinery::{Credential, Gvr, Object, ObjectKey, Request, ResponseBody, WatchEventType};
-use base::{Duration, Map, Time};
+use base::{Duration, TextMap, Time};
 use cri_api::machine::Sys;
 use cri_api::{ApiCall, ApiEvent, CallId, Errno};
 
@@ -35,7 +35,7 @@ pub struct Informer {
     namespace: Rc<str>,
     field_selector: Option<Rc<str>>,
     agent: Rc<str>,
-    items: Map<ObjectKey, Object>,
+    items: TextMap<ObjectKey, Object>,
     call: Option<(CallId, bool)>,
     revision: String,
     retry_at: Time,
@@ -51,7 +51,7 @@ impl Informer {
             namespace: namespace.into(),
             field_selector: field_selector.map(Rc::from),
             agent: agent.into(),
-            items: Map::new(),
+            items: TextMap::new(),
             call: None,
             revision: String::new(),
             retry_at: Time::EPOCH,

@@ -5,7 +5,7 @@
 
 use std::rc::Rc;
 
-use base::{Duration, Map, Set, Time};
+use base::{Duration, Map, TextSet, Time};
 
 /// Expectations that are not met are dropped after this time: an event was lost.
 const TIMEOUT: Duration = Duration::from_secs(300);
@@ -13,7 +13,7 @@ const TIMEOUT: Duration = Duration::from_secs(300);
 #[derive(Clone, Debug, Default)]
 struct Expected {
     creations: i64,
-    deletions: Set<Rc<str>>,
+    deletions: TextSet<Rc<str>>,
     since: Time,
 }
 

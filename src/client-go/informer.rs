@@ -5,7 +5,7 @@
 use std::rc::Rc;
 
 use apimachinery::{Gvr, Object, ObjectKey, Request, Response, ResponseBody, WatchEvent, WatchEventType};
-use base::{Duration, Map, Seed, Time};
+use base::{Duration, Seed, TextMap, Time};
 use sim::StreamId;
 
 use crate::backoff::Backoff;
@@ -62,7 +62,7 @@ enum Phase {
     /// Not started, or waiting for its timer.
     Idle,
     /// The request is under way, or its stream is open.
-    Open { id: StreamId, initial: Option<Map<ObjectKey, Object>> },
+    Open { id: StreamId, initial: Option<TextMap<ObjectKey, Object>> },
     /// The plain list of servers that refuse the other form.
     Listing { id: StreamId },
 }
@@ -153,7 +153,7 @@ impl Informer {
     pub(crate) fn opened(&mut self, id: StreamId) {
         self.phase = match (self.resource_version.is_empty(), self.plain_list) {
             (true, true) => Phase::Listing { id },
-            (true, false) => Phase::Open { id, initial: Some(Map::default()) },
+            (true, false) => Phase::Open { id, initial: Some(TextMap::default()) },
             (false, _) => Phase::Open { id, initial: None },
         };
     }
@@ -230,7 +230,7 @@ impl Informer {
     }
 
     /// Makes the cache equal to a full list; what is the same revision gives no delta.
-    fn replace(&mut self, items: Map<ObjectKey, Object>, deltas: &mut Vec<Delta>) {
+    fn replace(&mut self, items: TextMap<ObjectKey, Object>, deltas: &mut Vec<Delta>) {
         self.synced = true;
         self.backoff.reset();
         let gone: Vec<ObjectKey> = self.store.iter().map(|(k, _)| k).filter(|k| !items.contains_key(*k)).cloned().collect();

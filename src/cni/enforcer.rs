@@ -8,7 +8,7 @@ use std::net::IpAddr;
 use std::rc::Rc;
 
 use apimachinery::{Object, ObjectKey, resources};
-use base::{Map, Seed, Set};
+use base::{Map, Seed, Set, TextSet};
 use client_go::{ClientConfig, Delta, Handled, Informers, Selectors};
 use cri_api::packet::Endpoint;
 use cri_api::policy::{Applied, PolicyUpdate};
@@ -47,8 +47,8 @@ pub(crate) struct Enforcer {
     policies: Map<ObjectKey, Rc<Compiled>>,
     sets: Map<Text, SetState>,
     /// Sets of one namespace, and those that any namespace's pods may belong to.
-    narrow: Map<Text, Set<Text>>,
-    wide: Set<Text>,
+    narrow: Map<Text, TextSet<Text>>,
+    wide: TextSet<Text>,
     /// What the kernel knows of this node's pods.
     applied: Map<Text, Rc<Applied>>,
 }
@@ -64,7 +64,7 @@ impl Enforcer {
             policies: Map::new(),
             sets: Map::new(),
             narrow: Map::new(),
-            wide: Set::new(),
+            wide: TextSet::new(),
             applied: Map::new(),
         }
     }

@@ -31,7 +31,7 @@ mod volume;
 use std::net::IpAddr;
 use std::rc::Rc;
 
-use base::{Duration, Map, Seed, Set, Time};
+use base::{Duration, Map, Seed, TextSet, Time};
 use cri_api::cri::{self, Id};
 use cri_api::host::HostMessage;
 use cri_api::{Machine, MachineOutput, ProgramTable, VolumeId, Volumes};
@@ -95,7 +95,7 @@ pub struct Runtime {
     sandboxes: Map<Id, Rc<Sandbox>>,
     containers: Map<Id, Rc<Container>>,
     machines: Map<Id, Rc<Machine>>,
-    pulled: Set<Text>,
+    pulled: TextSet<Text>,
     volumes: Volumes,
     volume_ids: Map<Text, VolumeId>,
     /// Where on the node's disk volumes of pods lie that are directories of it.
@@ -112,7 +112,7 @@ pub struct Runtime {
     bridges: Map<u64, bridge::Bridge>,
     host_calls: host::HostCalls,
     wakes: Map<u64, Wake>,
-    watched: Set<Text>,
+    watched: TextSet<Text>,
     /// Logs are written to `/var/log` too: somebody can see it.
     log_files: bool,
     /// containerd's unit is stopped: nobody listens at its socket, and what it had started runs on.
@@ -147,7 +147,7 @@ impl Runtime {
             sandboxes: Map::new(),
             containers: Map::new(),
             machines: Map::new(),
-            pulled: Set::new(),
+            pulled: TextSet::new(),
             volumes: Volumes::default(),
             volume_ids: Map::new(),
             host_paths: Map::new(),
@@ -161,7 +161,7 @@ impl Runtime {
             bridges: Map::new(),
             host_calls: host::HostCalls::default(),
             wakes: Map::new(),
-            watched: Set::new(),
+            watched: TextSet::new(),
             log_files: false,
             stopped: false,
             held_memory: 0,

@@ -3,14 +3,14 @@
 //! A grant sets one timer at the end of the lease; a keep-alive only moves the end, and the timer, when it comes, sets itself
 //! again for what is left. (A real member checks twice a second, and may expire up to half a second late.)
 
-use base::{Duration, Map, Set, Time};
+use base::{Duration, Map, TextSet, Time};
 use etcd_api::{Error, Key};
 
 #[derive(Clone, Debug)]
 pub struct Lease {
     pub ttl: Duration,
     pub expires: Time,
-    pub keys: Set<Key>,
+    pub keys: TextSet<Key>,
 }
 
 /// All leases of a member.
@@ -23,7 +23,7 @@ impl Leases {
             return Err(Error::LeaseExists);
         }
         let ttl = Duration::from_secs(ttl_s);
-        self.0.insert(id, Lease { ttl, expires: now + ttl, keys: Set::default() });
+        self.0.insert(id, Lease { ttl, expires: now + ttl, keys: TextSet::default() });
         Ok(ttl)
     }
     pub fn keep_alive(&mut self, id: i64, now: Time) -> Result<Duration, Error> {

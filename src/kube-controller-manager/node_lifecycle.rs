@@ -7,7 +7,7 @@
 use std::rc::Rc;
 
 use apimachinery::{Object, ObjectKey, PatchType, Request, Value, value};
-use base::{Duration, Map, Set, Time};
+use base::{Duration, Map, Set, TextSet, Time};
 use client_go::{Delta, RateLimiter, pods};
 
 use crate::config::Config;
@@ -57,8 +57,8 @@ pub struct NodeLifecycleController {
     health: Map<Rc<str>, Health>,
     deadlines: Set<(Time, Rc<str>)>,
     /// Nodes to look at on the next beat.
-    attention: Set<Rc<str>>,
-    added: Set<Rc<str>>,
+    attention: TextSet<Rc<str>>,
+    added: TextSet<Rc<str>>,
     removed: Map<Rc<str>, Rc<str>>,
     zones: Map<Rc<str>, Zone>,
     disrupted: bool,
@@ -114,8 +114,8 @@ impl NodeLifecycleController {
             began: None,
             health: Map::default(),
             deadlines: Set::default(),
-            attention: Set::default(),
-            added: Set::default(),
+            attention: TextSet::default(),
+            added: TextSet::default(),
             removed: Map::default(),
             zones: Map::default(),
             disrupted: false,

@@ -5,7 +5,7 @@ use std::rc::Rc;
 
 use apimachinery::Value;
 use apimachinery::labels::{Operator, Selector};
-use base::{Map, Vector};
+use base::{Map, TextMap, Vector};
 
 use crate::pod_info::PodInfo;
 
@@ -73,7 +73,7 @@ struct Pair {
 #[derive(Clone, Default)]
 pub struct Selectors {
     tracked: Map<u32, Tracked>,
-    ids: Map<Text, u32>,
+    ids: TextMap<Text, u32>,
     /// Selectors that require no pair are under the empty one.
     by_label: Map<(Text, Text), Pair>,
     next: u32,

@@ -4,7 +4,7 @@ use std::rc::Rc;
 
 use apimachinery::labels::Selector;
 use apimachinery::{Object, ObjectKey, Quantity, Value};
-use base::{Map, Set};
+use base::{Map, TextMap, TextSet};
 
 use crate::node_info::NodeInfo;
 use crate::plugins::matches_terms;
@@ -28,11 +28,11 @@ pub enum Decision {
 /// The storage objects that the scheduler watches.
 #[derive(Clone, Default)]
 pub struct Volumes {
-    pub claims: Map<ObjectKey, Object>,
-    volumes: Map<ObjectKey, Object>,
-    pub classes: Map<ObjectKey, Object>,
+    pub claims: TextMap<ObjectKey, Object>,
+    volumes: TextMap<ObjectKey, Object>,
+    pub classes: TextMap<ObjectKey, Object>,
     /// Volumes without a claim, by class.
-    free: Map<Text, Set<Text>>,
+    free: Map<Text, TextSet<Text>>,
     /// Volumes that were given to a claim here and are not seen with it yet.
     assumed: Map<Text, ObjectKey>,
 }

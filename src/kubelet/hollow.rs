@@ -5,7 +5,7 @@ use std::net::Ipv4Addr;
 use std::rc::Rc;
 
 use apimachinery::{Object, PatchType, Request, Value, key, resources, value};
-use base::{Duration, Map, Set};
+use base::{Duration, Set, TextMap};
 use client_go::Delta;
 use sim::Outbox;
 
@@ -18,7 +18,7 @@ const JOB_TIME: Duration = Duration::from_secs(1);
 #[derive(Clone, Default)]
 pub struct Hollow {
     /// Address (its place in the node's range) by pod uid.
-    ips: Map<Rc<str>, u32>,
+    ips: TextMap<Rc<str>, u32>,
     used: Set<u32>,
     last: u32,
 }

@@ -4,7 +4,7 @@
 use std::rc::Rc;
 
 use apimachinery::{Object, ObjectKey, Request, Response, Value, resources, value, yaml};
-use base::{Digest, Duration, Map, Time};
+use base::{Digest, Duration, Map, TextMap, Time};
 use client_go::Delta;
 use sim::Outbox;
 
@@ -23,7 +23,7 @@ pub struct StaticPods {
     /// By file name: the pod made from it.
     files: Map<Text, Object>,
     /// Waits for the pod that has its name to be gone.
-    waiting: Map<ObjectKey, Object>,
+    waiting: TextMap<ObjectKey, Object>,
     /// The directory was read once.
     pub read: bool,
 }

@@ -7,7 +7,7 @@ use std::fmt::Write;
 use std::rc::Rc;
 
 use apimachinery::json;
-use base::{Set, Time};
+use base::{Set, TextSet, Time};
 
 use super::eval::{self, Value};
 use super::labels::{Labels, Matcher};
@@ -145,12 +145,12 @@ impl Prometheus {
         Ok(all)
     }
 
-    fn names(&self, request: &Incoming, take: impl Fn(&Labels, &mut Set<Rc<str>>)) -> Reply {
+    fn names(&self, request: &Incoming, take: impl Fn(&Labels, &mut TextSet<Rc<str>>)) -> Reply {
         let selectors = match Self::selectors(request) {
             Ok(selectors) => selectors,
             Err(reply) => return reply,
         };
-        let mut found = Set::new();
+        let mut found = TextSet::new();
         match selectors.is_empty() {
             true => self.db.labels().for_each(|l| take(l, &mut found)),
             false => selectors.iter().for_each(|s| self.db.select(s).for_each(|(l, _)| take(l, &mut found))),

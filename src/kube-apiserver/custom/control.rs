@@ -8,7 +8,7 @@
 use std::rc::Rc;
 
 use apimachinery::{Object, ObjectKey, Request, UserInfo, Verb, value};
-use base::{Duration, Set, TextMap, Time};
+use base::{Duration, TextMap, TextSet, Time};
 use etcd_api::{Key, KeyRange, Op, Stored, TxnRequest};
 use sim::{Addr, Outbox, Payload};
 
@@ -171,7 +171,7 @@ impl ApiServer {
         }
         let Some(resource) = definition.resources().first().cloned() else { return };
         let objects = self.caches[definition.storage()].objects.values();
-        let namespaces: Set<Rc<str>> = objects.map(|o| o.key().namespace).collect();
+        let namespaces: TextSet<Rc<str>> = objects.map(|o| o.key().namespace).collect();
         for namespace in &namespaces {
             self.own_request(Request { verb: Verb::DeleteCollection, ..Request::list(resource.gvr, namespace) }, now, out);
         }

@@ -29,7 +29,7 @@ mod tests;
 use std::rc::Rc;
 
 use apimachinery::{Gvr, Object, Request, Response, ResponseBody, UserInfo, Verb, key};
-use base::{Set, Sym, Time, hash64};
+use base::{Sym, TextSet, Time, hash64};
 use sim::{Addr, MsgId, Outbox, StreamId};
 
 use crate::call::Pending;
@@ -64,7 +64,7 @@ pub(crate) struct FlowControl {
     pub needs_care: bool,
     changed: bool,
     /// Levels that were deleted, until the schemas have been told.
-    gone: Set<Rc<str>>,
+    gone: TextSet<Rc<str>>,
     /// Timers that are set.
     wait_armed: bool,
     period_armed: bool,

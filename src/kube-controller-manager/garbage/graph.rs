@@ -5,7 +5,7 @@
 use std::rc::Rc;
 
 use apimachinery::{Object, ObjectKey, Value};
-use base::{Map, Set, TextMap, TextSet, Vector};
+use base::{Map, TextMap, TextSet, Vector};
 use client_go::Delta;
 
 use super::{FOREGROUND, Key, ORPHAN, has_finalizer, uid_of};
@@ -39,7 +39,7 @@ pub struct Graph {
     pub kinds: Kinds,
     nodes: TextMap<Rc<str>, Node>,
     dependents: Map<Rc<str>, TextSet<Rc<str>>>,
-    absent: Set<Rc<str>>,
+    absent: TextSet<Rc<str>>,
     absent_order: Vector<Rc<str>>,
 }
 

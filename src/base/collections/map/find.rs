@@ -26,6 +26,10 @@ pub trait Finder<K>: Clone {
 pub trait Find<Q: ?Sized> {
     /// Where the key is, or where it would be.
     fn find<K: Borrow<Q>, T>(&self, list: &[(K, T)], key: &Q) -> Result<usize, usize>;
+    /// Of a branch's children the one in which the key is, if it is anywhere.
+    fn child<K: Borrow<Q>, T>(&self, children: &[(K, T)], key: &Q) -> usize {
+        self.find(children, key).unwrap_or_else(|i| i.saturating_sub(1))
+    }
 }
 
 /// Nothing: keys are compared as they are.
@@ -44,6 +48,10 @@ impl<K> Finder<K> for Plain {
 impl<Q: Ord + ?Sized> Find<Q> for Plain {
     fn find<K: Borrow<Q>, T>(&self, list: &[(K, T)], key: &Q) -> Result<usize, usize> {
         list.binary_search_by(|(k, _)| k.borrow().cmp(key))
+    }
+    /// In less code: there are hundreds of kinds of maps.
+    fn child<K: Borrow<Q>, T>(&self, children: &[(K, T)], key: &Q) -> usize {
+        children.partition_point(|(first, _)| first.borrow() <= key).saturating_sub(1)
     }
 }
 

@@ -45,7 +45,7 @@ impl<K, T, F> Items<K, T, F> {
         K: Borrow<Q>,
         F: Find<Q>,
     {
-        self.search(key).unwrap_or_else(|i| i.saturating_sub(1))
+        self.finder.child(&self.list, key)
     }
 }
 
@@ -138,14 +138,10 @@ impl<K: Ord + Clone, V: Clone, F: Finder<K>> Node<K, V, F> {
                 }
             },
             Node::Branch(children) => {
-                let i = match children.search(&key) {
-                    Err(0) if F::LOWERS => {
-                        children.lower(key.clone());
-                        0
-                    }
-                    Err(i) => i.saturating_sub(1),
-                    Ok(i) => i,
-                };
+                let i = children.child_of(&key);
+                if F::LOWERS && i == 0 && key < children[0].0 {
+                    children.lower(key.clone());
+                }
                 let (old, split) = Node::put(&mut children.list[i].1, key, value);
                 let right = split.and_then(|child| children.put(i + 1, child));
                 (old, right.map(|(first, right)| (first, Rc::new(Node::Branch(right)))))
