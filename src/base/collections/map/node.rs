@@ -11,6 +11,26 @@ const MAX: usize = 32;
 /// A node with less than this is put together with a neighbour, if both fit into one.
 const MIN: usize = 10;
 
+/// Puts an item into a full or not full list; the part that no longer fits comes back. What grows at its end leaves full nodes
+/// behind. (A function of its own: it is the same for all items of one size, and then in the module once.)
+#[inline(never)]
+fn put_in<T>(list: &mut Vec<T>, at: usize, item: T) -> Option<Vec<T>> {
+    if list.len() < MAX {
+        list.insert(at, item);
+        return None;
+    }
+    if at == list.len() {
+        return Some(vec![item]);
+    }
+    let mut right = list.split_off(MAX / 2);
+    if at <= MAX / 2 {
+        list.insert(at, item)
+    } else {
+        right.insert(at - MAX / 2, item)
+    }
+    Some(right)
+}
+
 /// Keys in order, each with what is under it.
 pub(super) struct Items<K, T, F> {
     list: Vec<(K, T)>,
@@ -55,27 +75,14 @@ impl<K: Clone, T, F: Finder<K>> Items<K, T, F> {
         Items { list, finder }
     }
 
-    /// Puts an item into a full or not full list; the part that no longer fits comes back, with its first key. What grows at its end
-    /// leaves full nodes behind.
-    fn put(&mut self, at: usize, item: (K, T)) -> Option<(K, Items<K, T, F>)> {
-        if self.list.len() < MAX {
-            self.list.insert(at, item);
-            self.finder.put(&self.list, at);
-            return None;
+    /// Puts an item in; the part that no longer fits comes back.
+    fn put(&mut self, at: usize, item: (K, T)) -> Option<Items<K, T, F>> {
+        let right = put_in(&mut self.list, at, item);
+        match right {
+            None => self.finder.put(&self.list, at),
+            Some(_) => self.finder = F::of(&self.list),
         }
-        let right = match self.list.len() {
-            len if at == len => vec![item],
-            _ => {
-                let mut right = self.list.split_off(MAX / 2);
-                match at.checked_sub(MAX / 2 + 1) {
-                    Some(at) => right.insert(at + 1, item),
-                    None => self.list.insert(at, item),
-                }
-                self.finder = F::of(&self.list);
-                right
-            }
-        };
-        Some((right[0].0.clone(), Items::of(right)))
+        right.map(Items::of)
     }
 
     /// The first has a lower key now.
@@ -134,7 +141,7 @@ impl<K: Ord + Clone, V: Clone, F: Finder<K>> Node<K, V, F> {
                 Ok(i) => (Some(std::mem::replace(&mut entries.list[i].1, value)), None),
                 Err(i) => {
                     let right = entries.put(i, (key, value));
-                    (None, right.map(|(first, right)| (first, Rc::new(Node::Leaf(right)))))
+                    (None, right.map(|right| (right[0].0.clone(), Rc::new(Node::Leaf(right)))))
                 }
             },
             Node::Branch(children) => {
@@ -144,7 +151,7 @@ impl<K: Ord + Clone, V: Clone, F: Finder<K>> Node<K, V, F> {
                 }
                 let (old, split) = Node::put(&mut children.list[i].1, key, value);
                 let right = split.and_then(|child| children.put(i + 1, child));
-                (old, right.map(|(first, right)| (first, Rc::new(Node::Branch(right)))))
+                (old, right.map(|right| (right[0].0.clone(), Rc::new(Node::Branch(right)))))
             }
         }
     }
