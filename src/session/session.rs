@@ -369,21 +369,8 @@ impl Session {
     /// Lets time pass, and gathers what there is to say. `clock` reads wall milliseconds.
     pub fn tick(&mut self, clock: &dyn Fn() -> f64) -> Tick {
         let started = clock();
-        if std::mem::take(&mut self.urgent)
-            && let Some(bottle) = &self.bottle
-        {
-            let stands = ToPage::Clock(timeline::clock(bottle, &self.pacer, started, self.booting));
-            self.sent.insert("clock", stands.clone());
-            return Tick { batch: Some(self.batch_of(vec![stands])), again_ms: 0 };
-        }
-        // Who opens a thing waits for that alone: not for a picture of the cluster, nor for one to be drawn.
-        if std::mem::take(&mut self.asked) {
-            let rest = std::mem::take(&mut self.queue);
-            self.inspect();
-            let answer = std::mem::replace(&mut self.queue, rest);
-            if !answer.is_empty() {
-                return Tick { batch: Some(self.batch_of(answer)), again_ms: 0 };
-            }
+        if let Some(batch) = self.answer(started) {
+            return Tick { batch: Some(batch), again_ms: 0 };
         }
         // Cores may be few: the frame that shows a picture would wait for the cluster's slices.
         match self.being_drawn {
@@ -501,7 +488,7 @@ impl Session {
         Some(self.batch_of(messages))
     }
 
-    fn batch_of(&mut self, messages: Vec<ToPage>) -> Batch {
+    pub(super) fn batch_of(&mut self, messages: Vec<ToPage>) -> Batch {
         self.seq += 1;
         self.in_flight += 1;
         Batch { seq: self.seq, messages }

@@ -3,7 +3,7 @@
 
 use cluster::Bottle;
 use cri_api::host::HostMessage;
-use protocol::{ScenePatch, Stats, Thing, ToPage};
+use protocol::{Batch, ScenePatch, Stats, Thing, ToPage};
 
 use super::Session;
 use crate::{actions, components, control_plane, flights, flow, inspect, lists, observe, service, timeline};
@@ -137,7 +137,26 @@ impl Session {
         self.draw();
     }
 
-    pub(super) fn inspect(&mut self) {
+    /// What somebody waits for: that the clock stands, or what was just opened. That alone is said, before a picture of the cluster, and
+    /// though the page may have one to draw.
+    pub(super) fn answer(&mut self, wall_ms: f64) -> Option<Batch> {
+        if std::mem::take(&mut self.urgent)
+            && let Some(bottle) = &self.bottle
+        {
+            let stands = ToPage::Clock(timeline::clock(bottle, &self.pacer, wall_ms, self.booting));
+            self.sent.insert("clock", stands.clone());
+            return Some(self.batch_of(vec![stands]));
+        }
+        if !std::mem::take(&mut self.asked) {
+            return None;
+        }
+        let rest = std::mem::take(&mut self.queue);
+        self.inspect();
+        let answer = std::mem::replace(&mut self.queue, rest);
+        (!answer.is_empty()).then(|| self.batch_of(answer))
+    }
+
+    fn inspect(&mut self) {
         let (Some(bottle), Some((thing, tab))) = (&self.bottle, &self.inspecting) else { return };
         let service = self.scene.head.choices.iter().find(|c| c.chosen).map(|c| &c.thing);
         let service = service.filter(|_| self.scene.head.lens == protocol::Lens::ServiceNetwork);
