@@ -105,6 +105,7 @@ pub trait Plugin {
     fn pre_score(&self, _cx: &Cx, _pod: &PodInfo, _state: &mut CycleState, _nodes: &[u32]) -> bool {
         true
     }
+    /// The raw score of one node; a plugin that scores has this or [`Plugin::scores`].
     fn score(&self, _cx: &Cx, _pod: &PodInfo, _state: &CycleState, _node: &NodeInfo) -> i64 {
         0
     }

@@ -29,7 +29,7 @@ pub struct Tree<K, V, F> {
 /// An ordered persistent map. Clone is O(1).
 pub type Map<K, V> = Tree<K, V, Plain>;
 
-/// A [`Map`] that is large and whose keys are texts.
+/// A [`Map`] whose keys are texts: a large one is searched faster, a small one as any other.
 pub type TextMap<K, V> = Tree<K, V, Heads>;
 
 impl<K, V, F> Tree<K, V, F> {

@@ -12,7 +12,7 @@ pub struct KeySet<K, F>(Tree<K, (), F>);
 /// An ordered persistent set. Clone is O(1).
 pub type Set<K> = KeySet<K, Plain>;
 
-/// A [`Set`] that is large and whose keys are texts.
+/// A [`Set`] of texts: a large one is searched faster, a small one as any other.
 pub type TextSet<K> = KeySet<K, Heads>;
 
 impl<K, F> KeySet<K, F> {

@@ -15,6 +15,7 @@ const MIN_KEYS: usize = 8;
 pub trait Finder<K>: Clone {
     /// Whether a branch's first key has to be as low as what is below it.
     const LOWERS: bool;
+    /// Of a list of keys in order.
     fn of<T>(list: &[(K, T)]) -> Self;
     /// A key was put in at `at`.
     fn put<T>(&mut self, list: &[(K, T)], at: usize);
@@ -55,9 +56,10 @@ impl<Q: Ord + ?Sized> Find<Q> for Plain {
     }
 }
 
-/// A key that is a text in two parts (a namespace and a name; a plain text has no first part), ordered by the first, then by the second.
-/// The first has no NUL in it.
+/// A key that is a text in two parts (a namespace and a name; a plain text has no first part), ordered by the first, then by the
+/// second. The first has no NUL in it.
 pub trait Text: Ord {
+    /// The first part and the second, as they are ordered.
     fn parts(&self) -> Parts<'_>;
 }
 
