@@ -24,7 +24,7 @@ impl Client {
 impl Cluster {
     /// A new client's address.
     pub fn connect_client(&mut self) -> Addr {
-        let n = self.procs().filter(|(_, p)| p.component() == "client").count() + 1;
+        let n = self.of_component("client").count() + 1;
         self.add_proc(&format!("client/{n}"), "outside", Process::Client(Client::default()))
     }
 

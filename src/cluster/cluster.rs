@@ -3,10 +3,11 @@
 //! `Cluster` is a value: a clone costs a few reference counts and goes on exactly as the original does with the same inputs.
 
 use std::net::IpAddr;
+use std::ops::Bound;
 use std::rc::Rc;
 
 use apimachinery::{Response, ResponseBody, Verb};
-use base::{Digest, Map, Set, Time, Vector};
+use base::{Digest, Map, Set, Sort, Time, Vector};
 use cri_api::host::HostMessage;
 use cri_api::packet::{Packet, PacketBody};
 use sim::{Addr, Delivery, Message, MsgId, Outbox, Outgoing, Payload, Queue, transport_error};
@@ -92,6 +93,17 @@ impl Cluster {
     }
     pub fn procs(&self) -> impl Iterator<Item = (Addr, &Proc)> {
         self.procs.iter().enumerate().map(|(i, p)| (Addr(i as u32 + 1), &**p))
+    }
+    /// The processes of a component (`kubelet`: those of all machines), in the order in which they were added. What it costs grows
+    /// with their number and not with that of all processes.
+    pub fn of_component<'a>(&'a self, component: &str) -> impl Iterator<Item = (Addr, &'a Proc)> + use<'a> {
+        let placed = format!("{component}/");
+        let first = self.by_name.get(component).copied();
+        let from_there = self.by_name.range::<_, str>((Bound::Included(&*placed), Bound::Unbounded));
+        let others = from_there.take_while(|(name, _)| name.starts_with(&placed)).map(|(_, addr)| *addr);
+        let mut addrs: Vec<Addr> = first.into_iter().chain(others).collect();
+        addrs.order_by_key(|addr| *addr);
+        addrs.into_iter().filter_map(|addr| Some((addr, self.proc(addr)?)))
     }
     pub fn now(&self) -> Time {
         self.queue.now()
@@ -374,11 +386,14 @@ impl Cluster {
         self.etcd_members().max_by_key(|(addr, m)| (m.revision(), mine(*addr))).map(|(_, m)| m)
     }
     pub fn scheduler(&self) -> Option<&kube_scheduler::Scheduler> {
-        self.procs.iter().find_map(|p| if let Process::Scheduler(s) = &p.process { Some(s) } else { None })
+        let mut all = self.of_component("kube-scheduler");
+        all.find_map(|(_, p)| if let Process::Scheduler(s) = &p.process { Some(s) } else { None })
     }
     pub fn controller_manager(&self) -> Option<&kube_controller_manager::KubeControllerManager> {
-        let all =
-            || self.procs.iter().filter_map(|p| if let Process::ControllerManager(c) = &p.process { Some(c) } else { None });
+        let all = || {
+            let managers = self.of_component("kube-controller-manager");
+            managers.filter_map(|(_, p)| if let Process::ControllerManager(c) = &p.process { Some(c) } else { None })
+        };
         all().find(|c| c.is_running()).or_else(|| all().next())
     }
     /// The machine of a node (or `laptop`).

@@ -49,13 +49,13 @@ impl Config {
 impl Cluster {
     /// The members' processes, that of kube-apiserver's machine first.
     pub fn etcd_addrs(&self) -> Vec<Addr> {
-        let others = self.procs().filter(|(a, p)| p.component() == "etcd" && *a != self.etcd).map(|(a, _)| a);
+        let others = self.of_component("etcd").filter(|(a, _)| *a != self.etcd).map(|(a, _)| a);
         std::iter::once(self.etcd).chain(others).collect()
     }
 
     /// The members that run.
     pub fn etcd_members(&self) -> impl Iterator<Item = (Addr, &Member)> {
-        self.procs().filter_map(|(a, p)| if let Process::Etcd(m) = &p.process { Some((a, m)) } else { None })
+        self.of_component("etcd").filter_map(|(a, p)| if let Process::Etcd(m) = &p.process { Some((a, m)) } else { None })
     }
 
     /// The member at a client URL, as a process on `machine` sees it.
@@ -71,7 +71,7 @@ impl Cluster {
 
     /// Who listens at the members' peer URLs.
     fn etcd_network(&self) -> Map<Text, Addr> {
-        let members = self.procs().filter(|(_, p)| p.component() == "etcd");
+        let members = self.of_component("etcd");
         members.map(|(a, p)| (self.peer_url(&p.machine), a)).collect()
     }
 

@@ -13,7 +13,7 @@ const SCHEDULER: &str = "kube-scheduler";
 /// process that is frozen acts when it is thawed. A name that no process knows does nothing.
 pub(crate) fn steer(cluster: &mut Cluster, name: &str, what: Steer, observer: &mut impl Observer) {
     let component = if name == SCHEDULER { SCHEDULER } else { "kube-controller-manager" };
-    let all = cluster.procs().filter(|(_, p)| p.component() == component && p.is_running());
+    let all = cluster.of_component(component).filter(|(_, p)| p.is_running());
     let addresses: Vec<_> = all.map(|(addr, _)| addr).collect();
     for addr in addresses {
         cluster.with_proc(addr, |p| match &mut p.process {

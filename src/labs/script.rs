@@ -187,7 +187,7 @@ fn process(bottle: &Bottle, name: &str) -> Rc<str> {
     if cluster.addr(name).is_some() || cluster.nodes.contains_key(name) {
         return name.into();
     }
-    let found = cluster.procs().find(|(_, p)| p.component() == name).map(|(_, p)| p.name.clone());
+    let found = cluster.of_component(name).next().map(|(_, p)| p.name.clone());
     found.unwrap_or_else(|| name.into())
 }
 

@@ -15,7 +15,7 @@ pub(crate) const CONTROLLER: &str = "cloud-controller-manager";
 /// Whether a process of cloud-controller-manager was ever started.
 pub(crate) fn has_controller(cluster: &Cluster) -> bool {
     // There is a cloud as soon as its controller starts.
-    cluster.cloud().is_some() && cluster.procs().any(|(_, p)| p.component() == CONTROLLER)
+    cluster.cloud().is_some() && cluster.of_component(CONTROLLER).next().is_some()
 }
 
 /// What the cloud has; nothing if no machine is rented.

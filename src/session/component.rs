@@ -11,7 +11,7 @@ use crate::{cloud, control_plane, flows, loops, store};
 pub(crate) fn component(bottle: &Bottle, name: &str) -> Inspector {
     let cluster = bottle.shown();
     let (base, part) = name.split_once('/').unwrap_or((name, ""));
-    let found = cluster.addr(name).or_else(|| cluster.procs().find(|(_, p)| p.component() == base).map(|(a, _)| a));
+    let found = cluster.addr(name).or_else(|| cluster.of_component(base).next().map(|(a, _)| a));
     let Some(addr) = found else { return gone(name.to_string()) };
     let Some(proc) = cluster.proc(addr) else { return gone(name.to_string()) };
     let frozen = cluster.queue.faults.frozen.contains(&addr);

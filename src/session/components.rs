@@ -58,7 +58,7 @@ pub(crate) fn observe(bottle: &Bottle) -> Connections {
     let see = See { cluster, counts: &counts, traffic: &traffic };
     let mut seen = Connections { window: window_words(counts.span), traffic: traffic.clone(), ..Connections::default() };
     seen.hub = see.hub();
-    seen.stores = cluster.procs().filter(|(_, p)| p.component() == "etcd").map(|(a, p)| see.store(a, p)).collect();
+    seen.stores = cluster.of_component("etcd").map(|(a, p)| see.store(a, p)).collect();
     seen.clients = see.clients();
     seen.nodes = see.nodes();
     seen.cloud = see.cloud();
@@ -281,7 +281,7 @@ impl See<'_> {
 
     /// Of several the one that asks the cloud.
     fn cloud_controller(&self) -> Option<Addr> {
-        let all = || self.cluster.procs().filter(|(_, p)| p.component() == cloud::CONTROLLER).map(|(a, _)| a);
+        let all = || self.cluster.of_component(cloud::CONTROLLER).map(|(a, _)| a);
         let to = self.cluster.cloud();
         let asks = |a: &Addr| to.is_some_and(|to| self.counts.by_link.contains_key(&(*a, to)));
         all().find(asks).or_else(|| all().find(|a| self.cluster.proc(*a).is_some_and(Proc::is_running))).or_else(|| all().next())
@@ -352,7 +352,7 @@ impl See<'_> {
     fn by_kind(&self) -> NodeClients {
         let mut clients = Vec::new();
         for kind in ON_NODES {
-            let all: Vec<Addr> = self.cluster.procs().filter(|(_, p)| p.component() == kind).map(|(a, _)| a).collect();
+            let all: Vec<Addr> = self.cluster.of_component(kind).map(|(a, _)| a).collect();
             if all.is_empty() {
                 continue;
             }

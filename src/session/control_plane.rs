@@ -15,7 +15,7 @@ use crate::{api, cloud, flights, message, nodes, observe};
 const GLOW: Duration = Duration::from_millis(40);
 
 /// Observes everything that the Control plane lens shows.
-pub(crate) fn observe(bottle: &Bottle, checks: &Checks) -> Health {
+pub(crate) fn observe(bottle: &Bottle, checks: &Checks, drawn: &mut nodes::Memo) -> Health {
     let cluster = bottle.shown();
     let recent = flights::recent_of(bottle, cluster.now() - GLOW);
     let traffic: Vec<Traffic> =
@@ -34,7 +34,7 @@ pub(crate) fn observe(bottle: &Bottle, checks: &Checks) -> Health {
         candidates: candidates(cluster).iter().filter_map(|name| candidate(cluster, name)).collect(),
         cloud: cloud::observe(cluster, traffic.iter().any(|t| t.from == "cloud" || t.to == "cloud")),
         nodes: if many { Vec::new() } else { told_nodes(cluster) },
-        cells: if many { nodes::cells(cluster) } else { Vec::new() },
+        cells: if many { drawn.cells(cluster) } else { Vec::new() },
         links: links(cluster),
         checks,
         checks_note,
@@ -66,7 +66,7 @@ fn light(seen: &mut Health, traffic: &[Traffic]) {
 }
 
 fn members(cluster: &Cluster) -> Vec<MemberSeen> {
-    let all = cluster.procs().filter(|(_, p)| p.component() == "etcd");
+    let all = cluster.of_component("etcd");
     all.map(|(addr, proc)| member(cluster, addr, proc)).collect()
 }
 
@@ -166,7 +166,7 @@ fn candidate(cluster: &Cluster, name: &str) -> Option<ComponentHealth> {
     let lease = api::get(cluster, resources::leases(), "kube-system", name).and_then(|l| lease(&l, cluster.now()));
     let is_holder = |p: &Proc| lease.as_ref().is_some_and(|l| l.left() > 0.0 && l.holder.starts_with(&*p.machine));
     // Of several the one that holds the lease, or the first.
-    let all = || cluster.procs().filter(|(_, p)| p.component() == name);
+    let all = || cluster.of_component(name);
     let (addr, proc) = all().find(|(_, p)| is_holder(p)).or_else(|| all().next())?;
     let (state, glyph, word) = process_health(cluster, addr);
     let holds = is_holder(proc);
@@ -290,7 +290,7 @@ fn links(cluster: &Cluster) -> Vec<Link> {
         }
     }
     let leader = cluster.etcd_members().find(|(_, m)| m.raft().is_leader()).map(|(addr, _)| addr);
-    for (addr, proc) in cluster.procs().filter(|(a, p)| p.component() == "etcd" && leader.is_some_and(|l| l != *a)) {
+    for (addr, proc) in cluster.of_component("etcd").filter(|(a, _)| leader.is_some_and(|l| l != *a)) {
         let (Some(lead), Some(leader)) = (leader, leader.and_then(|l| cluster.proc(l))) else { continue };
         link(lead, addr, (&leader.name, &proc.name));
     }

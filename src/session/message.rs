@@ -22,7 +22,7 @@ pub(crate) fn box_of(cluster: &Cluster, addr: Addr) -> String {
 
 /// The box of an etcd member: `etcd` if it is the only one.
 pub(crate) fn etcd_box(cluster: &Cluster, proc: &cluster::Proc) -> String {
-    let members = cluster.procs().filter(|(_, p)| p.component() == "etcd").count();
+    let members = cluster.of_component("etcd").count();
     if members > 1 { proc.name.to_string() } else { "etcd".into() }
 }
 

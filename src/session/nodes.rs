@@ -2,6 +2,7 @@
 //! which pods a node has, only those that have a place in the picture are looked at, and of these only the changed ones anew.
 
 use std::collections::BTreeMap;
+use std::rc::Rc;
 
 use apimachinery::{Object, resources};
 use base::Time;
@@ -19,23 +20,37 @@ const MAX_PODS: usize = 12;
 /// Namespaces of what the cluster runs for itself.
 const SYSTEM: [&str; 2] = ["kube-system", "kube-flannel"];
 
-/// The pods that were drawn last, by uid, with the revision that they were drawn of.
+/// What was drawn last, so that only what has changed is looked at anew.
 #[derive(Default)]
-pub(crate) struct Memo(BTreeMap<String, (i64, PodSeen)>);
+pub(crate) struct Memo {
+    /// By uid, with the revision that they were drawn of.
+    pods: DrawnPods,
+    /// Of many nodes, in order of names.
+    nodes: Vec<Registered>,
+}
+
+type DrawnPods = BTreeMap<String, (i64, PodSeen)>;
+
+/// A Node object of many, and what it says.
+struct Registered {
+    object: Object,
+    name: Rc<str>,
+    said: Said,
+}
 
 /// The pods of one look: what was drawn before is taken over.
 struct Pods<'a> {
     now: Time,
-    before: &'a mut Memo,
-    after: Memo,
+    before: &'a mut DrawnPods,
+    after: DrawnPods,
 }
 
 impl Pods<'_> {
     fn seen(&mut self, pod: &Object) -> PodSeen {
         let revision = pod.revision();
-        let known = self.before.0.remove(pod.uid()).filter(|(r, _)| *r == revision && *r > 0);
+        let known = self.before.remove(pod.uid()).filter(|(r, _)| *r == revision && *r > 0);
         let seen = known.map_or_else(|| pod_seen(pod, self.now), |(_, seen)| seen);
-        self.after.0.insert(pod.uid().to_string(), (revision, seen.clone()));
+        self.after.insert(pod.uid().to_string(), (revision, seen.clone()));
         seen
     }
 }
@@ -49,9 +64,9 @@ pub(crate) fn observe(
     seen: &mut Observed,
 ) {
     let api = cluster.api();
-    let mut pods = Pods { now: cluster.now(), before: memo, after: Memo::default() };
+    let mut pods = Pods { now: cluster.now(), before: &mut memo.pods, after: DrawnPods::default() };
     if cluster.nodes.len() > MAX_BOXES {
-        seen.cells = cells(cluster);
+        seen.cells = cells(cluster, &mut memo.nodes);
     } else {
         for (name, node) in &cluster.nodes {
             let object = api.and_then(|a| a.object(resources::nodes(), "", name));
@@ -77,7 +92,7 @@ pub(crate) fn observe(
         seen.more_pending = (count - looked_at) as u32;
         seen.pending = told;
     }
-    *memo = pods.after;
+    memo.pods = pods.after;
 }
 
 /// The pods of a node that are drawn, and how many there are besides.
@@ -104,31 +119,54 @@ fn dns_on(api: &ApiServer, node: &str) -> usize {
     api.objects(resources::pods(), "kube-system").filter(dns).count()
 }
 
-/// Every node as a cell, in order of names. Nodes, their objects and the counts of their pods come in the same order.
-pub(crate) fn cells(cluster: &Cluster) -> Vec<NodeCell> {
+impl Memo {
+    /// Every node as a cell, in order of names.
+    pub fn cells(&mut self, cluster: &Cluster) -> Vec<NodeCell> {
+        cells(cluster, &mut self.nodes)
+    }
+}
+
+/// Nodes, their objects and the counts of their pods come in the same order.
+fn cells(cluster: &Cluster, before: &mut Vec<Registered>) -> Vec<NodeCell> {
     let Some(api) = cluster.api() else {
-        let cell = |(name, node): (&std::rc::Rc<str>, &cluster::Node)| NodeCell {
+        let cell = |(name, node): (&Rc<str>, &cluster::Node)| NodeCell {
             name: name.clone(),
             state: if node.powered { State::Starting } else { State::Off },
             pods: 0,
         };
         return cluster.nodes.iter().map(cell).collect();
     };
-    let mut objects = api.objects(resources::nodes(), "").peekable();
+    *before = registered(api, std::mem::take(before));
+    let mut objects = before.iter().peekable();
     let mut counts = api.pods_by_node().peekable();
     let mut cells = Vec::with_capacity(cluster.nodes.len());
     for (name, node) in &cluster.nodes {
-        while objects.next_if(|o| o.name() < &**name).is_some() {}
+        while objects.next_if(|o| *o.name < **name).is_some() {}
         while counts.next_if(|(n, _)| **n < *name).is_some() {}
-        let object = objects.next_if(|o| o.name() == &**name);
+        let said = objects.next_if(|o| o.name == *name).map_or(Said::Nothing, |o| o.said);
         let pods = counts.next_if(|(n, _)| **n == *name).map_or(0, |(_, n)| n as u32);
-        let state = match node_state(cluster, node, object) {
+        let state = match state(cluster, node, said) {
             (State::Idle, Glyph::Running, _) => State::Ok,
             (state, ..) => state,
         };
         cells.push(NodeCell { name: name.clone(), state, pods });
     }
     cells
+}
+
+/// The Node objects as they are now. Those that are the same as before are not read again.
+fn registered(api: &ApiServer, before: Vec<Registered>) -> Vec<Registered> {
+    let mut after = Vec::with_capacity(before.len());
+    let mut before = before.into_iter().peekable();
+    for object in api.objects(resources::nodes(), "") {
+        let same = before.next_if(|b| b.object.ptr_eq(object));
+        after.push(same.unwrap_or_else(|| {
+            let name: Rc<str> = object.name().into();
+            while before.next_if(|b| b.name <= name).is_some() {}
+            Registered { object: object.clone(), name, said: Said::by(Some(object)) }
+        }));
+    }
+    after
 }
 
 /// Pods of the add-ons and the control plane are drawn only if asked for (CoreDNS always: it is what names depend on).
@@ -184,19 +222,46 @@ pub(crate) fn is_blank(cluster: &Cluster, node: &cluster::Node) -> bool {
     node.config.blank && !cluster.proc(node.kubelet).is_some_and(cluster::Proc::is_running)
 }
 
+/// What a Node object says of its node.
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum Said {
+    /// There is none, or it has no word on being ready.
+    Nothing,
+    Ready,
+    /// Ready, and cordoned.
+    Cordoned,
+    /// Nothing has been heard of it.
+    Unknown,
+    NotReady,
+}
+
+impl Said {
+    fn by(object: Option<&Object>) -> Said {
+        let cordoned = || object.is_some_and(|o| o.bool_at(&["spec", "unschedulable"]) == Some(true));
+        match ready_status(object) {
+            None => Said::Nothing,
+            Some("True") if cordoned() => Said::Cordoned,
+            Some("True") => Said::Ready,
+            Some("Unknown") => Said::Unknown,
+            Some(_) => Said::NotReady,
+        }
+    }
+}
+
 /// A node as its object and its power say.
 pub(crate) fn node_state(cluster: &Cluster, node: &cluster::Node, object: Option<&Object>) -> (State, Glyph, &'static str) {
-    let ready = ready_status(object);
-    let cordoned = object.is_some_and(|o| o.bool_at(&["spec", "unschedulable"]) == Some(true));
-    match (node.powered, ready) {
-        (false, _) => {
-            (State::Off, Glyph::Off, if ready == Some("True") { "switched off · still Ready in the API" } else { "switched off" })
-        }
-        (_, None) if is_blank(cluster, node) => (State::Pending, Glyph::Pending, "blank, waits for kubeadm join"),
-        (_, None) => (State::Starting, Glyph::Starting, "not registered yet"),
-        (_, Some("True")) if cordoned => (State::Idle, Glyph::Cordoned, "Ready, SchedulingDisabled"),
-        (_, Some("True")) => (State::Idle, Glyph::Running, "Ready"),
-        (_, Some("Unknown")) => (State::Failing, Glyph::Failing, "NotReady (Unknown)"),
-        _ => (State::Starting, Glyph::Starting, "NotReady"),
+    state(cluster, node, Said::by(object))
+}
+
+fn state(cluster: &Cluster, node: &cluster::Node, said: Said) -> (State, Glyph, &'static str) {
+    match (node.powered, said) {
+        (false, Said::Ready | Said::Cordoned) => (State::Off, Glyph::Off, "switched off · still Ready in the API"),
+        (false, _) => (State::Off, Glyph::Off, "switched off"),
+        (_, Said::Nothing) if is_blank(cluster, node) => (State::Pending, Glyph::Pending, "blank, waits for kubeadm join"),
+        (_, Said::Nothing) => (State::Starting, Glyph::Starting, "not registered yet"),
+        (_, Said::Cordoned) => (State::Idle, Glyph::Cordoned, "Ready, SchedulingDisabled"),
+        (_, Said::Ready) => (State::Idle, Glyph::Running, "Ready"),
+        (_, Said::Unknown) => (State::Failing, Glyph::Failing, "NotReady (Unknown)"),
+        (_, Said::NotReady) => (State::Starting, Glyph::Starting, "NotReady"),
     }
 }

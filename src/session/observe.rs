@@ -76,7 +76,7 @@ fn light_stages(cluster: &Cluster, recent: &[(String, String, protocol::MessageK
 /// Whether a component's process runs; frozen ones are shown as off.
 fn process_state(cluster: &Cluster, component: &str, glows: bool) -> State {
     // Of several one that works counts.
-    let all = || cluster.procs().filter(|(_, p)| p.component() == component);
+    let all = || cluster.of_component(component);
     let working = all().find(|(addr, p)| p.is_running() && !cluster.is_silent(*addr));
     let running = working.or_else(|| all().next()).map(|(addr, p)| (addr, p.is_running()));
     match running {
@@ -90,7 +90,7 @@ fn process_state(cluster: &Cluster, component: &str, glows: bool) -> State {
 /// A component that is off says that (*not running*, *frozen*) in place of figures that no longer move.
 fn said(cluster: &Cluster, mut component: Component) -> Component {
     if component.state == State::Off {
-        let addr = cluster.procs().find(|(_, p)| p.component() == component.id).map(|(addr, _)| addr);
+        let addr = cluster.of_component(&component.id).next().map(|(addr, _)| addr);
         let word = addr.map_or("not there", |addr| process_health(cluster, addr).2);
         component.lines = vec![vec![Span::dim(word)]];
         component.aria = format!("{}: {word}", component.id);
@@ -100,7 +100,7 @@ fn said(cluster: &Cluster, mut component: Component) -> Component {
 
 fn etcd(cluster: &Cluster, glows: &dyn Fn(&str) -> bool) -> Component {
     let revision = cluster.etcd_member().map_or(0, |m| m.revision());
-    let members = cluster.procs().filter(|(_, p)| p.component() == "etcd").count();
+    let members = cluster.of_component("etcd").count();
     let (line, said) = match members {
         0 | 1 => (format!("revision {}", spaced(revision)), "one member".to_string()),
         n => (format!("{n} members · rev {}", spaced(revision)), format!("{n} members")),
@@ -156,7 +156,7 @@ fn apiserver(cluster: &Cluster, bottle: &Bottle, glows: &dyn Fn(&str) -> bool, l
 }
 
 fn scheduler(cluster: &Cluster, glows: &dyn Fn(&str) -> bool) -> Option<Component> {
-    cluster.procs().find(|(_, p)| p.component() == "kube-scheduler")?;
+    cluster.of_component("kube-scheduler").next()?;
     let (active, waiting) = cluster.scheduler().map(|s| s.queue_counts()).map_or((0, 0), |q| (q.active, q.waiting()));
     Some(Component {
         id: "kube-scheduler".into(),
@@ -168,7 +168,7 @@ fn scheduler(cluster: &Cluster, glows: &dyn Fn(&str) -> bool) -> Option<Componen
 }
 
 fn controllers(cluster: &Cluster, glows: &dyn Fn(&str) -> bool) -> Option<Component> {
-    cluster.procs().find(|(_, p)| p.component() == "kube-controller-manager")?;
+    cluster.of_component("kube-controller-manager").next()?;
     let manager = cluster.controller_manager();
     let views = manager.map(|m| m.view()).unwrap_or_default();
     let leads = manager.is_some_and(|m| m.is_running());

@@ -72,8 +72,8 @@ pub struct Session {
     /// The newest change of an event when the list was made last.
     events_revision: i64,
     table: Option<TableQuery>,
-    /// Pods that were drawn last.
-    pods_drawn: nodes::Memo,
+    /// Pods and nodes that were drawn last.
+    drawn: nodes::Memo,
     /// Last sent of each kind, so that only changes go out.
     pub(crate) sent: BTreeMap<&'static str, ToPage>,
     /// The last tick was a look.
@@ -133,7 +133,7 @@ impl Session {
             events: None,
             events_revision: 0,
             table: None,
-            pods_drawn: nodes::Memo::default(),
+            drawn: nodes::Memo::default(),
             sent: BTreeMap::new(),
             looked: false,
             last_scene_ms: 0.0,

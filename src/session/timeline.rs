@@ -133,7 +133,7 @@ pub(crate) fn boot(bottle: &Bottle) -> Boot {
     let nodes = api::list(cluster, resources::nodes(), "");
     let pods = api::list(cluster, resources::pods(), "");
     let done = cluster.is_ready();
-    let running = |name: &str| cluster.procs().any(|(_, p)| p.component() == name && p.is_running());
+    let running = |name: &str| cluster.of_component(name).any(|(_, p)| p.is_running());
     let step = if done {
         "the cluster is ready"
     } else if !running("etcd") {

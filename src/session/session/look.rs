@@ -105,13 +105,15 @@ impl Session {
                 lenses::pod_creation(&flow, view)
             }
             protocol::Lens::Components => lenses::components(&components::observe(bottle), view),
-            protocol::Lens::ControlPlane => lenses::control_plane(&control_plane::observe(bottle, &self.checks), view),
+            protocol::Lens::ControlPlane => {
+                lenses::control_plane(&control_plane::observe(bottle, &self.checks, &mut self.drawn), view)
+            }
             protocol::Lens::ServiceNetwork => {
                 let seen = service::observe(bottle, &view.options);
                 lenses::service_network(&lenses::ServiceSeen { ghosts: ghosts.clone(), ..seen }, view)
             }
             protocol::Lens::Architecture => {
-                let seen = observe::observe(bottle, &view.options, &mut self.pods_drawn);
+                let seen = observe::observe(bottle, &view.options, &mut self.drawn);
                 lenses::draw_architecture(&lenses::Observed { ghosts: ghosts.clone(), ..seen }, view)
             }
         };

@@ -38,6 +38,35 @@ fn a_node_of_many_is_a_cell_of_a_row() {
 }
 
 #[test]
+fn cells_follow_their_nodes() {
+    let mut page = hollow(40);
+    let name = |page: &Page, i: usize| cells(&page.scene)[i].0.clone();
+    let (cordoned, gone, last) = (name(&page, 3), name(&page, 20), name(&page, 39));
+    // What was kept from look to look is what there is.
+    let mut kept = crate::nodes::Memo::default();
+    let mut agrees = |page: &Page| {
+        let cluster = page.session.bottle().unwrap().head();
+        assert_eq!(kept.cells(cluster), crate::nodes::Memo::default().cells(cluster));
+    };
+    agrees(&page);
+    page.shell(&format!("kubectl cordon {cordoned}; kubectl delete node {gone}"));
+    page.run(2);
+    page.ticks(3);
+    let state = |page: &Page, node: &str| cells(&page.scene).into_iter().find(|c| c.0 == node).map(|c| c.1);
+    assert_eq!(state(&page, &cordoned), Some(State::Idle));
+    assert_eq!(state(&page, &gone), Some(State::Starting), "its machine is there, and not registered");
+    assert_eq!(state(&page, &last), Some(State::Ok));
+    agrees(&page);
+    page.shell(&format!(
+        "kubectl uncordon {cordoned}; kubectl create -f - <<EOF\n{{apiVersion: v1, kind: Node, metadata: {{name: {gone}}}}}\nEOF"
+    ));
+    page.run(2);
+    page.ticks(3);
+    assert_eq!(state(&page, &cordoned), Some(State::Ok));
+    agrees(&page);
+}
+
+#[test]
 fn up_to_two_hundred_cells_have_names_in_them() {
     let page = hollow(60);
     let row = page.scene.boxes.values().find_map(|b| b.cells.clone()).expect("rows of cells");
