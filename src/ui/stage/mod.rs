@@ -12,6 +12,9 @@ mod pointer;
 mod svg;
 mod tip;
 
+use std::cell::Cell;
+use std::rc::Rc;
+
 use protocol::{Lens, Thing, ViewOptions};
 use wasm_bindgen::prelude::*;
 use web_sys::{Element, HtmlElement, ResizeObserver};
@@ -83,6 +86,8 @@ pub struct Stage {
     swallow_click: bool,
     cursor: Option<String>,
     observer: Option<(ResizeObserver, Closure<dyn FnMut()>)>,
+    /// The stage's width and height, as the observer saw them: to ask the element would lay the whole page out in the midst of a change.
+    measured: Rc<Cell<(f32, f32)>>,
     /// Part of the picture is outside: a map shows the whole, and in it a frame.
     mapped: bool,
     frame: NodeRef,
@@ -108,6 +113,7 @@ impl Component for Stage {
             swallow_click: false,
             cursor: None,
             observer: None,
+            measured: Rc::default(),
             mapped: false,
             frame: NodeRef::default(),
             home_for: Default::default(),
@@ -255,9 +261,12 @@ impl Stage {
     fn attach(&mut self, ctx: &Context<Self>) {
         let (Some(root), Some(overlay)) = (self.root.cast::<Element>(), self.overlay.cast::<HtmlElement>()) else { return };
         ctx.props().dots.attach(overlay);
-        let (run, watched) = (ctx.props().run.clone(), root.clone());
+        let (run, watched, measured) = (ctx.props().run.clone(), root.clone(), self.measured.clone());
+        measured.set((root.client_width() as f32, root.client_height() as f32));
         let on_size = Closure::<dyn FnMut()>::new(move || {
-            run.emit(Do::StageSize(watched.client_width() as f32, watched.client_height() as f32));
+            let (width, height) = (watched.client_width() as f32, watched.client_height() as f32);
+            measured.set((width, height));
+            run.emit(Do::StageSize(width, height));
         });
         if let Ok(observer) = ResizeObserver::new(on_size.as_ref().unchecked_ref()) {
             observer.observe(&root);
@@ -266,7 +275,7 @@ impl Stage {
     }
 
     fn size(&self) -> (f32, f32) {
-        self.root.cast::<Element>().map_or((0.0, 0.0), |e| (e.client_width() as f32, e.client_height() as f32))
+        self.measured.get()
     }
 
     fn scene(ctx: &Context<Self>) -> (f32, f32) {
