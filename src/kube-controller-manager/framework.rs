@@ -4,7 +4,6 @@
 //! wants and a stage; when all have been answered, [`Controller::resume`] gets the outcomes and goes on from that stage. The last
 //! plans are kept for the page.
 
-use std::fmt::{Debug, Display};
 use std::rc::Rc;
 
 use apimachinery::{Object, Request, Response};
@@ -14,6 +13,7 @@ use sim::MsgId;
 
 use crate::custom::Kinds;
 use crate::resources::{Caches, Res};
+use crate::runner::Key;
 
 /// The answer to one call of a plan.
 pub type Outcome = Rc<Response>;
@@ -128,9 +128,9 @@ impl<K: Ord + Clone> Enqueue<'_, K> {
 /// A controller. Its state must be cheap to clone.
 pub trait Controller: Clone + 'static {
     /// What is queued: mostly an `ObjectKey`.
-    type Key: Ord + Clone + Display + Debug;
+    type Key: Key;
     /// Where a sync stands while its calls are under way.
-    type Stage: Clone;
+    type Stage: Clone + 'static;
 
     fn info(&self) -> Info;
     /// The resources whose changes it wants to see.

@@ -6,6 +6,7 @@
 
 mod account;
 mod affinity;
+mod any;
 mod config;
 pub mod framework;
 mod manager;

@@ -9,9 +9,9 @@ use base::{Time, Vector};
 use client_go::QueueView;
 use sim::MsgId;
 
-use crate::framework::{Controller, Outcome};
+use crate::framework::Outcome;
 use crate::resources;
-use crate::runner::Runner;
+use crate::runner::{Key, Runner};
 
 /// How many plans are remembered per controller.
 const REMEMBERED_PLANS: usize = 16;
@@ -142,7 +142,7 @@ pub struct LoopView {
     pub watches: Vec<Gvr>,
 }
 
-impl<C: Controller> Runner<C> {
+impl<K: Key> Runner<K> {
     pub(crate) fn loop_view(&self, limit: usize) -> LoopView {
         LoopView {
             name: self.info.name,

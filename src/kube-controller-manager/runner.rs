@@ -1,6 +1,7 @@
 //! Runs one controller: feeds its queue, starts syncs up to the number of workers, sends the calls of their plans, hands outcomes
 //! back. What it did is noted for the page (`observe`), and a debugger may hold it and let single items through.
 
+use std::fmt::{Debug, Display};
 use std::rc::Rc;
 
 use apimachinery::{Request, Response};
@@ -9,17 +10,22 @@ use client_go::{ClientConfig, Delta, EventRecorder, Steer, Timers, WorkQueue};
 use sim::{MsgId, Outbox, StreamId, transport_error};
 
 use crate::account::{Account, Tag};
+use crate::any::{AnyController, AnyStage};
 use crate::custom::Kinds;
 use crate::framework::{Controller, Ctx, Enqueue, Info, Outcome, Plan};
 use crate::observe::{ControllerView, LoopView, Notes, RunningView};
 use crate::resources::{Caches, Res};
 
+/// What is queued.
+pub trait Key: Ord + Clone + Display + Debug + 'static {}
+impl<K: Ord + Clone + Display + Debug + 'static> Key for K {}
+
 /// A running sync.
 #[derive(Clone)]
-struct Running<C: Controller> {
-    key: C::Key,
+struct Running<K> {
+    key: K,
     cause: MsgId,
-    stage: C::Stage,
+    stage: AnyStage,
     calls: Rc<Vec<Request>>,
     /// In sequence: the calls from this index on are still to be sent.
     next: usize,
@@ -30,16 +36,16 @@ struct Running<C: Controller> {
 
 /// A controller with its queue and client.
 #[derive(Clone)]
-pub struct Runner<C: Controller> {
-    pub controller: C,
+pub struct Runner<K: Key> {
+    pub(crate) controller: Box<dyn AnyController<K>>,
     pub(crate) info: Info,
-    pub queue: WorkQueue<C::Key>,
+    pub queue: WorkQueue<K>,
     account: Account,
     timers: Timers<()>,
     armed: Option<Time>,
     recorder: EventRecorder,
     seed: Seed,
-    running: Map<u64, Running<C>>,
+    running: Map<u64, Running<K>>,
     started: u64,
     pub(crate) notes: Notes,
     /// A debugger holds it: it takes no item from its queue but by steps.
@@ -71,10 +77,20 @@ pub trait AnyRunner {
     fn nudge(&mut self, caches: Caches, out: &mut Outbox);
 }
 
-impl<C: Controller> Runner<C> {
-    pub fn boxed(controller: C, scope: u16, client: ClientConfig, with_token: bool, seed: Seed) -> Box<dyn AnyRunner> {
+impl<K: Key> Runner<K> {
+    pub fn boxed(
+        controller: impl Controller<Key = K>,
+        scope: u16,
+        client: ClientConfig,
+        with_token: bool,
+        seed: Seed,
+    ) -> Box<dyn AnyRunner> {
+        Box::new(Runner::of(Box::new(controller), scope, client, with_token, seed))
+    }
+
+    fn of(controller: Box<dyn AnyController<K>>, scope: u16, client: ClientConfig, with_token: bool, seed: Seed) -> Runner<K> {
         let info = controller.info();
-        Box::new(Runner {
+        Runner {
             info,
             queue: WorkQueue::default(),
             account: Account::new(scope, info.account, client, with_token),
@@ -88,13 +104,13 @@ impl<C: Controller> Runner<C> {
             is_held: false,
             steps: 0,
             controller,
-        })
+        }
     }
 
     /// Calls the controller with a context, and sends the events that it noted.
-    fn with_ctx<R>(&mut self, caches: Caches, out: &mut Outbox, f: impl FnOnce(&mut C, &mut Ctx) -> R) -> R {
+    fn with_ctx<R>(&mut self, caches: Caches, out: &mut Outbox, f: impl FnOnce(&mut dyn AnyController<K>, &mut Ctx) -> R) -> R {
         let mut ctx = Ctx { now: out.now, caches, seed: self.seed, recorder: &mut self.recorder, events: Vec::new() };
-        let result = f(&mut self.controller, &mut ctx);
+        let result = f(&mut *self.controller, &mut ctx);
         for event in ctx.events {
             self.account.call(event, Tag::Event, out);
         }
@@ -104,7 +120,7 @@ impl<C: Controller> Runner<C> {
         result
     }
 
-    fn apply(&mut self, number: u64, key: C::Key, cause: MsgId, plan: Plan<C::Stage>, out: &mut Outbox) {
+    fn apply(&mut self, number: u64, key: K, cause: MsgId, plan: Plan<AnyStage>, out: &mut Outbox) {
         match plan {
             Plan::Done => self.queue.forget(&key),
             Plan::After(delay) => {
@@ -126,11 +142,11 @@ impl<C: Controller> Runner<C> {
     fn launch(
         &mut self,
         number: u64,
-        key: C::Key,
+        key: K,
         cause: MsgId,
         calls: Vec<Request>,
         in_order: bool,
-        stage: C::Stage,
+        stage: AnyStage,
         out: &mut Outbox,
     ) {
         let n = calls.len();
@@ -182,7 +198,7 @@ impl<C: Controller> Runner<C> {
     }
 
     pub(crate) fn running_views(&self, limit: usize) -> Vec<RunningView> {
-        let view = |r: &Running<C>| RunningView {
+        let view = |r: &Running<K>| RunningView {
             key: r.key.to_string().into(),
             cause: r.cause,
             calls: r.calls.len(),
@@ -201,7 +217,7 @@ impl<C: Controller> Runner<C> {
     }
 }
 
-impl<C: Controller> AnyRunner for Runner<C> {
+impl<K: Key> AnyRunner for Runner<K> {
     fn info(&self) -> Info {
         self.info
     }
