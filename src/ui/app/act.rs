@@ -17,6 +17,8 @@ use crate::toasts::Toast;
 const TOAST_MS: u32 = 6_000;
 /// A worker that has not said anything for so long will not.
 const ANSWER_MS: u32 = 90_000;
+/// An answer that takes longer is waited for with an empty panel.
+const PATIENCE_MS: u32 = 100;
 /// How many events the list holds.
 const EVENTS: u32 = 200;
 
@@ -207,7 +209,7 @@ impl App {
             Do::Lens(lens) => {
                 self.lens = lens;
                 self.show();
-                self.note_view();
+                self.note_view(ctx);
             }
             Do::Choose(thing) => {
                 self.options.chosen = Some(thing);
@@ -231,11 +233,11 @@ impl App {
                 }
                 return false;
             }
-            Do::Inspect(thing) => self.inspect(thing),
+            Do::Inspect(thing) => return self.inspect(ctx, thing),
             Do::InspectTab(tab) => {
                 self.tab = tab;
                 self.inspect_again();
-                self.note_view();
+                self.note_view(ctx);
             }
             Do::Act(action) => {
                 let id = self.count();
@@ -260,7 +262,9 @@ impl App {
         true
     }
 
-    fn inspect(&mut self, thing: Option<Thing>) {
+    /// Opens a thing, or closes what is open; true if the page has to be drawn again now. A thing is drawn with what the worker answers, at
+    /// once: an empty panel before it would take a frame that the answer waits for.
+    fn inspect(&mut self, ctx: &Context<Self>, thing: Option<Thing>) -> bool {
         if let Some(thing) = &thing {
             // A message has no why of its own kind to begin with: its overview is the story.
             let message = matches!(thing, Thing::Message { .. });
@@ -275,7 +279,18 @@ impl App {
         }
         self.asked = thing;
         self.inspect_again();
-        self.note_view();
+        self.note_view(ctx);
+        if !self.awaits_answer() {
+            return true;
+        }
+        let link = ctx.link().clone();
+        js::later(PATIENCE_MS, move || link.send_message(Msg::Unanswered));
+        false
+    }
+
+    /// What was opened last is not what the panel has.
+    pub(super) fn awaits_answer(&self) -> bool {
+        self.asked.is_some() && self.seen.inspector.as_ref().and_then(|i| i.thing.as_ref()) != self.asked.as_ref()
     }
 
     /// What concerns only the page itself.

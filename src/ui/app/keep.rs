@@ -22,6 +22,8 @@ const MAX_SPARE: usize = 16 << 20;
 const FOR_JOURNAL: u32 = u32::MAX;
 const FOR_LINK: u32 = u32::MAX - 1;
 const FOR_DOWNLOAD: u32 = u32::MAX - 2;
+/// When a changed view gets into the address.
+const NOTED_AFTER_MS: u32 = 250;
 
 /// The page's memory of what it keeps.
 #[derive(Default)]
@@ -40,6 +42,8 @@ pub(super) struct Keeper {
     /// That nothing can be kept has been said.
     told: bool,
     ticks: u32,
+    /// The view will be written into the address.
+    noting: bool,
     /// Events handled when a saved log, and when etcd's keys were last asked for.
     saved_events: u64,
     spare_events: u64,
@@ -387,11 +391,18 @@ impl App {
         words.join("&")
     }
 
-    /// The address leads to what is shown, so that it can be copied, kept as a bookmark, and loaded again.
-    pub(super) fn note_view(&self) {
-        if !keeps() {
+    /// The address leads to what is shown, so that it can be copied, kept as a bookmark, and loaded again. It is written a moment later:
+    /// browsers have work with a new address (the icon is drawn again), which what was just opened would wait for.
+    pub(super) fn note_view(&mut self, ctx: &Context<Self>) {
+        if !keeps() || std::mem::replace(&mut self.keeper.noting, true) {
             return;
         }
+        let link = ctx.link().clone();
+        js::later(NOTED_AFTER_MS, move || link.send_message(Msg::NoteView));
+    }
+
+    pub(super) fn put_view_into_address(&mut self) {
+        self.keeper.noting = false;
         let moment = hashed("m").map(|m| format!("m={m}"));
         let step = moment.as_ref().and_then(|_| self.lab_words());
         let view = Some(self.view_words()).filter(|v| !v.is_empty());

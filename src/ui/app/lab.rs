@@ -284,7 +284,7 @@ impl App {
             if !std::mem::take(&mut self.desk.resumed) {
                 self.show_lens_of(ctx, state.step);
             }
-            self.note_view();
+            self.note_view(ctx);
             self.tell_lab("stepStarted", &state);
         }
         if state.hints.len() > self.desk.hints {

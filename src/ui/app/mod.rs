@@ -99,6 +99,10 @@ pub enum Msg {
     Drawn(u32),
     Key(KeyboardEvent),
     Visible,
+    /// What was opened may still be without an answer.
+    Unanswered,
+    /// Time to write the view into the address.
+    NoteView,
     /// Time to ask for a saved log.
     Save,
     Kept(keep::Kept),
@@ -269,6 +273,11 @@ impl Component for App {
             Msg::Host(what) => {
                 self.from_host(ctx, what);
                 true
+            }
+            Msg::Unanswered => self.awaits_answer(),
+            Msg::NoteView => {
+                self.put_view_into_address();
+                false
             }
             Msg::Save => {
                 self.save(ctx);
