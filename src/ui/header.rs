@@ -39,7 +39,7 @@ pub fn Header(props: &HeaderProps) -> Html {
             <div class="header-side">
                 { for cluster.offers.iter().map(|offer| offer_button(&props.run, offer, "btn wide")) }
                 <button class="btn" title="Share this moment" aria-label="Share this moment" onclick={run(|| Do::Share(true))}>{ icons::icon("share") }<span class="wide">{ "Share" }</span></button>
-                <button class="btn wide" title="Commands" aria-label={format!("Commands {}", crate::js::shortcut("K"))} onclick={run(|| Do::Palette(true))}><span class="t-dim">{ crate::js::shortcut("K") }</span></button>
+                <button class="btn commands" title="Commands" aria-label={format!("Commands {}", crate::js::shortcut("K"))} onclick={run(|| Do::Palette(true))}>{ icons::icon("more") }<span class="wide t-dim">{ crate::js::shortcut("K") }</span></button>
                 <button class="btn icon" title={format!("Theme: {}", props.theme.word())} aria-label={format!("Theme: {}. Change it", props.theme.word())} onclick={run(|| Do::NextTheme)}>
                     { icons::icon(props.theme.icon()) }
                 </button>

@@ -116,6 +116,7 @@ pub fn icon(name: &str) -> Html {
         "close" => "M4 4l8 8M12 4l-8 8",
         "terminal" => "M2.5 3.5h11v9h-11zM5 6.5l2 1.7-2 1.7M8.5 10h2.5",
         "edit" => "M3.5 12.5l.6-2.7 6.6-6.6 2.1 2.1-6.6 6.6zM3.5 14h9",
+        "more" => "M3.5 8h.01M8 8h.01M12.5 8h.01",
         "events" => "M4 4h.01M6.5 4h6M4 8h.01M6.5 8h6M4 12h.01M6.5 12h6",
         "objects" => "M2.5 3h11v10h-11zM2.5 6.3h11M2.5 9.6h11M6.5 3v10",
         "picture" => "M2.5 3h4.5v4H2.5zM9 9h4.5v4H9zM7 5h4.2v4",

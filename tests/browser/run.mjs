@@ -204,6 +204,7 @@ for (const theme of ["dark", "light"]) {
 for (const [width, height, theme, name, path] of [
   [1440, 900, "light", "architecture-light", ""],
   [600, 400, "dark", "embed-dark", "embed.html"],
+  [920, 700, "dark", "small-laptop-dark", ""],
   [360, 800, "dark", "phone-dark", ""],
   [360, 800, "light", "phone-light", ""],
 ]) {
@@ -218,6 +219,14 @@ for (const [width, height, theme, name, path] of [
     await p.context().close();
   });
 }
+await test("a phone adds a node by the commands", async () => {
+  const p = await open(360, 800, "dark", "");
+  await p.waitForFunction(() => document.querySelector(".list") && !document.querySelector(".boot"), null, { timeout: 60_000 });
+  await p.getByRole("button", { name: /^Commands/ }).click();
+  await p.getByRole("dialog", { name: "Commands" }).getByRole("option", { name: /^\+ node/ }).click();
+  await p.getByRole("button", { name: /node-3/ }).first().waitFor({ timeout: 30_000 });
+  await p.context().close();
+});
 await test("a moment has the same hash in wasm as natively", async () => {
   const native = (await readFile("tests/golden/digest.txt", "utf8")).trim();
   const context = await browser.newContext();
