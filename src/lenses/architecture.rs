@@ -18,6 +18,8 @@ const POD_GAP: f32 = 10.0;
 /// Where there are many pods, each has one line.
 const LOW_POD: (f32, f32) = (22.0, 6.0);
 const NODE_HEAD: f32 = 74.0;
+/// A digit of the revisions below etcd.
+const DIGIT: f32 = 7.2;
 
 /// Draws the cluster for a wide viewport.
 pub fn architecture(seen: &Observed, view: &View) -> Scene {
@@ -162,12 +164,19 @@ fn revisions(scene: &mut Scene, seen: &Observed, etcd: Rect) {
             shape: Shape::Cell,
             rect: Rect::new(x0 + i as f32 * (w + 3.0), etcd.y + etcd.h + 12.0, w, 20.0),
             state: if r.newest { State::Writing } else { State::Idle },
-            title: r.revision.to_string(),
+            title: last_digits(r.revision, (w / DIGIT) as usize),
             opens: Some(Thing::Revision { revision: r.revision as u64 }),
             aria: format!("etcd revision {}", r.revision),
             ..SceneBox::default()
         });
     }
+}
+
+/// A number in a cell that holds so many digits: of neighbours the last ones differ.
+fn last_digits(number: i64, fit: usize) -> String {
+    let digits = number.to_string();
+    let cut = digits.len().saturating_sub(fit.max(2) - 1);
+    if digits.len() <= fit { digits } else { format!("…{}", &digits[cut..]) }
 }
 
 fn stages(scene: &mut Scene, seen: &Observed, api: Rect, last: Option<Vec<Span>>) {

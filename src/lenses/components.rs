@@ -157,7 +157,9 @@ fn node_rows(scene: &mut Scene, seen: &Connections, node: &NodeClients, frame: R
     let pill_w = (frame.w * 0.38).clamp(96.0, 122.0);
     let x = frame.x + frame.w - 12.0 - pill_w;
     let rows = node.clients.len() as f32;
-    let machine = Rect::new(frame.x + 12.0, frame.y + NODE_HEAD + 7.0, pill_w - 14.0, rows * row_h - 14.0);
+    // As wide as its words, if the line to the pills keeps room for dots.
+    let machine_w = (frame.w - 24.0 - pill_w - 44.0).clamp(pill_w - 14.0, 120.0);
+    let machine = Rect::new(frame.x + 12.0, frame.y + NODE_HEAD + 7.0, machine_w, rows * row_h - 14.0);
     if let Some(m) = &node.machine {
         let lines = vec![vec![Span::dim(m.note.clone())]];
         scene.add_box(SceneBox { layer: Layer::Detail, parent: Some(node.id.clone()), ..card(m, machine, lines) });

@@ -1,4 +1,5 @@
-//! Pods of a node: all that fit, low ones where there are many; and the stages of kube-apiserver, each wide enough for its word.
+//! Pods of a node: all that fit, low ones where there are many; and the stages of kube-apiserver, each wide enough for its word;
+//! etcd's revisions.
 
 use super::*;
 
@@ -57,4 +58,15 @@ fn a_stage_is_as_wide_as_its_word_needs() {
         }
         tidy(&scene, "stages");
     }
+}
+
+#[test]
+fn revisions_show_the_digits_in_which_they_differ() {
+    let titles = |first: i64| -> Vec<String> {
+        let revisions = (first..first + 5).map(|revision| RevisionSeen { revision, newest: false }).collect();
+        let scene = architecture(&Observed { revisions, ..observed(2, 0, 0) }, &view(1090.0, 510.0, false));
+        (0..5).map(|i| scene.boxes[&format!("etcd/log/{i}")].title.clone()).collect()
+    };
+    assert_eq!(titles(9_995), ["9995", "9996", "9997", "9998", "9999"]);
+    assert_eq!(titles(122_098), ["…098", "…099", "…100", "…101", "…102"]);
 }
