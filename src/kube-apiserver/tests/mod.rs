@@ -2,6 +2,7 @@
 
 mod bench;
 mod custom;
+mod fields;
 mod flows;
 pub(crate) mod pump;
 mod replay;
