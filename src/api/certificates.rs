@@ -16,6 +16,7 @@ pub static CSR: Rules = Rules {
         Some(spec) => new.set_at(&["spec"], spec),
         None => drop(new.remove_at(&["spec"])),
     },
+    reset_fields: Some(&[&["spec"], &["status"]]),
     subresource: Some(("approval", |new, old| {
         let conditions = new.at(&["status", "conditions"]).cloned();
         crate::meta::keep_all_but_status(new, old);

@@ -231,6 +231,11 @@ pub fn set_first_generation(kind: &Kind, obj: &mut Object) {
     }
 }
 
+/// What [`keep_status`] keeps.
+pub fn reset_fields(kind: &Kind) -> &'static [&'static [&'static str]] {
+    if kind.has_status { &[&["status"]] } else { &[] }
+}
+
 /// On update: the status stays as it was.
 pub fn keep_status(kind: &Kind, new: &mut Object, old: &Object) {
     if kind.has_status {

@@ -23,6 +23,8 @@ pub struct Rules {
     pub update_validates_all: bool,
     /// Changes a new version before it is validated: new, old.
     pub prepare_update: fn(&mut Object, &Object),
+    /// What `prepare_update` keeps besides the status, with the status ([`Strategy::reset_fields`]).
+    pub reset_fields: Option<&'static [&'static [&'static str]]>,
     /// new, old
     pub status: fn(&Object, &Object, &mut ErrorList),
     pub warnings: fn(&Object, Option<&Object>, &mut Vec<String>),
@@ -47,6 +49,7 @@ impl Rules {
             update: |_, _, _| {},
             update_validates_all: true,
             prepare_update: |_, _| {},
+            reset_fields: None,
             status: |_, _, _| {},
             warnings: |_, _, _| {},
             canonicalize: |_| {},
@@ -75,6 +78,9 @@ impl Strategy for Rules {
         meta::keep_status(&self.kind, new, old);
         (self.prepare_update)(new, old);
         meta::bump_generation(&self.kind, new, old);
+    }
+    fn reset_fields(&self) -> &'static [&'static [&'static str]] {
+        self.reset_fields.unwrap_or_else(|| meta::reset_fields(&self.kind))
     }
     fn validate(&self, obj: &Object, errors: &mut ErrorList) {
         match self.name {

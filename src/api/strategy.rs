@@ -167,6 +167,12 @@ pub trait Strategy {
         meta::bump_generation(self.kind(), new, old);
     }
 
+    /// What create and update through the object's own path can't change: whoever writes it doesn't come to own it. Models
+    /// `GetResetFields`.
+    fn reset_fields(&self) -> &'static [&'static [&'static str]] {
+        meta::reset_fields(self.kind())
+    }
+
     /// All mistakes of a new object, its metadata included.
     fn validate(&self, obj: &Object, errors: &mut ErrorList) {
         meta::validate(self.kind(), obj, errors);

@@ -5,7 +5,7 @@ use std::rc::Rc;
 use apimachinery::field::{ErrorList, Path};
 use apimachinery::managed_fields::{self, Writer};
 use apimachinery::status::Status;
-use apimachinery::{Body, Gvk, Object, PatchType, Value, Verb, resources};
+use apimachinery::{Body, Gvk, Object, PatchType, Value, Verb};
 use base::Time;
 
 use crate::call::Call;
@@ -42,9 +42,7 @@ pub fn track_as(call: &Call, api_version: &str, new: &mut Object, now: Time) {
 fn reset_fields(call: &Call) -> &'static [&'static [&'static str]] {
     let sub = &*call.request.subresource.text();
     match sub {
-        // A request's spec is as it was made, for good.
-        "" if call.resource.gvr == resources::certificatesigningrequests() => &[&["spec"], &["status"]],
-        "" if call.resource.kind().has_status => &[&["status"]],
+        "" => call.resource.strategy.reset_fields(),
         "status" if call.resource.custom.is_some() => &[&["spec"], &["metadata"]],
         "status" if call.request.verb != Verb::Create => &[&["spec"]],
         _ => &[],

@@ -1,15 +1,8 @@
 //! Whose fields a write becomes.
 
-use apimachinery::{Object, Request, ResponseBody, Value, resources, value};
+use apimachinery::{Object, Request, Value, resources, value};
 
-use super::pump::World;
-
-fn object(response: &apimachinery::Response) -> Object {
-    match &response.body {
-        ResponseBody::Object(object) => object.clone(),
-        other => panic!("{} {other:?}", response.code),
-    }
-}
+use super::pump::{World, object};
 
 /// A CertificateSigningRequest's spec is as it was made: who writes another one has changed nothing, and owns nothing.
 #[test]

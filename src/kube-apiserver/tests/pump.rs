@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::rc::Rc;
 
-use apimachinery::{Credential, Object, Request, Response, UserInfo, WatchEvent, resources, value};
+use apimachinery::{Credential, Object, Request, Response, ResponseBody, UserInfo, WatchEvent, resources, value};
 use base::{Duration, Seed, Time};
 use etcd::Member;
 use sim::{Addr, Outbox, Payload, Queue, StreamId};
@@ -124,5 +124,13 @@ impl World {
         for (gvr, v) in [(resources::serviceaccounts(), account), (resources::configmaps(), ca)] {
             self.ask_admin(Request::create(gvr, Object::from_value(v).unwrap()));
         }
+    }
+}
+
+/// The object that was answered.
+pub(crate) fn object(response: &Response) -> Object {
+    match &response.body {
+        ResponseBody::Object(object) => object.clone(),
+        other => panic!("{} {other:?}", response.code),
     }
 }

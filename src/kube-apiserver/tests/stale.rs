@@ -1,21 +1,14 @@
 //! Writes that were planned from a cache that isn't what etcd has.
 
-use apimachinery::{Object, Request, ResponseBody, resources, value};
+use apimachinery::{Object, Request, resources, value};
 use base::Duration;
 
-use super::pump::World;
+use super::pump::{World, object};
 
 fn config_map(text: &str) -> Object {
     let v =
         value!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "c", "namespace": "default"}, "data": {"k": text}});
     Object::from_value(v).unwrap()
-}
-
-fn object(response: &apimachinery::Response) -> Object {
-    match &response.body {
-        ResponseBody::Object(object) => object.clone(),
-        other => panic!("{} {other:?}", response.code),
-    }
 }
 
 /// etcd is restored from a backup under a running kube-apiserver, whose cache is ahead of it from then on. Who has read the object
